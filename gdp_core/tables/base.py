@@ -1,28 +1,56 @@
 """How every table is written: singular names, `workspace_id` second and in every key, text + CHECK instead of enums.
 
-Tables are dumb: no methods, no relationships, no defaults that depend on a clock other than the database's. Row-level
-security and partitions are the migrations' business.
+Tables are dumb: no methods, no relationships, no defaults that depend on a clock. Row-level security and partitions are
+the migrations' business.
 """
 
-from datetime import datetime
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field
 
-# Columns of a SQLModel class are annotated with these, e.g. `seen_at: Instant | None = None`.
-Instant = Annotated[datetime, Field(sa_type=DateTime(timezone=True))]  # type: ignore[call-overload]
-OptionalInstant = Annotated[datetime | None, Field(sa_type=DateTime(timezone=True))]  # type: ignore[call-overload]
-Micros = Annotated[int, Field(sa_type=BigInteger)]
-OptionalMicros = Annotated[int | None, Field(sa_type=BigInteger)]
-Word = Annotated[str, Field(sa_type=Text)]
-OptionalWord = Annotated[str | None, Field(sa_type=Text)]
-Object = Annotated[dict[str, Any], Field(sa_type=JSONB)]
-OptionalObject = Annotated[dict[str, Any] | None, Field(sa_type=JSONB)]
-Words = Annotated[list[str], Field(sa_type=ARRAY(Text))]  # type: ignore[call-overload]
-Key = Annotated[UUID, Field(primary_key=True)]
+# One builder per kind of column: `seen_at: datetime | None = instant()`; the annotation says whether it may be NULL.
+
+
+def key() -> Any:
+    """Part of the primary key."""
+    return Field(primary_key=True)
+
+
+def word(**options: Any) -> Any:
+    """Text of any length."""
+    return Field(sa_type=Text, **options)
+
+
+def word_key() -> Any:
+    """Text that is part of the primary key."""
+    return Field(sa_type=Text, primary_key=True)
+
+
+def instant(**options: Any) -> Any:
+    """timestamptz; Python sees aware datetimes."""
+    return Field(sa_type=DateTime(timezone=True), **options)  # type: ignore[call-overload]
+
+
+def whole(**options: Any) -> Any:
+    """bigint: counts, and money in micros."""
+    return Field(sa_type=BigInteger, **options)
+
+
+def jsonb(**options: Any) -> Any:
+    """A JSON object or array."""
+    return Field(sa_type=JSONB, **options)
+
+
+def words(**options: Any) -> Any:
+    """text[]."""
+    return Field(sa_type=ARRAY(Text), **options)  # type: ignore[call-overload]
+
+
+def raw(**options: Any) -> Any:
+    """bytea."""
+    return Field(sa_type=LargeBinary, **options)
 
 
 def one_of(column: str, *values: str) -> CheckConstraint:
