@@ -1,14 +1,14 @@
 """Every error a caller may want to tell apart. The text of an error is one sentence that says what to do.
 
-    GrowthError
-    ├── InvalidInput        what was given cannot be used
-    │   └── BadSetting      an environment variable is wrong; names the key
-    ├── NotFound            no such thing, or not in this workspace
-    ├── Unauthorised        not signed in, a wrong key, a bad signature
-    ├── Forbidden           signed in, but the role does not allow it
-    ├── NoTenant            a query ran without a workspace: a bug, fails closed
-    ├── Unavailable         a store cannot be used now; `retry_after` seconds
-    └── Upstream            a vendor refused or failed; `retry_after` seconds or None
+GrowthError
+├── InvalidInput        what was given cannot be used
+│   └── BadSetting      an environment variable is wrong; names the key
+├── NotFound            no such thing, or not in this workspace
+├── Unauthorised        not signed in, a wrong key, a bad signature
+├── Forbidden           signed in, but the role does not allow it
+├── NoTenant            a query ran without a workspace: a bug, fails closed
+├── Unavailable         a store cannot be used now; `retry_after` seconds
+└── Upstream            a vendor refused or failed; `retry_after` seconds or None
 """
 
 

@@ -96,7 +96,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("GDP_LOG_LEVEL", "log_level"),
         description="How much is logged. DEBUG_EVENTS=true or DEBUG_SEGMENTS=true mean debug.",
     )
-    debug_events: bool = Field(False, validation_alias=AliasChoices("DEBUG_EVENTS"), description="Same as debug logging.")
+    debug_events: bool = Field(
+        False, validation_alias=AliasChoices("DEBUG_EVENTS"), description="Same as debug logging."
+    )
     debug_segments: bool = Field(
         False, validation_alias=AliasChoices("DEBUG_SEGMENTS"), description="Same as debug logging."
     )

@@ -1,0 +1,203 @@
+"""Postgres: who connects as what, and the one way to open a transaction.
+
+Every connection takes a role that is neither superuser nor owner, and every transaction names its workspace by a
+transaction-local setting that row-level security reads. Nothing else in the project begins, commits or sets either.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, Engine, create_engine, event, exc, make_url, text
+from sqlmodel import Session
+
+from gdp_core.errors import BadSetting, NoTenant, Unavailable
+
+Role = Literal["gdp_web", "gdp_worker", "gdp_ingest", "gdp_gate"]
+"""web reads and changes settings; worker applies facts; ingest appends to the inbox; gate signs people in."""
+
+MINIMUM_VERSION = 15
+_CONNECT_SECONDS = 3
+
+
+def sqlalchemy_url(dsn: str) -> URL:
+    """A postgresql:// address for SQLAlchemy with psycopg 3. Raises BadSetting when it cannot be read."""
+    try:
+        conninfo_to_dict(dsn)
+        url = make_url(dsn.replace("postgres://", "postgresql://", 1))
+    except Exception as error:  # noqa: BLE001 - libpq and SQLAlchemy raise half a dozen types for a bad address
+        raise BadSetting(
+            f"DATABASE_URL cannot be read ({type(error).__name__}): write postgresql://user:password@host/database."
+        ) from None
+    return url.set(drivername="postgresql+psycopg")
+
+
+class Database:
+    """A pool of connections that all run as one role."""
+
+    def __init__(self, dsn: str, role: Role, *, size: int = 4) -> None:
+        self.role = role
+        self.engine = _engine(dsn, role, size)
+
+    @contextlib.contextmanager
+    def transaction(
+        self, workspace_id: UUID | None, *, timeout: float = 30.0, read_only: bool = False
+    ) -> Iterator[Session]:
+        """One transaction for one workspace; None sees only what has no tenant. Commits on success.
+
+        `timeout` is the longest a statement may take, in seconds. Raises Unavailable when Postgres cannot be reached.
+        """
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                session.connection().exec_driver_sql(
+                    "SELECT set_config('app.ws', %s, true), set_config('statement_timeout', %s, true)"
+                    + (", set_config('transaction_read_only', 'on', true)" if read_only else ""),
+                    ("" if workspace_id is None else str(workspace_id), str(int(timeout * 1000))),
+                )
+                yield session
+        except (exc.OperationalError, exc.InterfaceError) as error:
+            if _is_outage(error):
+                raise Unavailable(
+                    "Postgres cannot be reached; it is tried again by itself.", retry_after=1.0
+                ) from error
+            raise
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self.engine.dispose()
+
+
+def rows(session: Session, sql: str, /, **parameters: Any) -> Sequence[Any]:
+    """All rows of a statement with bound parameters, as named tuples."""
+    return session.connection().execute(text(sql), parameters).all()
+
+
+def one(session: Session, sql: str, /, **parameters: Any) -> Any:
+    """The first row of a statement, or None."""
+    return session.connection().execute(text(sql), parameters).first()
+
+
+def run(session: Session, sql: str, /, **parameters: Any) -> int:
+    """Run a statement; the number of rows it touched."""
+    return session.connection().execute(text(sql), parameters).rowcount
+
+
+def workspace_of(session: Session) -> UUID:
+    """The workspace the open transaction is for. Raises NoTenant."""
+    row = one(session, "SELECT app_ws()")
+    if row is None or row[0] is None:
+        raise NoTenant
+    return row[0]
+
+
+def records(values: Sequence[Any]) -> str:
+    """Rows (dicts) as the JSON text that `jsonb_to_recordset` reads; NUL, which Postgres refuses, becomes U+FFFD."""
+    packed = orjson.dumps(
+        values, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME, default=_json_default
+    )
+    return packed.decode().replace("\\u0000", "\\ufffd")
+
+
+def _json_default(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, frozenset | set | tuple):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+@lru_cache(maxsize=1024)
+def lock_key(workspace_id: UUID) -> int:
+    """The advisory lock under which a workspace's identities change: one writer at a time, no deadlocks."""
+    return int.from_bytes(workspace_id.bytes[:8], "big", signed=True)
+
+
+def check_server(dsn: str) -> None:
+    """Refuse a server that is too old or that acknowledges what it has not written. Raises BadSetting, Unavailable."""
+    engine = create_engine(sqlalchemy_url(dsn), connect_args={"connect_timeout": _CONNECT_SECONDS})
+    try:
+        with engine.connect() as connection:
+            version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one()) // 10_000
+            if version < MINIMUM_VERSION:
+                raise BadSetting(f"DATABASE_URL leads to Postgres {version}; use {MINIMUM_VERSION} or later.")
+            for name in ("fsync", "synchronous_commit", "full_page_writes"):
+                value = connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+                if value == "off":
+                    raise BadSetting(
+                        f"Postgres runs with {name}=off and could lose what was acknowledged: set it to on."
+                    )
+    except exc.OperationalError as error:
+        raise unreachable(error) from error
+    finally:
+        engine.dispose()
+
+
+def unreachable(error: Exception) -> Unavailable | BadSetting:
+    """The sentence for a server that cannot be used, without the address's password."""
+    message = str(getattr(error, "orig", error)).strip().splitlines()
+    reason = message[-1] if message else type(error).__name__
+    if "password authentication failed" in reason or "does not exist" in reason:
+        return BadSetting(f"DATABASE_URL is refused by the server: {reason.removeprefix('connection failed: ')}.")
+    return Unavailable(
+        f"Postgres cannot be reached at the address in DATABASE_URL ({reason}); start it or correct the address."
+    )
+
+
+def _engine(dsn: str, role: Role, size: int) -> Engine:
+    engine = create_engine(
+        sqlalchemy_url(dsn),
+        pool_size=size,
+        max_overflow=size,
+        pool_timeout=5,
+        pool_recycle=1800,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60000 -c lock_timeout=20000",
+            "prepare_threshold": 3,
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def _become(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET ROLE {role}")  # role is one of four constants
+                cursor.execute(
+                    "SELECT rolname = %s AND NOT rolsuper AND NOT rolbypassrls"
+                    " FROM pg_roles WHERE rolname = current_user",
+                    (role,),
+                )
+                if cursor.fetchone() != (True,):
+                    raise BadSetting(f"The role {role} must be neither superuser nor exempt from row-level security.")
+        finally:
+            connection.autocommit = False
+
+    @event.listens_for(engine, "checkout")
+    def _check(connection: Any, _record: Any, _proxy: Any) -> None:
+        # One round trip that is liveness check and hygiene check in one: a dead or dirty connection is replaced.
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT current_user = %s AND coalesce(current_setting('app.ws', true), '') = ''", (role,)
+                )
+                clean = cursor.fetchone() == (True,)
+            connection.rollback()
+        except Exception as error:
+            raise exc.DisconnectionError from error
+        if not clean:
+            raise exc.DisconnectionError
+
+    return engine
+
+
+def _is_outage(error: exc.DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or state is None or state[:2] in {"08", "57", "53"}

@@ -1,0 +1,130 @@
+"""Brings a database to the state this version needs: roles, schemas, migrations. Safe to run at every start, by many.
+
+It is the only code that connects as an administrator. Runtime processes get an address whose user can do nothing but
+SET ROLE to one of the runtime roles.
+"""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, exc, text
+
+from gdp_core.db import check_server, sqlalchemy_url, unreachable
+from gdp_core.errors import BadSetting, Unavailable
+
+RUNTIME_ROLES = ("gdp_web", "gdp_worker", "gdp_ingest", "gdp_gate")
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_MIGRATOR_LOCK = 0x6764705F6D6967  # "gdp_mig": one migrator at a time
+
+
+def prepare(admin_dsn: str, *, login: tuple[str, str] | None = None) -> None:
+    """Create what is missing and migrate to the newest version.
+
+    `login` = (name, password) of a role to create for the runtime processes (embedded server); None: they use
+    `admin_dsn` itself and SET ROLE. Raises BadSetting or Unavailable.
+    """
+    check_server(admin_dsn)
+    with _connection(admin_dsn) as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATOR_LOCK})
+        try:
+            _create_roles(connection, login)
+            _migrate(connection)
+        finally:
+            connection.rollback()
+            connection.execute(text("RESET ROLE"))
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MIGRATOR_LOCK})
+
+
+def version(admin_dsn: str) -> tuple[str | None, str | None]:
+    """(revision of the database, newest revision)."""
+    with _connection(admin_dsn) as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current, ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+@contextlib.contextmanager
+def _connection(admin_dsn: str) -> Iterator[Connection]:
+    engine = create_engine(
+        sqlalchemy_url(admin_dsn), connect_args={"connect_timeout": 5, "options": "-c timezone=UTC -c client_min_messages=warning"}
+    )
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except exc.OperationalError as error:
+        raise unreachable(error) from error
+    finally:
+        engine.dispose()
+
+
+def _create_roles(connection: Connection, login: tuple[str, str] | None) -> None:
+    try:
+        for role in ("gdp_owner", *RUNTIME_ROLES):
+            if not connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).first():
+                connection.execute(text(f"CREATE ROLE {role} NOLOGIN NOINHERIT"))
+        if login:
+            _create_login(connection, *login)
+        else:
+            _grant(connection, "CURRENT_USER")
+        if not _member(connection, "gdp_owner"):
+            connection.execute(text("GRANT gdp_owner TO CURRENT_USER"))
+        database = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
+        connection.execute(text(f"GRANT CREATE ON DATABASE {database} TO gdp_owner"))
+        connection.execute(text("GRANT USAGE, CREATE ON SCHEMA public TO gdp_owner"))
+        connection.commit()
+    except exc.ProgrammingError as error:
+        raise BadSetting(
+            "DATABASE_URL's user may not create the roles this product runs as: give it CREATEROLE and ownership of the"
+            f" database, or connect as its owner ({str(error.orig).splitlines()[0]})."
+        ) from error
+
+
+def _create_login(connection: Connection, name: str, password: str) -> None:
+    # The name is ours; the password is generated, and quoted by the server.
+    quoted = connection.execute(text("SELECT quote_literal(:password)"), {"password": password}).scalar_one()
+    exists = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": name}).first()
+    verb = "ALTER" if exists else "CREATE"
+    connection.exec_driver_sql(f"{verb} ROLE {name} LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS PASSWORD {quoted}")
+    _grant(connection, name)
+
+
+def _grant(connection: Connection, member: str) -> None:
+    for role in RUNTIME_ROLES:
+        if member != "CURRENT_USER" or not _member(connection, role):
+            connection.execute(text(f"GRANT {role} TO {member}"))
+
+
+def _member(connection: Connection, role: str) -> bool:
+    return bool(connection.execute(text("SELECT pg_has_role(current_user, :role, 'MEMBER')"), {"role": role}).scalar())
+
+
+def _migrate(connection: Connection) -> None:
+    for attempt in range(10):
+        try:
+            connection.execute(text("SET ROLE gdp_owner"))
+            connection.execute(text("SET lock_timeout = '2s'"))
+            connection.commit()
+            config = _alembic()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+            return
+        except exc.OperationalError as error:
+            connection.rollback()
+            if getattr(error.orig, "sqlstate", "") != "55P03":  # lock_not_available: a reader is in the way, try again
+                raise
+            time.sleep(0.2 * (attempt + 1) * (0.5 + secrets.randbelow(100) / 100))
+    raise Unavailable("A migration could not get its lock in 10 tries: end the long-running queries and start again.")
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,47 @@
+"""What the jobs did. No tenants here: these tables live in the schema `ops` and hold no personal data."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import SQLModel
+
+from gdp_core.tables.base import instant, jsonb, key, one_of, word, word_key
+
+
+class JobRun(SQLModel, table=True):
+    """One run of a job."""
+
+    __tablename__ = "job_run"
+    __table_args__ = (one_of("state", "running", "done", "failed"), {"schema": "ops"})
+
+    id: UUID = key()
+    job: str = word(index=True)
+    started_at: datetime = instant()
+    finished_at: datetime | None = instant(default=None)
+    state: str = word(default="running")
+    detail: dict[str, Any] = jsonb(default_factory=dict)
+    error: str | None = word(default=None)
+
+
+class ScheduleTick(SQLModel, table=True):
+    """A tick of a job that some process took; the key makes it happen once."""
+
+    __tablename__ = "schedule_tick"
+    __table_args__ = ({"schema": "ops"},)
+
+    job: str = word_key()
+    tick: datetime = instant(primary_key=True)
+    taken_at: datetime = instant()
+
+
+class Heartbeat(SQLModel, table=True):
+    """A process that is alive, and how far behind it is."""
+
+    __tablename__ = "heartbeat"
+    __table_args__ = ({"schema": "ops"},)
+
+    process: str = word_key()
+    pid: int
+    at: datetime = instant()
+    detail: dict[str, Any] = jsonb(default_factory=dict)
