@@ -240,7 +240,7 @@ class _Teller:
         traits: Props = {"email": person.email, "name": person.name, "newsletter": True}
         self._web(at + 1, "identify", "", visit, LANDING, traits)
         self._web(at + 2, "track", "newsletter_subscribed", visit, LANDING, {"form": "footer"})
-        self._newsletters(person, at)
+        self._send_until_refused(person, self._newsletters(at))
 
     def _customer(self, person: Person, arrival: int) -> None:
         signup = self._before_signup(person, arrival)
@@ -406,23 +406,25 @@ class _Teller:
     # -- e-mail --------------------------------------------------------------------------------------------------
 
     def _write_to(self, person: Person, signup: int, spells: list[Spell]) -> None:
+        """The onboarding series, the newsletter for those who want it, a word to those who left."""
         dice = self._dice
-        reachable = self._send(person, WELCOME, signup + 2 * MINUTE)
-        if reachable and dice.chance(0.9):
-            reachable = self._send(person, FIRST_LETTER, signup + 2 * DAY + dice.randrange(HOUR))
-        if reachable and spells and not spells[0].paid:
-            reachable = self._send(person, TRIAL_ENDING, spells[0].start * SECOND + 11 * DAY)
-        if reachable and dice.chance(0.34):
-            reachable = self._newsletters(person, signup)
-        for spell in spells:
-            if reachable and spell.leaving and dice.chance(0.7):
-                reachable = self._send(person, WIN_BACK, spell.end * SECOND + 30 * DAY)
+        planned = [(signup + 2 * MINUTE, WELCOME)]
+        if dice.chance(0.9):
+            planned.append((signup + 2 * DAY + dice.randrange(HOUR), FIRST_LETTER))
+        if spells and not spells[0].paid:
+            planned.append((spells[0].start * SECOND + 11 * DAY, TRIAL_ENDING))
+        if dice.chance(0.34):
+            planned += self._newsletters(signup)
+        planned += [(s.end * SECOND + 30 * DAY, WIN_BACK) for s in spells if s.leaving and dice.chance(0.7)]
+        self._send_until_refused(person, planned)
 
-    def _newsletters(self, person: Person, since: int) -> bool:
-        for day in self._digests:
-            if day > since and not self._send(person, DIGEST, day + self._dice.randrange(20 * MINUTE)):
-                return False
-        return True
+    def _newsletters(self, since: int) -> list[tuple[int, Campaign]]:
+        return [(day + self._dice.randrange(20 * MINUTE), DIGEST) for day in self._digests if day > since]
+
+    def _send_until_refused(self, person: Person, planned: list[tuple[int, Campaign]]) -> None:
+        for at, campaign in sorted(planned, key=itemgetter(0)):
+            if not self._send(person, campaign, at):
+                return
 
     def _send(self, person: Person, campaign: Campaign, at: int) -> bool:
         """One message and its echoes. False when nothing more may be sent to this address."""
@@ -436,7 +438,7 @@ class _Teller:
             self._scan(email, arrived)
         opened = 0
         if dice.chance(campaign.opened):
-            opened = arrived + int(dice.expovariate(1 / (7 * HOUR))) + 40 * SECOND
+            opened = arrived + min(int(dice.expovariate(1 / (7 * HOUR))), 40 * HOUR) + 40 * SECOND
             self._mail(opened, "email.opened", email)
             if dice.chance(campaign.clicked):
                 self._click(email, opened + dice.randrange(5, 240) * SECOND)

@@ -199,7 +199,10 @@ class Spell(NamedTuple):
 
 
 class Errand(NamedTuple):
-    """Something the person must have done on the website at this second for the billing to make sense."""
+    """Something the person must have done on the website at this second for the billing to make sense.
+
+    A payment page that takes money is told by the payment provider; one that only keeps a card, by the website.
+    """
 
     at: int
     what: Literal["pricing", "checkout", "cancel", "plan"]
@@ -286,7 +289,7 @@ class Account:
 
     def _buy(self, at: int) -> None:
         """Straight through the payment page: people who skip the trial, and people who come back."""
-        self.errands += (Errand(at - 120, "pricing"), Errand(at, "checkout"))
+        self.errands.append(Errand(at - 120, "pricing"))
         paid = at + self._dice.randrange(60, 600)
         sub = self._with_coupon(self._new_subscription(paid, "active", 0), paid)
         line = self._period_line(sub, paid)
@@ -416,14 +419,14 @@ class Account:
 
     def _abandon(self, at: int, amount: int) -> None:
         """The payment page was opened and left; it expires a day later."""
-        self.errands += (Errand(at - 100, "pricing"), Errand(at, "checkout"))
+        self.errands.append(Errand(at - 100, "pricing"))
         session = self._checkout(at, "subscription", amount, status="expired")
         self._tell(at + DAY, "checkout.session.expired", session)
 
     def _extra_letters(self, sub: Subscription) -> None:
         """A pack of letters, bought once."""
         at = self._dice.randrange(sub.period_start + DAY, sub.period_end - DAY)
-        self.errands.append(Errand(at, "checkout"))
+        self.errands.append(Errand(at - 50, "plan"))
         intent = self._dice.vendor_id("pi")
         session = self._checkout(at, "payment", 2_500, payment_intent=intent)
         self._tell(at + 120, "checkout.session.completed", session)
@@ -536,6 +539,7 @@ class Account:
         charge = Charge(invoice, disputed=True)
         dispute = Dispute(self._dice.vendor_id("dp"), charge, at, "needs_response")
         self._tell(at, "charge.dispute.created", dispute)
+        self._tell(at + 1, "charge.updated", charge)  # a dispute names no customer, its charge does
         verdict = replace(dispute, status="won" if self._dice.chance(0.4) else "lost")
         self._tell(at + 21 * DAY, "charge.dispute.closed", verdict)
 

@@ -269,7 +269,12 @@ def _email(email: Email) -> dict[str, Json]:
         "from": f"{brand.name} <hello@{brand.domain}>",
         "to": [person.email],
         "subject": campaign.subject,
-        "tags": {"person_id": person.user, "campaign_id": campaign.id, "funnel": campaign.funnel},
+        "tags": {
+            "person_id": person.user,
+            "user_id": person.user,
+            "campaign_id": campaign.id,
+            "funnel": campaign.funnel,
+        },
     }
 
 
@@ -314,13 +319,13 @@ def _customer(customer: Customer) -> dict[str, Json]:
         "object": "customer",
         "created": customer.created,
         "email": person.email,
-        "name": person.company.name if person.company else person.name,
+        "name": person.name,
         "phone": person.phone or None,
         "address": {"city": None, "country": person.culture.country, "line1": None, "postal_code": None, "state": None},
         "balance": 0,
         "currency": customer.currency,
         "delinquent": False,
-        "description": person.name,
+        "description": person.company.name if person.company else None,
         "discount": None,
         "livemode": True,
         "metadata": _ids(person),
@@ -472,7 +477,7 @@ def _invoice(invoice: Invoice) -> dict[str, Json]:
         "currency": sub.customer.currency,
         "customer": sub.customer.id,
         "customer_email": person.email,
-        "customer_name": person.company.name if person.company else person.name,
+        "customer_name": person.name,
         "discounts": [reduction["discount"] for reduction in reductions],
         "due_date": None,
         "lines": _listed([_line(line, sub) for line in invoice.lines], f"/v1/invoices/{invoice.id}/lines"),
