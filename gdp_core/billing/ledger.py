@@ -166,8 +166,9 @@ def _changes(
                 changed[subscription_id] = step
             worth[subscription_id] = now
         before, totals = totals, _totals(worth)
-        for currency, after in sorted(totals.items()):
-            if (was := before.get(currency, 0)) != after:
+        for currency in sorted(before.keys() | totals.keys()):
+            was, after = before.get(currency, 0), totals.get(currency, 0)
+            if was != after:
                 yield _Change(at, currency, was, after, movement(was, after, ever), changed)
         ever = ever or any(totals.values())
 
