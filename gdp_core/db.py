@@ -5,16 +5,17 @@ transaction-local setting that row-level security reads. Nothing else in the pro
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from functools import cache, lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Engine, create_engine, event, exc, make_url, text
-from sqlmodel import Session
+from sqlalchemy import URL, Engine, Table, create_engine, event, exc, make_url, text
+from sqlalchemy.dialects import postgresql
+from sqlmodel import Session, SQLModel
 
 from gdp_core.errors import BadSetting, NoTenant, Unavailable
 
@@ -103,8 +104,41 @@ def records(values: Sequence[Any]) -> str:
     return packed.decode().replace("\\u0000", "\\ufffd")
 
 
+def insert(session: Session, table: type[SQLModel], values: Sequence[dict[str, Any]], on_conflict: str = "") -> int:
+    """Insert many rows (column name -> value) in one statement; `on_conflict` is the clause's constant text.
+
+    Returns the number of rows inserted or updated.
+    """
+    if not values:
+        return 0
+    columns = ", ".join(f'"{name}"' for name in values[0])
+    sql = f"INSERT INTO {_name(table)} ({columns}) SELECT {columns} FROM {recordset(table, values[0])} {on_conflict}"
+    return run(session, sql, rows=records(values))
+
+
+def recordset(table: type[SQLModel], columns: Iterable[str]) -> str:
+    """`jsonb_to_recordset(:rows) AS incoming(...)` typed as the table's columns are."""
+    types = _column_types(table)
+    typed = ", ".join(f'"{name}" {types[name]}' for name in columns)
+    return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS incoming({typed})"
+
+
+@cache
+def _column_types(table: type[SQLModel]) -> dict[str, str]:
+    dialect = postgresql.dialect()
+    return {column.name: column.type.compile(dialect) for column in _table(table).columns}
+
+
+def _table(table: type[SQLModel]) -> Table:
+    return table.__table__  # type: ignore[attr-defined,no-any-return]
+
+
+def _name(table: type[SQLModel]) -> str:
+    return str(_table(table).fullname)
+
+
 def _json_default(value: Any) -> Any:
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # and so datetime
         return value.isoformat()
     if isinstance(value, frozenset | set | tuple):
         return list(value)

@@ -52,7 +52,8 @@ def version(admin_dsn: str) -> tuple[str | None, str | None]:
 @contextlib.contextmanager
 def _connection(admin_dsn: str) -> Iterator[Connection]:
     engine = create_engine(
-        sqlalchemy_url(admin_dsn), connect_args={"connect_timeout": 5, "options": "-c timezone=UTC -c client_min_messages=warning"}
+        sqlalchemy_url(admin_dsn),
+        connect_args={"connect_timeout": 5, "options": "-c timezone=UTC -c client_min_messages=warning"},
     )
     try:
         with engine.connect() as connection:

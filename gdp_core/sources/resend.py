@@ -1,7 +1,7 @@
 """Resend's webhooks: what became of each e-mail, and the contacts of its lists.
 
 Every delivery is a version of an e-mail's (contact's, suppression's, domain's) state; opens, clicks and unsubscribes
-are also events. Whose e-mail it is: the tag `person_id`, if it is a UUID this product's own person (namespace
+are also events. Whose e-mail it is: the tag `person_id`, if it is a version 5 UUID this product's own person (namespace
 `person`), else the sender's user id, as is the tag `user_id`; and the recipient's address, when there is one only. The
 delivery is signed, so the two are joined. An inbound e-mail (`email.received`) names its sender instead.
 """
@@ -50,7 +50,7 @@ def _fact(payload: dict[str, Any], delivery: Delivery) -> Fact:
         raise Unusable("not_an_event", 'A Resend delivery has a "type" and an object under "data".')
     occurred_at, original_at = web.when(payload.get("created_at"), None, delivery.received_at)
     family = kind.partition(".")[0]
-    actors = _recipient(kind, data) if family == "email" else _contact(family, data)
+    actors = recipients(kind, data) if family == "email" else _contact(family, data)
     return Fact(
         key=_key(payload, delivery),
         occurred_at=occurred_at,
@@ -64,7 +64,8 @@ def _fact(payload: dict[str, Any], delivery: Delivery) -> Fact:
     )
 
 
-def _recipient(kind: str, data: Mapping[str, Json]) -> tuple[Identifier, ...]:
+def recipients(kind: str, data: Mapping[str, Json]) -> tuple[Identifier, ...]:
+    """Whose e-mail it is: the tagged person or user first, then the only address it went to."""
     tags = _tags(data)
     addresses = data.get("from") if kind == "email.received" else data.get("to")
     listed = addresses if isinstance(addresses, list) else [addresses]
@@ -80,7 +81,7 @@ def _tagged_person(tag: Json) -> Identifier | None:
     value = people.external_id(tag)
     if not value:
         return None
-    ours = people.uuid_version(value) is not None
+    ours = people.uuid_version(value) == 5  # what we issue; other UUIDs are the company's own user ids
     return Identifier("person", value.lower()) if ours else Identifier("user", value)
 
 
@@ -103,6 +104,8 @@ def _states(kind: str, family: str, payload: Mapping[str, Json], data: Mapping[s
     state = dict(data) | created | envelope
     if family == "email":
         state |= {"tags": _tags(data), "is_machine": _clicked_by_machine(data)}
+        if click := _click(data):
+            state["click"] = click | {"ipAddress": web.truncated_ip(click.get("ipAddress"))}
     return (ObjectState(f"resend.{family}", object_id, object_id, None, state),)
 
 

@@ -123,6 +123,7 @@ class Invoice(SQLModel, table=True):
         one_of("status", *INVOICE_STATUSES),
         Index("invoice_by_actor", "workspace_id", "actor_id"),
         Index("invoice_by_paid_at", "workspace_id", "paid_at"),
+        Index("invoice_by_stripe_id", "workspace_id", "stripe_invoice_id"),
         Index("invoice_by_customer", "workspace_id", "source_id", "stripe_customer_id"),
     )
 
@@ -166,6 +167,8 @@ class Refund(SQLModel, table=True):
     __table_args__ = (
         one_of("kind", "refund", "dispute"),
         Index("refund_by_actor", "workspace_id", "actor_id"),
+        Index("refund_by_stripe_id", "workspace_id", "stripe_refund_id"),
+        Index("refund_by_charge", "workspace_id", "stripe_charge_id"),
         Index("refund_by_refunded_at", "workspace_id", "refunded_at"),
     )
 

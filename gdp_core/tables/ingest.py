@@ -62,18 +62,15 @@ class FactReject(SQLModel, table=True):
 
 
 class FactConflict(SQLModel, table=True):
-    """The same key arrived with another content; the earlier delivery won."""
+    """Another content that arrived under a key; the earliest delivery of the key stands."""
 
     __tablename__ = "fact_conflict"
 
-    id: UUID = key()
+    source_id: UUID = key()
     workspace_id: UUID = key()
-    source_id: UUID
-    key: str = word()
-    kept_hash: str = word()
-    other_hash: str = word()
+    key: str = word_key()
+    other_hash: str = word_key()
     other_inbox_id: UUID
-    received_at: datetime = instant()
 
 
 class LedgerEntry(SQLModel, table=True):
@@ -154,6 +151,20 @@ class Event(SQLModel, table=True):
     metadata_: dict[str, Any] = jsonb(default_factory=dict, sa_column_kwargs={"name": "metadata"})
     received_at: datetime = instant()
     applied_at: datetime = instant()
+
+
+class DerivedEvent(SQLModel, table=True):
+    """An event that follows from billing rather than from one fact: which it is now, so that it can be replaced."""
+
+    __tablename__ = "derived_event"
+    __table_args__ = (Index("derived_event_by_owner", "workspace_id", "source_id", "owner"),)
+
+    source_id: UUID = key()
+    workspace_id: UUID = key()
+    key: str = word_key()
+    owner: str = word()
+    hash: str = word()
+    event_at: datetime = instant()
 
 
 class EventType(SQLModel, table=True):

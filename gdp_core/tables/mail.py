@@ -65,7 +65,8 @@ class Suppression(SQLModel, table=True):
     channel: str = word_key()
     workspace_id: UUID = key()
     reason: str = word()
-    since: datetime = instant()
+    since: datetime = instant()  # the newest reason to stop
+    lifted_at: datetime | None = instant(default=None)  # the newest all-clear; it counts when later than `since`
     address: str | None = word(default=None)  # blank after an erasure
     source_event_id: str | None = word(default=None)
 

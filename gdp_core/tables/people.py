@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Identity, Index, Text
 from sqlmodel import Field, SQLModel
 
-from gdp_core.tables.base import instant, jsonb, key, one_of, raw, whole, word, word_key, words
+from gdp_core.tables.base import instant, jsonb, key, one_of, whole, word, word_key, words
 
 STAGES = ("lead", "marketing", "trial", "active", "churned", "dormant")
 FIRST_TOUCH = ("website", "sms_campaign", "email_campaign", "referral", "organic", "paid_ads", "social", "other")
@@ -64,6 +64,19 @@ class ActorRoleDay(SQLModel, table=True):
     events: int
     first_at: datetime = instant()
     last_at: datetime = instant()
+
+
+class ActorValueDay(SQLModel, table=True):
+    """Money of an actor's valued events on a UTC day, from sources whose money no invoice counts."""
+
+    __tablename__ = "actor_value_day"
+
+    actor_id: UUID = key()
+    currency: str = word_key()
+    workspace_id: UUID = key()
+    day: date = Field(primary_key=True)
+    paid_micros: int = whole()
+    refunded_micros: int = whole()
 
 
 class IdentityEdge(SQLModel, table=True):
@@ -206,16 +219,6 @@ class StageChange(SQLModel, table=True):
     stage: str | None = word(default=None)
     previous: str | None = word(default=None)
     applied_at: datetime = instant()
-
-
-class Tombstone(SQLModel, table=True):
-    """The keyed hash of an erased identifier, so that it cannot come back."""
-
-    __tablename__ = "tombstone"
-
-    digest: bytes = raw(primary_key=True)
-    workspace_id: UUID = key()
-    erased_at: datetime = instant()
 
 
 class ObjectStateRow(SQLModel, table=True):

@@ -59,6 +59,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("actor_id", "role", "workspace_id", "day"),
     )
     op.create_table(
+        "actor_value_day",
+        sa.Column("actor_id", sa.Uuid(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("paid_micros", sa.BigInteger(), nullable=False),
+        sa.Column("refunded_micros", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("actor_id", "currency", "workspace_id", "day"),
+    )
+    op.create_table(
         "app_user",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
@@ -86,6 +96,17 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('opted_in', 'opted_out')", name="state_is_known"),
         sa.PrimaryKeyConstraint("actor_id", "channel", "topic", "workspace_id"),
     )
+    op.create_table(
+        "derived_event",
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("event_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("source_id", "workspace_id", "key"),
+    )
+    op.create_index("derived_event_by_owner", "derived_event", ["workspace_id", "source_id", "owner"], unique=False)
     op.create_table(
         "email_event",
         sa.Column("source_id", sa.Uuid(), nullable=False),
@@ -199,15 +220,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "fact_conflict",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("kept_hash", sa.Text(), nullable=False),
         sa.Column("other_hash", sa.Text(), nullable=False),
         sa.Column("other_inbox_id", sa.Uuid(), nullable=False),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", "workspace_id"),
+        sa.PrimaryKeyConstraint("source_id", "workspace_id", "key", "other_hash"),
     )
     op.create_table(
         "fact_reject",
@@ -223,6 +241,14 @@ def upgrade() -> None:
     )
     op.create_index("fact_reject_by_time", "fact_reject", ["workspace_id", "received_at"], unique=False)
     op.create_index(op.f("ix_fact_reject_inbox_id"), "fact_reject", ["inbox_id"], unique=False)
+    op.create_table(
+        "fx_rate",
+        sa.Column("date", sa.Date(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("rate", sa.Numeric(precision=24, scale=12), nullable=False),
+        sa.PrimaryKeyConstraint("date", "workspace_id", "currency"),
+    )
     op.create_table(
         "identity_edge",
         sa.Column("a", sa.Uuid(), nullable=False),
@@ -290,6 +316,47 @@ def upgrade() -> None:
     op.create_index("inbox_by_time", "inbox", ["workspace_id", "received_at"], unique=False)
     op.create_index("inbox_pending", "inbox", ["workspace_id", "run_at", "id"], unique=False, postgresql_where=sa.text("state = 'pending'"))
     op.create_table(
+        "invoice",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("actor_id", sa.Uuid(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("stripe_invoice_id", sa.Text(), nullable=False),
+        sa.Column("stripe_customer_id", sa.Text(), nullable=True),
+        sa.Column("stripe_subscription_id", sa.Text(), nullable=True),
+        sa.Column("number", sa.Text(), nullable=True),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("billing_reason", sa.Text(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("subtotal_micros", sa.BigInteger(), nullable=False),
+        sa.Column("discount_micros", sa.BigInteger(), nullable=False),
+        sa.Column("tax_micros", sa.BigInteger(), nullable=False),
+        sa.Column("total_micros", sa.BigInteger(), nullable=False),
+        sa.Column("amount_due_micros", sa.BigInteger(), nullable=False),
+        sa.Column("amount_paid_micros", sa.BigInteger(), nullable=False),
+        sa.Column("amount_remaining_micros", sa.BigInteger(), nullable=False),
+        sa.Column("returned_micros", sa.BigInteger(), nullable=False),
+        sa.Column("attempt_count", sa.BigInteger(), nullable=False),
+        sa.Column("next_payment_attempt", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finalized_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("voided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("marked_uncollectible_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("payments", postgresql.ARRAY(Text()), nullable=False),
+        sa.Column("needs_refetch", sa.Boolean(), nullable=False),
+        sa.Column("metadata", postgresql.JSONB(astext_type=Text()), nullable=False),
+        sa.CheckConstraint("kind IN ('invoice', 'checkout')", name="kind_is_known"),
+        sa.CheckConstraint("status IN ('draft', 'open', 'paid', 'uncollectible', 'void', 'unknown')", name="status_is_known"),
+        sa.PrimaryKeyConstraint("id", "workspace_id"),
+    )
+    op.create_index("invoice_by_actor", "invoice", ["workspace_id", "actor_id"], unique=False)
+    op.create_index("invoice_by_customer", "invoice", ["workspace_id", "source_id", "stripe_customer_id"], unique=False)
+    op.create_index("invoice_by_paid_at", "invoice", ["workspace_id", "paid_at"], unique=False)
+    op.create_index("invoice_by_stripe_id", "invoice", ["workspace_id", "stripe_invoice_id"], unique=False)
+    op.create_table(
         "ledger_entry",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -319,6 +386,28 @@ def upgrade() -> None:
         sa.CheckConstraint("status IN ('open', 'accepted', 'dismissed')", name="status_is_known"),
         sa.PrimaryKeyConstraint("a", "b", "workspace_id"),
     )
+    op.create_table(
+        "mrr_change",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("actor_id", sa.Uuid(), nullable=True),
+        sa.Column("stripe_customer_id", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("before_micros", sa.BigInteger(), nullable=False),
+        sa.Column("after_micros", sa.BigInteger(), nullable=False),
+        sa.Column("movement", sa.Text(), nullable=False),
+        sa.Column("amount_micros", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("stripe_subscription_ids", postgresql.ARRAY(Text()), nullable=False),
+        sa.CheckConstraint("movement IN ('new', 'reactivation', 'expansion', 'contraction', 'churn')", name="movement_is_known"),
+        sa.CheckConstraint("reason IN ('voluntary', 'involuntary')", name="reason_is_known"),
+        sa.PrimaryKeyConstraint("id", "workspace_id"),
+    )
+    op.create_index("mrr_change_by_actor", "mrr_change", ["workspace_id", "actor_id"], unique=False)
+    op.create_index("mrr_change_by_changed_at", "mrr_change", ["workspace_id", "changed_at"], unique=False)
+    op.create_index("mrr_change_by_customer", "mrr_change", ["workspace_id", "source_id", "stripe_customer_id"], unique=False)
     op.create_table(
         "object_state",
         sa.Column("source_id", sa.Uuid(), nullable=False),
@@ -430,6 +519,42 @@ def upgrade() -> None:
     )
     op.create_index("person_token_by_person", "person_token", ["workspace_id", "person_id"], unique=False)
     op.create_table(
+        "plan_mapping",
+        sa.Column("match", sa.Text(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("plan_id", sa.Text(), nullable=False),
+        sa.Column("plan_name", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("match IN ('price', 'product', 'lookup_key')", name="match_is_known"),
+        sa.PrimaryKeyConstraint("match", "workspace_id", "value"),
+    )
+    op.create_table(
+        "refund",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("actor_id", sa.Uuid(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("stripe_refund_id", sa.Text(), nullable=False),
+        sa.Column("stripe_charge_id", sa.Text(), nullable=True),
+        sa.Column("stripe_payment_intent_id", sa.Text(), nullable=True),
+        sa.Column("invoice_id", sa.Uuid(), nullable=True),
+        sa.Column("stripe_subscription_id", sa.Text(), nullable=True),
+        sa.Column("amount_micros", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("counts", sa.Boolean(), nullable=False),
+        sa.Column("refunded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("kind IN ('refund', 'dispute')", name="kind_is_known"),
+        sa.PrimaryKeyConstraint("id", "workspace_id"),
+    )
+    op.create_index("refund_by_actor", "refund", ["workspace_id", "actor_id"], unique=False)
+    op.create_index("refund_by_charge", "refund", ["workspace_id", "stripe_charge_id"], unique=False)
+    op.create_index("refund_by_refunded_at", "refund", ["workspace_id", "refunded_at"], unique=False)
+    op.create_index("refund_by_stripe_id", "refund", ["workspace_id", "stripe_refund_id"], unique=False)
+    op.create_table(
         "stage_change",
         sa.Column("person_id", sa.Uuid(), nullable=False),
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -442,23 +567,97 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person_id", "workspace_id", "at"),
     )
     op.create_table(
+        "subscription",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("actor_id", sa.Uuid(), nullable=True),
+        sa.Column("stripe_subscription_id", sa.Text(), nullable=False),
+        sa.Column("stripe_customer_id", sa.Text(), nullable=True),
+        sa.Column("stripe_price_id", sa.Text(), nullable=True),
+        sa.Column("stripe_product_id", sa.Text(), nullable=True),
+        sa.Column("plan_id", sa.Text(), nullable=False),
+        sa.Column("plan_name", sa.Text(), nullable=False),
+        sa.Column("is_plan_mapped", sa.Boolean(), nullable=False),
+        sa.Column("billing_cycle", sa.Text(), nullable=False),
+        sa.Column("quantity", sa.BigInteger(), nullable=True),
+        sa.Column("price_micros", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("stripe_status", sa.Text(), nullable=False),
+        sa.Column("mrr_micros", sa.BigInteger(), nullable=False),
+        sa.Column("arr_micros", sa.BigInteger(), nullable=False),
+        sa.Column("committed_mrr_micros", sa.BigInteger(), nullable=False),
+        sa.Column("trial_mrr_micros", sa.BigInteger(), nullable=False),
+        sa.Column("total_revenue_micros", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("current_period_start", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("current_period_end", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("renews_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("trial_start", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("trial_end", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_at_period_end", sa.Boolean(), nullable=False),
+        sa.Column("cancel_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refunded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancellation_reason", sa.Text(), nullable=True),
+        sa.Column("pause_collection", sa.Text(), nullable=True),
+        sa.Column("problems", postgresql.ARRAY(Text()), nullable=False),
+        sa.Column("needs_refetch", sa.Boolean(), nullable=False),
+        sa.Column("metadata", postgresql.JSONB(astext_type=Text()), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "billing_cycle IN ('daily', 'weekly', 'monthly', 'quarterly', 'semiannual', 'annual', 'custom')", name="billing_cycle_is_known"
+        ),
+        sa.CheckConstraint("cancellation_reason IN ('voluntary', 'involuntary')", name="cancellation_reason_is_known"),
+        sa.CheckConstraint(
+            "status IN ('incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'unpaid', 'paused', 'cancelled', 'refunded', 'unknown')",
+            name="status_is_known",
+        ),
+        sa.PrimaryKeyConstraint("id", "workspace_id"),
+    )
+    op.create_index("subscription_by_actor", "subscription", ["workspace_id", "actor_id"], unique=False)
+    op.create_index("subscription_by_customer", "subscription", ["workspace_id", "source_id", "stripe_customer_id"], unique=False)
+    op.create_index("subscription_by_stripe_id", "subscription", ["workspace_id", "stripe_subscription_id"], unique=False)
+    op.create_table(
+        "subscription_item",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("subscription_id", sa.Uuid(), nullable=False),
+        sa.Column("stripe_subscription_item_id", sa.Text(), nullable=False),
+        sa.Column("stripe_price_id", sa.Text(), nullable=True),
+        sa.Column("stripe_product_id", sa.Text(), nullable=True),
+        sa.Column("plan_id", sa.Text(), nullable=False),
+        sa.Column("plan_name", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("quantity", sa.BigInteger(), nullable=True),
+        sa.Column("unit_amount_micros", sa.BigInteger(), nullable=True),
+        sa.Column("billing_scheme", sa.Text(), nullable=False),
+        sa.Column("usage_type", sa.Text(), nullable=False),
+        sa.Column("interval", sa.Text(), nullable=True),
+        sa.Column("interval_count", sa.BigInteger(), nullable=False),
+        sa.Column("current_period_start", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("current_period_end", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("mrr_micros", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", "workspace_id"),
+    )
+    op.create_index("subscription_item_by_subscription", "subscription_item", ["workspace_id", "subscription_id"], unique=False)
+    op.create_table(
         "suppression",
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("address", sa.Text(), nullable=True),
         sa.Column("source_event_id", sa.Text(), nullable=True),
         sa.CheckConstraint("reason IN ('bounce', 'complaint', 'unsubscribe', 'manual')", name="reason_is_known"),
         sa.PrimaryKeyConstraint("digest", "channel", "workspace_id"),
-    )
-    op.create_table(
-        "tombstone",
-        sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("workspace_id", sa.Uuid(), nullable=False),
-        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("digest", "workspace_id"),
     )
     op.create_table(
         "trait_assertion",
@@ -821,7 +1020,9 @@ def _protection() -> None:
         "actor",
         "actor_day",
         "actor_role_day",
+        "actor_value_day",
         "consent",
+        "derived_event",
         "email_event",
         "email_message",
         "event",
@@ -831,12 +1032,16 @@ def _protection() -> None:
         "fact_reject",
         "identity_edge",
         "import_run",
+        "invoice",
+        "mrr_change",
         "object_state",
         "person",
         "person_token",
+        "refund",
         "stage_change",
+        "subscription",
+        "subscription_item",
         "suppression",
-        "tombstone",
         "trait_assertion",
     ):
         protect(table)
@@ -844,7 +1049,9 @@ def _protection() -> None:
     for table in (
         "api_key",
         "event_role",
+        "fx_rate",
         "internal_rule",
+        "plan_mapping",
         "setting",
         "source_instance",
         "source_secret",

@@ -1,0 +1,380 @@
+"""What the door accepts: the parts of a request become a verified Delivery, or an error that says why not.
+
+Knows keys, signatures, limits and the vendors' envelopes just far enough to find a key in them and to answer an SDK
+per event. Refuses business meaning, people, and anything that waits for more than one look-up. An unknown address and
+a wrong signature are one and the same error, reached by the same work.
+"""
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+import orjson
+
+from gdp_core.errors import Forbidden, InvalidInput, NotFound, Unauthorised
+from gdp_core.failpoint import failpoint
+from gdp_core.limits import Limits, TooMany
+from gdp_core.senders import Hook, Sender, Senders
+from gdp_core.sources import posthog, source
+from gdp_core.sources.base import Source
+from gdp_core.sources.facts import Delivery, Json, Trust
+from gdp_core.sources.generic import GENERIC
+from gdp_core.sources.payload import TooLarge, read, read_posthog, without_nul
+from gdp_core.sources.web import CLIENT_IP
+
+KIB = 1024
+WEBHOOK_BYTES = 256 * KIB
+SEGMENT_BYTES = 500 * KIB
+SEGMENT_EVENT_BYTES = 32 * KIB
+SEGMENT_EVENTS = 2_500
+POSTHOG_BYTES = 20 * KIB * KIB
+
+_HOOK_BYTES = {"stripe": KIB * KIB}
+_UNSIGNED_HOOKS = frozenset({"posthog"})  # PostHog's destination cannot sign; its address is the secret
+
+_STORED_HEADERS = frozenset(
+    """content-type content-encoding user-agent origin svix-id svix-timestamp webhook-id webhook-timestamp x-retry-count
+    posthog-sdk-info posthog-attempt posthog-request-id posthog-request-timestamp""".split()
+)
+_STORED_QUERY = frozenset("_ ver ip compression beacon sent_at".split())
+_KEY_FIELDS = ("writeKey", "api_key", "token")
+_LONGEST_VALUE = 1_024
+_LONGEST_KEY = 256
+_QUERY_FIELDS = 50
+
+# What a signature is checked against where there is no secret. Nobody knows it, so it never matches.
+_NOBODY = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+Call = Literal["track", "identify", "page", "screen", "group", "alias", "batch"]
+Capture = Literal["batch", "capture", "e", "v0", "v1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The parts of an HTTP request that matter. Header names in lower case; `address` is who sent it, if known."""
+
+    id: UUID
+    now: datetime
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A delivery to append, and the ids of its events where the sender wants an answer for each."""
+
+    delivery: Delivery
+    event_ids: Sequence[str] = field(default=())
+
+
+class Acceptor:
+    """The rules, with the two things they look at: who may send, and how often.
+
+    Every method raises Unauthorised, Forbidden, InvalidInput (TooLarge), TooMany or Unavailable.
+    """
+
+    def __init__(self, senders: Senders, limits: Limits) -> None:
+        self._senders = senders
+        self._limits = limits
+
+    async def hook(self, source_key: str, hook_key: str, request: Request) -> Accepted:
+        """A webhook: signed by its vendor over the raw bytes, or sent to an address nobody else knows."""
+        if not self._senders.knows_hook(hook_key):
+            self._limits.failures.check(request.address)
+        hook = await self._senders.by_hook(hook_key)
+        kind = _hook_source(source_key)
+        if hook is not None and (kind is None or hook.source != kind.key):
+            hook = None
+        if not _is_verified(kind or GENERIC, hook, request) or hook is None or kind is None:
+            raise self._unauthorised(request)
+        self._limits.per_hook.take(hook.source_id)
+        trust: Trust = "signed" if kind.verify else "server"
+        return Accepted(_delivery(request, hook, "webhook", trust, request.body))
+
+    async def segment(self, call: Call, request: Request, *, servers_only: bool = False) -> Accepted:
+        """A call of the Segment tracking API, or a batch of them, by Basic authentication or the write key inside."""
+        key = _basic_user(request.headers)
+        if key is None:
+            self._limits.failures.check(request.address)  # before any work for somebody unknown
+            payload = _segment_payload(call, request)
+            key = _text(payload.get("writeKey"))
+            sender = await self._sender("segment", key, request)
+        else:
+            sender = await self._sender("segment", key, request)
+            payload = _segment_payload(call, request)
+        if servers_only and sender.kind != "server":
+            raise Forbidden("Imports need a server key.")
+        return Accepted(self._tracked(request, sender, f"v1/{call}", payload, key))
+
+    async def posthog(self, capture: Capture, request: Request) -> Accepted:
+        """A capture call of a PostHog SDK: the token is in the body, in v1 in the Authorization header."""
+        if capture == "v1":
+            key = _bearer(request.headers)
+            sender = await self._sender("posthog", key, request)
+            payload = _posthog_payload(request)
+        else:
+            self._limits.failures.check(request.address)
+            payload = _posthog_payload(request)
+            key = posthog.token_of(payload)
+            sender = await self._sender("posthog", key, request)
+        delivery = self._tracked(request, sender, f"posthog/{capture}", payload, key)
+        return Accepted(delivery, posthog.event_ids(payload) if capture == "v1" else ())
+
+    async def _sender(self, family: str, key: str | None, request: Request) -> Sender:
+        if not key or len(key) > _LONGEST_KEY:
+            raise self._unauthorised(request)
+        if not self._senders.knows_key(key):
+            self._limits.failures.check(request.address)
+        sender = await self._senders.by_key(key, request.now)
+        if sender is None:
+            raise self._unauthorised(request)
+        if sender.source != family:
+            raise Forbidden(
+                f"This key belongs to a source of another kind ({sender.source}); make one for this address."
+            )
+        if sender.kind == "browser":
+            if sender.allowed_origins and not _allowed(_origin(request.headers), sender.allowed_origins):
+                raise Forbidden("This key may not be used from this origin; add it to the key's allowed origins.")
+            self._limits.per_address.take(request.address)
+        self._limits.per_key.take(sender.key_id)
+        return sender
+
+    def _tracked(self, request: Request, sender: Sender, route: str, payload: Json, key: str | None) -> Delivery:
+        request = _with_body(request)
+        if sender.kind == "server" and key:
+            request = _blanked(request, payload, key)
+        return _delivery(request, sender, route, sender.kind, request.body)
+
+    def _unauthorised(self, request: Request) -> Unauthorised | TooMany:
+        try:
+            self._limits.failures.take(request.address)
+        except TooMany as error:
+            return error
+        return Unauthorised()
+
+
+def hook_limit(source_key: str) -> int:
+    """The most bytes a webhook of that source may have; the same for every source that is not known."""
+    return _HOOK_BYTES.get(source_key, WEBHOOK_BYTES)
+
+
+def query_of(text: bytes) -> dict[str, str]:
+    """The fields of a query string, the first of each name. Raises InvalidInput."""
+    if not text:
+        return {}
+    try:
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
+    except ValueError:
+        raise InvalidInput("The query string cannot be read; send fewer and properly encoded parameters.") from None
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields.setdefault(name, value)
+    return fields
+
+
+def client_address(peer: str | None, headers: Mapping[str, str], trusted: "Proxies") -> str | None:
+    """Who sent a request: the last address in X-Forwarded-For that is not one of our proxies, or the peer."""
+    if peer is None or not trusted.include(peer):
+        return peer
+    for hop in reversed(headers.get("x-forwarded-for", "").split(",")[-10:]):
+        address = hop.strip()
+        if _parsed(address) is None:
+            return peer
+        if not trusted.include(address):
+            return address
+    return peer
+
+
+class Proxies:
+    """Addresses and networks whose X-Forwarded-For is believed."""
+
+    def __init__(self, text: str) -> None:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        try:
+            self._networks = [ipaddress.ip_network(part, strict=False) for part in parts]
+        except ValueError:
+            raise InvalidInput("GDP_TRUSTED_PROXIES must be addresses or networks separated by commas.") from None
+        self.include: Callable[[str], bool] = lru_cache(maxsize=4096)(self._includes)
+
+    def _includes(self, address: str) -> bool:
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in self._networks)
+
+
+@lru_cache(maxsize=8192)
+def truncated(address: str | None) -> str | None:
+    """An address without the part that tells people apart: IPv4 to /24, IPv6 to /48. None for what is no address."""
+    parsed = _parsed(address or "")
+    if parsed is None:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    prefix = 24 if parsed.version == 4 else 48
+    return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
+
+
+@lru_cache(maxsize=8192)
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+def _hook_source(key: str) -> Source | None:
+    try:
+        found = source(key)
+    except NotFound:
+        return None
+    return found if found.verify or found.key in _UNSIGNED_HOOKS else None
+
+
+def _is_verified(kind: Source, hook: Hook | None, request: Request) -> bool:
+    known = hook.secrets if hook is not None else ()
+    if kind.verify is not None:
+        verified = kind.verify(request.headers, request.body, known or (_NOBODY,), request.now)
+        return verified and bool(known)
+    given = (_bearer(request.headers) or request.headers.get("x-webhook-secret", "")).encode()
+    matches = [hmac.compare_digest(given, secret.encode()) for secret in known or (_NOBODY,)]
+    return hook is not None and (any(matches) or not known)
+
+
+def _segment_payload(call: Call, request: Request) -> dict[str, Json]:
+    payload = read(request.body, request.headers, SEGMENT_BYTES)
+    if not isinstance(payload, dict):
+        raise InvalidInput("The body must be a JSON object.")
+    if call != "batch":
+        if len(orjson.dumps(payload)) > SEGMENT_EVENT_BYTES:
+            raise TooLarge(SEGMENT_EVENT_BYTES)
+        return payload
+    batch = payload.get("batch")
+    if not isinstance(batch, list):
+        raise InvalidInput('The body must hold a list under "batch".')
+    if len(batch) > SEGMENT_EVENTS:
+        raise InvalidInput(f"A batch may hold {SEGMENT_EVENTS:,} events; send smaller ones.")
+    # A compressed body may hold a large event, too.
+    small = len(request.body) <= SEGMENT_EVENT_BYTES and request.body[:1] == b"{"
+    if not small and any(len(orjson.dumps(event)) > SEGMENT_EVENT_BYTES for event in batch):
+        raise TooLarge(SEGMENT_EVENT_BYTES)
+    return payload
+
+
+def _posthog_payload(request: Request) -> Json:
+    payload = read_posthog(request.body, request.headers, request.query, POSTHOG_BYTES)
+    if not isinstance(payload, dict | list):
+        raise InvalidInput("The body must be an event, a list of events or an object with a batch.")
+    return payload
+
+
+def _with_body(request: Request) -> Request:
+    """PostHog's GET carries its body as `data`; from here on it is one."""
+    if request.body or "data" not in request.query:
+        return request
+    return _replaced(request, request.headers, request.query, request.query["data"].encode(errors="replace"))
+
+
+def _blanked(request: Request, payload: Json, key: str) -> Request:
+    """The request without its server key: as sent where the key can be seen, else opened and without it."""
+    stated = [payload.get(name) for name in _KEY_FIELDS] if isinstance(payload, dict) else []
+    words = [key] + [f'"{word}"' for word in stated if isinstance(word, str) and word and word != key]
+    body = _starred(request.body, words)
+    if body != request.body:
+        return _replaced(request, request.headers, request.query, body)
+    opened = orjson.dumps(payload)
+    body = _starred(opened, words)
+    if body == opened:
+        return request
+    headers = {name: value for name, value in request.headers.items() if name != "content-encoding"}
+    query = {name: value for name, value in request.query.items() if name != "compression"}
+    return _replaced(request, headers, query, body)
+
+
+def _starred(body: bytes, words: Sequence[str]) -> bytes:
+    for word in words:
+        secret = word.encode("utf-8", "surrogatepass")
+        stars = b'"' + b"*" * (len(secret) - 2) + b'"' if word.startswith('"') else b"*" * len(secret)
+        body = body.replace(secret, stars)
+    return body
+
+
+def _replaced(request: Request, headers: Mapping[str, str], query: Mapping[str, str], body: bytes) -> Request:
+    return Request(request.id, request.now, headers, query, body, request.address)
+
+
+def _delivery(request: Request, owner: Sender | Hook, route: str, trust: Trust, body: bytes) -> Delivery:
+    failpoint("door.verified")
+    headers = {
+        name: without_nul(value[:_LONGEST_VALUE]) for name, value in request.headers.items() if name in _STORED_HEADERS
+    }
+    if (address := truncated(request.address)) is not None:
+        headers[CLIENT_IP] = address
+    query = {
+        name: without_nul(value[:_LONGEST_VALUE]) for name, value in request.query.items() if name in _STORED_QUERY
+    }
+    return Delivery(
+        request.id,
+        owner.workspace_id,
+        owner.source_id,
+        owner.source,
+        route,
+        trust,
+        request.now,
+        body,
+        headers,
+        query,
+    )
+
+
+def _basic_user(headers: Mapping[str, str]) -> str | None:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[0] or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _bearer(headers: Mapping[str, str]) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _origin(headers: Mapping[str, str]) -> str | None:
+    """The page a browser request comes from. An image has no Origin, but a Referer."""
+    stated = headers.get("origin")
+    if stated is not None:
+        return stated.strip().rstrip("/").lower()
+    try:
+        parts = urlsplit(headers.get("referer", ""))
+    except ValueError:
+        return None
+    return f"{parts.scheme}://{parts.netloc}".lower() if parts.netloc else None
+
+
+def _allowed(origin: str | None, allowed: frozenset[str]) -> bool:
+    """Whether an origin is listed; `https://*.acme.test` lists every subdomain."""
+    if origin is None:
+        return False
+    if origin in allowed or "*" in allowed:
+        return True
+    scheme, _, host = origin.partition("://")
+    return any(
+        pattern.startswith(f"{scheme}://*.") and host.endswith(pattern[len(scheme) + 4 :]) and "/" not in host
+        for pattern in allowed
+    )

@@ -1,0 +1,462 @@
+"""Writes events and the summaries that outlive them: what each actor did per day, roles played, money, event types.
+
+Counts are added for each new event, exactly once because the caller holds the workspace's lock and passes only events
+whose key was new. A changed event (an earlier delivery of the same key) is taken back first; the days it touched are
+then counted again from the events.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+from weakref import WeakKeyDictionary
+
+from sqlmodel import Session
+
+from gdp_core.db import insert, records, recordset, rows, run
+from gdp_core.event_roles import CAMPAIGN_TOUCH, EventRoles
+from gdp_core.failpoint import failpoint
+from gdp_core.sources.facts import EventFact
+from gdp_core.tables.ingest import Event, EventType, EventTypeDay
+from gdp_core.tables.people import Actor, ActorDay, ActorRoleDay, ActorValueDay
+
+_PLAIN = (
+    "name type category session_id device_id user_agent referrer url utm_source utm_medium utm_campaign utm_term"
+    " utm_content gclid fbclid ttclid value_micros currency is_machine properties metadata"
+).split()
+_TOUCH = "utm_source utm_medium utm_campaign gclid fbclid ttclid referrer".split()
+_MOST_PROPERTIES = 200  # of an event type whose shape is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to write, with what the pipeline knows of it."""
+
+    fact: EventFact
+    key: str
+    source_id: UUID
+    actor: UUID | None
+    occurred_at: datetime
+    received_at: datetime
+    counts_money: bool  # its value is revenue: the source has no invoices
+    original_at: datetime | None = None
+
+    def row(self, workspace_id: UUID, now: datetime) -> dict[str, Any]:
+        """The columns of the event table."""
+        values: dict[str, Any] = {name: getattr(self.fact, name) for name in _PLAIN}
+        if self.original_at:
+            values["metadata"] = {**values["metadata"], "original_at": self.original_at.isoformat()}
+        return values | {
+            "id": event_id(workspace_id, self.source_id, self.key),
+            "workspace_id": workspace_id,
+            "occurred_at": self.occurred_at,
+            "actor_id": self.actor,
+            "source": self.fact.channel,
+            "source_id": self.source_id,
+            "source_event_id": self.key,
+            "ip": truncate_ip(self.fact.ip),
+            "received_at": self.received_at,
+            "applied_at": now,
+        }
+
+    @property
+    def day(self) -> date:
+        """The UTC day it counts for."""
+        return self.occurred_at.astimezone(UTC).date()
+
+    @property
+    def is_human(self) -> bool:
+        """Something the person did: no scanner, and not the billing system acting for them."""
+        return not self.fact.is_machine and self.fact.channel != "stripe"
+
+
+class Placed(NamedTuple):
+    """Where an event row lies."""
+
+    id: UUID
+    occurred_at: datetime
+
+
+def event_id(workspace_id: UUID, source_id: UUID, key: str) -> UUID:
+    """The id of an event follows from its key."""
+    return uuid5(workspace_id, f"event|{source_id}|{key}")
+
+
+@lru_cache(maxsize=4096)
+def truncate_ip(address: str | None) -> str | None:
+    """The /24 (IPv4) or /48 (IPv6) network address; None for what is no address."""
+    if not address:
+        return None
+    try:
+        parsed = ipaddress.ip_address(address.strip())
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
+    prefix = 24 if parsed.version == 4 else 48
+    return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
+
+
+def write(session: Session, workspace_id: UUID, events: Sequence[NewEvent], roles: EventRoles, now: datetime) -> None:
+    """Insert events whose keys are new, and add them to every summary."""
+    if not events:
+        return
+    ensure_partitions(session, "event", (event.occurred_at for event in events))
+    insert(session, Event, [event.row(workspace_id, now) for event in events])
+    _add_to_types(session, workspace_id, events)
+    _add_to_actors(session, workspace_id, [event for event in events if event.actor], roles)
+
+
+def take_back(session: Session, workspace_id: UUID, places: Sequence[Placed]) -> list[tuple[UUID, date]]:
+    """Delete events that are about to be replaced. Returns the (actor, day) pairs to `recount` once that is done."""
+    if not places:
+        return []
+    gone = rows(
+        session,
+        "DELETE FROM event e USING unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[])) AS old(id, at)"
+        " WHERE e.id = old.id AND e.occurred_at = old.at RETURNING e.actor_id, e.occurred_at, e.name, e.source_id",
+        ids=[place.id for place in places],
+        ats=[place.occurred_at for place in places],
+    )
+    days = [
+        {
+            "name": row.name,
+            "source_id": row.source_id,
+            "workspace_id": workspace_id,
+            "day": row.occurred_at.date(),
+            "events": -1,
+        }
+        for row in gone
+    ]
+    _add_type_days(session, days)
+    return [(row.actor_id, row.occurred_at.astimezone(UTC).date()) for row in gone if row.actor_id]
+
+
+def recount(
+    session: Session,
+    workspace_id: UUID,
+    actor_days: Iterable[tuple[UUID, date]],
+    roles: EventRoles,
+    money: frozenset[UUID],
+) -> None:
+    """Count some days of some actors again from the events. `money`: the sources whose values are revenue."""
+    pairs = sorted(set(actor_days))
+    if not pairs:
+        return
+    actors, days = [actor for actor, _ in pairs], [day for _, day in pairs]
+    for table in ("actor_day", "actor_role_day", "actor_value_day"):
+        run(
+            session,
+            f"DELETE FROM {table} t USING unnest(CAST(:actors AS uuid[]), CAST(:days AS date[])) AS old(actor_id, day)"
+            " WHERE t.actor_id = old.actor_id AND t.day = old.day",
+            actors=actors,
+            days=days,
+        )
+    found = rows(
+        session,
+        "SELECT e.* FROM unnest(CAST(:actors AS uuid[]), CAST(:days AS date[])) AS d(actor_id, day) JOIN event e"
+        " ON e.workspace_id = app_ws() AND e.actor_id = d.actor_id"
+        " AND e.occurred_at >= d.day::timestamp AT TIME ZONE 'UTC'"
+        " AND e.occurred_at < (d.day + 1)::timestamp AT TIME ZONE 'UTC'",
+        actors=actors,
+        days=days,
+    )
+    _add_days(session, workspace_id, [_from_row(row, money) for row in found], roles)
+    _retotal(session, workspace_id, sorted(set(actors)))
+
+
+def mark_machine(session: Session, flags: Sequence[tuple[Placed, bool]]) -> list[tuple[UUID, date]]:
+    """Set whether events were a machine's doing. Returns the (actor, day) pairs to `recount`."""
+    changed = rows(
+        session,
+        "UPDATE event e SET is_machine = f.flag FROM unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[]),"
+        " CAST(:flags AS boolean[])) AS f(id, at, flag)"
+        " WHERE e.id = f.id AND e.occurred_at = f.at AND e.is_machine <> f.flag RETURNING e.actor_id, e.occurred_at",
+        ids=[place.id for place, _ in flags],
+        ats=[place.occurred_at for place, _ in flags],
+        flags=[flag for _, flag in flags],
+    )
+    return [(row.actor_id, row.occurred_at.astimezone(UTC).date()) for row in changed if row.actor_id]
+
+
+def ensure_partitions(session: Session, table: str, instants: Iterable[datetime]) -> None:
+    """Make the monthly partitions that these instants fall into.
+
+    What exists is remembered per pool; `forget_partitions` after a rollback, which may have undone one.
+    """
+    known = _known_partitions.setdefault(session.get_bind(), set())
+    for month in {(instant.year, instant.month) for instant in (at.astimezone(UTC) for at in instants)}:
+        if (table, month) not in known:
+            run(session, "SELECT partition_ensure(:parent, :at)", parent=table, at=datetime(*month, 1, tzinfo=UTC))
+            failpoint("partition.created")
+            known.add((table, month))
+
+
+_known_partitions: WeakKeyDictionary[Any, set[tuple[str, tuple[int, int]]]] = WeakKeyDictionary()
+
+
+def forget_partitions() -> None:
+    """Ask the database again which partitions exist."""
+    _known_partitions.clear()
+
+
+# ------------------------------------------------------------------------------------------------- summaries
+
+
+def _add_to_actors(session: Session, workspace_id: UUID, events: Sequence[NewEvent], roles: EventRoles) -> None:
+    if not events:
+        return
+    _add_days(session, workspace_id, events, roles)
+    totals: dict[UUID, dict[str, Any]] = {}
+    for event in events:
+        total = totals.setdefault(
+            event.actor,  # type: ignore[arg-type]
+            {"id": event.actor, "event_count": 0, "first_seen_at": None, "last_seen_at": None, "first_touch": None},
+        )
+        total["event_count"] += 1
+        total["first_seen_at"] = min(total["first_seen_at"] or event.occurred_at, event.occurred_at)
+        if event.is_human:
+            total["last_seen_at"] = max(total["last_seen_at"] or event.occurred_at, event.occurred_at)
+        touch = first_touch(workspace_id, event)
+        if touch and (total["first_touch"] is None or touch["order"] < total["first_touch"]["order"]):
+            total["first_touch"] = touch
+    values = list(totals.values())
+    run(
+        session,
+        f"""
+        UPDATE actor SET
+            event_count = actor.event_count + incoming.event_count,
+            first_seen_at = least(actor.first_seen_at, incoming.first_seen_at),
+            last_seen_at = greatest(actor.last_seen_at, incoming.last_seen_at),
+            first_touch = CASE WHEN actor.first_touch IS NULL
+                OR (incoming.first_touch ->> 'order') COLLATE "C" < (actor.first_touch ->> 'order') COLLATE "C"
+                THEN coalesce(incoming.first_touch, actor.first_touch) ELSE actor.first_touch END
+        FROM {recordset(Actor, values[0])}
+        WHERE actor.id = incoming.id AND actor.workspace_id = :ws
+        """,
+        rows=records(values),
+        ws=workspace_id,
+    )
+
+
+def first_touch(workspace_id: UUID, event: NewEvent) -> dict[str, Any] | None:
+    """What an event tells of where its person came from; None for events that tell nothing (billing, e-mail opens)."""
+    fact = event.fact
+    if fact.channel == "stripe" or fact.is_machine:
+        return None
+    told = {name: getattr(fact, name) for name in _TOUCH if getattr(fact, name)}
+    if not told and fact.type != "PAGE_VIEW":
+        return None
+    # Campaigns beat a bare page view of the same person whenever it came: an unmarked visit tells nothing.
+    rank = 0 if told else 1
+    identity = event_id(workspace_id, event.source_id, event.key)
+    return {"order": f"{rank}|{event.occurred_at.astimezone(UTC).isoformat()}|{identity}", **told}
+
+
+def _roles_of(event: NewEvent, roles: EventRoles) -> list[str]:
+    fact = event.fact
+    played = roles.of(fact.name, fact.properties)
+    campaign = fact.utm_source or fact.utm_campaign or fact.gclid or fact.fbclid or fact.ttclid
+    if not fact.is_machine and (campaign or fact.name == "email_clicked"):
+        return [*played, CAMPAIGN_TOUCH]
+    return played
+
+
+def _add_days(session: Session, workspace_id: UUID, events: Sequence[NewEvent], roles: EventRoles) -> None:
+    days: dict[tuple[UUID, date], dict[str, Any]] = {}
+    played: dict[tuple[UUID, str, date], dict[str, Any]] = {}
+    money: dict[tuple[UUID, str, date], dict[str, Any]] = {}
+    for event in events:
+        actor, day, at = event.actor, event.day, event.occurred_at
+        if actor is None:
+            continue
+        key = {"actor_id": actor, "workspace_id": workspace_id, "day": day}
+        seen = days.setdefault((actor, day), {**key, "events": 0, "human_events": 0, "first_at": None, "last_at": None})
+        seen["events"] += 1
+        if event.is_human:
+            seen["human_events"] += 1
+            seen["first_at"] = min(seen["first_at"] or at, at)
+            seen["last_at"] = max(seen["last_at"] or at, at)
+        for role in _roles_of(event, roles):
+            part = played.setdefault(
+                (actor, role, day), {**key, "role": role, "events": 0, "first_at": at, "last_at": at}
+            )
+            part["events"] += 1
+            part["first_at"], part["last_at"] = min(part["first_at"], at), max(part["last_at"], at)
+        if event.counts_money and event.fact.value_micros and event.fact.currency:
+            purse = money.setdefault(
+                (actor, event.fact.currency, day),
+                {**key, "currency": event.fact.currency, "paid_micros": 0, "refunded_micros": 0},
+            )
+            column = "paid_micros" if event.fact.value_micros > 0 else "refunded_micros"
+            purse[column] += abs(event.fact.value_micros)
+    insert(
+        session,
+        ActorDay,
+        list(days.values()),
+        "ON CONFLICT (actor_id, workspace_id, day) DO UPDATE SET events = actor_day.events + excluded.events,"
+        " human_events = actor_day.human_events + excluded.human_events,"
+        " first_at = least(actor_day.first_at, excluded.first_at),"
+        " last_at = greatest(actor_day.last_at, excluded.last_at)",
+    )
+    insert(
+        session,
+        ActorRoleDay,
+        list(played.values()),
+        "ON CONFLICT (actor_id, role, workspace_id, day) DO UPDATE SET"
+        " events = actor_role_day.events + excluded.events,"
+        " first_at = least(actor_role_day.first_at, excluded.first_at),"
+        " last_at = greatest(actor_role_day.last_at, excluded.last_at)",
+    )
+    insert(
+        session,
+        ActorValueDay,
+        list(money.values()),
+        "ON CONFLICT (actor_id, currency, workspace_id, day) DO UPDATE SET"
+        " paid_micros = actor_value_day.paid_micros + excluded.paid_micros,"
+        " refunded_micros = actor_value_day.refunded_micros + excluded.refunded_micros",
+    )
+
+
+def _retotal(session: Session, workspace_id: UUID, actors: Sequence[UUID]) -> None:
+    """An actor's totals again from its days, and its first touch again from its events."""
+    touches = rows(
+        session,
+        """
+        SELECT DISTINCT ON (e.actor_id) e.* FROM event e
+        WHERE e.actor_id = ANY(:ids) AND e.source <> 'stripe' AND NOT e.is_machine AND (e.type = 'PAGE_VIEW' OR
+            coalesce(e.utm_source, e.utm_medium, e.utm_campaign, e.gclid, e.fbclid, e.ttclid, e.referrer) IS NOT NULL)
+        ORDER BY e.actor_id, coalesce(e.utm_source, e.utm_medium, e.utm_campaign, e.gclid, e.fbclid, e.ttclid,
+            e.referrer) IS NULL, e.occurred_at, e.id
+        """,
+        ids=list(actors),
+    )
+    first = {row.actor_id: first_touch(workspace_id, _from_row(row, frozenset())) for row in touches}
+    values = [{"id": actor, "first_touch": first.get(actor)} for actor in actors]
+    run(
+        session,
+        f"""
+        UPDATE actor SET event_count = coalesce(d.events, 0), last_seen_at = d.last_at,
+            first_touch = nullif(incoming.first_touch, 'null')
+        FROM {recordset(Actor, values[0])}
+        LEFT JOIN LATERAL (SELECT sum(events) AS events, max(last_at) AS last_at
+            FROM actor_day WHERE workspace_id = app_ws() AND actor_id = incoming.id) d ON true
+        WHERE actor.id = incoming.id
+        """,
+        rows=records(values),
+    )
+
+
+def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEvent]) -> None:
+    per_day = Counter((event.fact.name, event.source_id, event.day) for event in events)
+    _add_type_days(
+        session,
+        [
+            {"name": name, "source_id": source, "workspace_id": workspace_id, "day": day, "events": count}
+            for (name, source, day), count in sorted(per_day.items())
+        ],
+    )
+    types: dict[str, dict[str, Any]] = {}
+    for event in events:
+        kind = types.setdefault(
+            event.fact.name,
+            {
+                "name": event.fact.name,
+                "workspace_id": workspace_id,
+                "category": event.fact.category,
+                "properties": {},
+                "required": [],
+                "first_seen_at": event.occurred_at,
+                "last_seen_at": event.occurred_at,
+            },
+        )
+        kind["first_seen_at"] = min(kind["first_seen_at"], event.occurred_at)
+        kind["last_seen_at"] = max(kind["last_seen_at"], event.occurred_at)
+        kind["category"] = kind["category"] or event.fact.category
+        _learn(kind["properties"], event.fact.properties, event.occurred_at.isoformat())
+    known = {
+        row.name: row.properties
+        for row in rows(session, "SELECT name, properties FROM event_type WHERE name = ANY(:names)", names=list(types))
+    }
+    for name, kind in types.items():
+        kind["properties"] = _merged(known.get(name, {}), kind["properties"])
+    insert(
+        session,
+        EventType,
+        [types[name] for name in sorted(types)],
+        "ON CONFLICT (name, workspace_id) DO UPDATE SET properties = excluded.properties,"
+        " category = coalesce(event_type.category, excluded.category),"
+        " first_seen_at = least(event_type.first_seen_at, excluded.first_seen_at),"
+        " last_seen_at = greatest(event_type.last_seen_at, excluded.last_seen_at)",
+    )
+
+
+def _add_type_days(session: Session, days: Sequence[dict[str, Any]]) -> None:
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for value in days:
+        key = (value["name"], value["source_id"], value["day"])
+        if key in merged:
+            merged[key]["events"] += value["events"]
+        else:
+            merged[key] = dict(value)
+    insert(
+        session,
+        EventTypeDay,
+        list(merged.values()),
+        "ON CONFLICT (name, source_id, workspace_id, day)"
+        " DO UPDATE SET events = event_type_day.events + excluded.events",
+    )
+
+
+_TYPE_NAMES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object"}
+
+
+def _learn(shape: dict[str, Any], properties: Mapping[str, Any], at: str) -> None:
+    for name, value in properties.items():
+        if value is None:
+            continue
+        kind = _TYPE_NAMES.get(type(value), "string")
+        known = shape.get(name)
+        if known is None:
+            if len(shape) < _MOST_PROPERTIES:
+                shape[name] = {"types": {kind: 1}, "example": str(value)[:80], "first_at": at, "last_at": at}
+            continue
+        known["types"][kind] = known["types"].get(kind, 0) + 1
+        if at < known["first_at"]:
+            known["first_at"], known["example"] = at, str(value)[:80]
+        known["last_at"] = max(known["last_at"], at)
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for name, value in new.items():
+        known = merged.get(name)
+        if known is None:
+            if len(merged) < _MOST_PROPERTIES:
+                merged[name] = value
+            continue
+        earlier, _ = sorted((known, value), key=lambda item: (item["first_at"], item["example"]))
+        merged[name] = {
+            "types": dict(Counter(known["types"]) + Counter(value["types"])),
+            "example": earlier["example"],
+            "first_at": earlier["first_at"],
+            "last_at": max(known["last_at"], value["last_at"]),
+        }
+    return merged
+
+
+def _from_row(row: Any, money: frozenset[UUID]) -> NewEvent:
+    values = {name: getattr(row, name) for name in _PLAIN}
+    return NewEvent(
+        fact=EventFact(channel=row.source, ip=row.ip, **values),
+        key=row.source_event_id,
+        source_id=row.source_id,
+        actor=row.actor_id,
+        occurred_at=row.occurred_at,
+        received_at=row.received_at,
+        counts_money=row.source_id in money,
+    )

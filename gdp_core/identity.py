@@ -1,0 +1,333 @@
+"""Who is who. Identifiers are actors with ids that follow from their names; edges between them make persons.
+
+The result is a function of the set of edges, not of the order in which they came: a component is recomputed from its
+sorted edges, verified ones first. A person is the smallest actor of a component, so every id ever issued keeps
+resolving. It refuses to join two known people on the word of a browser, and to grow a person beyond the limits; what
+it refuses goes to a review queue.
+"""
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlmodel import Session
+
+from gdp_core.db import insert, records, recordset, rows, run
+from gdp_core.sources.facts import Identifier, Link, Trust
+from gdp_core.tables.people import Actor, IdentityEdge, MergeReview
+
+MANUAL = UUID(int=0)
+"""The source id of what a person decided in the dashboard."""
+
+UNKNOWN = frozenset({"anonymous", "meta", "posthog", "person"})
+"""Namespaces that do not say who somebody is."""
+
+_BROWSER_MAY_JOIN = frozenset({"anonymous", "user"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many identifiers a person may have: in all (None: no limit), and of a namespace unless somebody said so."""
+
+    total: int | None = 500
+    of: Mapping[str, int] = field(default_factory=lambda: {"user": 5, "email": 5, "phone": 5, "stripe": 20})
+
+
+class Edge(NamedTuple):
+    """Evidence that two actors are one person; a < b."""
+
+    a: UUID
+    b: UUID
+    verified: bool
+    explicit: bool
+    occurred_at: datetime
+    source_id: UUID
+    source_event_id: str
+    cut: bool = False
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Verified evidence first, then the earliest."""
+        return (not self.verified, self.occurred_at, self.source_id, self.source_event_id, self.a, self.b)
+
+
+class Verdict(NamedTuple):
+    """What became of an edge."""
+
+    state: str  # accepted, refused, cut
+    reason: str | None
+    merged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """cluster and person of every actor, and a verdict for every edge (keyed by its pair)."""
+
+    cluster: dict[UUID, UUID]
+    person: dict[UUID, UUID]
+    verdicts: dict[tuple[UUID, UUID], Verdict]
+
+
+def actor_id(workspace_id: UUID, identifier: Identifier) -> UUID:
+    """The id of an identifier's actor: the same for ever, in whatever order identifiers come.
+
+    The namespace `person` names an actor by an id we issued (an e-mail tag carries it), so it is that actor.
+    """
+    if identifier.namespace == "person":
+        with contextlib.suppress(ValueError):
+            return UUID(identifier.value)
+    return uuid.uuid5(workspace_id, f"{identifier.namespace}|{identifier.value}")
+
+
+def edge_of(
+    workspace_id: UUID, link: Link, trust: Trust, occurred_at: datetime, source_id: UUID, source_event_id: str
+) -> Edge | None:
+    """The edge a link states, or None when such a sender may not state it (or it says nothing)."""
+    a, b = actor_id(workspace_id, link.a), actor_id(workspace_id, link.b)
+    if a == b:
+        return None
+    if trust == "browser" and not {link.a.namespace, link.b.namespace} <= _BROWSER_MAY_JOIN:
+        return None
+    return Edge(min(a, b), max(a, b), trust != "browser", link.explicit, occurred_at, source_id, source_event_id)
+
+
+class _Components:
+    """Union-find whose representative is the smallest member, with sizes."""
+
+    def __init__(self, members: Mapping[UUID, str]) -> None:
+        self._parent = {member: member for member in members}
+        self.counts: dict[UUID, dict[str, int]] = {member: {namespace: 1} for member, namespace in members.items()}
+
+    def find(self, member: UUID) -> UUID:
+        root = member
+        while self._parent[root] != root:
+            root = self._parent[root]
+        while self._parent[member] != root:
+            self._parent[member], member = root, self._parent[member]
+        return root
+
+    def joined(self, a: UUID, b: UUID) -> dict[str, int]:
+        """The namespace counts the two components would have together."""
+        small, large = sorted((self.counts[a], self.counts[b]), key=len)
+        return {**large, **{name: large.get(name, 0) + count for name, count in small.items()}}
+
+    def join(self, a: UUID, b: UUID) -> None:
+        keep, drop = min(a, b), max(a, b)
+        self.counts[keep] = self.joined(a, b)
+        del self.counts[drop]
+        self._parent[drop] = keep
+
+
+def resolve(namespaces: Mapping[UUID, str], edges: Iterable[Edge], limits: Limits) -> Resolution:
+    """Persons from actors (id -> namespace) and edges. Pure; any order of the edges gives the same result."""
+    raw, persons = _Components(namespaces), _Components(namespaces)
+    verdicts: dict[tuple[UUID, UUID], Verdict] = {}
+    for edge in sorted(edges, key=lambda item: item.order):
+        ra, rb = raw.find(edge.a), raw.find(edge.b)
+        if ra != rb:
+            raw.join(ra, rb)
+        pa, pb = persons.find(edge.a), persons.find(edge.b)
+        reason = None if pa == pb else _objection(persons, pa, pb, edge, limits)
+        if edge.cut:
+            verdicts[edge.a, edge.b] = Verdict("cut", None, merged=False)
+        elif reason:
+            verdicts[edge.a, edge.b] = Verdict("refused", reason, merged=False)
+        else:
+            verdicts[edge.a, edge.b] = Verdict("accepted", None, merged=pa != pb)
+            if pa != pb:
+                persons.join(pa, pb)
+    return Resolution(
+        {member: raw.find(member) for member in namespaces},
+        {member: persons.find(member) for member in namespaces},
+        verdicts,
+    )
+
+
+def _objection(persons: _Components, a: UUID, b: UUID, edge: Edge, limits: Limits) -> str | None:
+    if not edge.verified and _is_known(persons.counts[a]) and _is_known(persons.counts[b]):
+        return "two_known_people"
+    together = persons.joined(a, b)
+    if limits.total is not None and sum(together.values()) > limits.total:
+        return "too_many_identifiers"
+    if not edge.explicit:
+        for namespace, most in limits.of.items():
+            if together.get(namespace, 0) > most:
+                return f"too_many_{namespace}_ids"
+    return None
+
+
+def _is_known(counts: Mapping[str, int]) -> bool:
+    return any(namespace not in UNKNOWN for namespace in counts)
+
+
+def better(first: Edge | None, second: Edge) -> Edge:
+    """One edge from two statements of the same pair: the earlier evidence, explicit if either was."""
+    if first is None:
+        return second
+    winner = min(first, second, key=lambda item: item.order)
+    return winner._replace(explicit=first.explicit or second.explicit)
+
+
+# ------------------------------------------------------------------------------------------------ in the database
+
+
+class Seen(NamedTuple):
+    """An identifier in a fact: when, and whether the fact asked for no person profile."""
+
+    identifier: Identifier
+    at: datetime
+    personless: bool
+
+
+def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], now: datetime) -> None:
+    """Make the actors that are new, each a person of its own, and remember when the others were first seen."""
+    values: dict[UUID, dict[str, Any]] = {}
+    for identifier, at, personless in seen:
+        actor = actor_id(workspace_id, identifier)
+        value = values.get(actor)
+        if value is None or value["namespace"] == "person":
+            named = {"namespace": identifier.namespace, "external_id": identifier.value}
+            values[actor] = (value or {"first_seen_at": at, "personless": personless}) | named
+        else:
+            value["first_seen_at"] = min(value["first_seen_at"], at)
+            value["personless"] = value["personless"] and personless
+    insert(
+        session,
+        Actor,
+        [
+            {"id": actor, "workspace_id": workspace_id, "cluster_id": actor, "person_id": actor, **value}
+            | {"is_primary": False, "event_count": 0, "applied_at": now}
+            for actor, value in sorted(values.items())
+        ],
+        """ON CONFLICT (id, workspace_id) DO UPDATE SET
+            first_seen_at = least(actor.first_seen_at, excluded.first_seen_at),
+            personless = actor.personless AND excluded.personless,
+            namespace = CASE actor.namespace WHEN 'person' THEN excluded.namespace ELSE actor.namespace END,
+            external_id = CASE actor.namespace WHEN 'person' THEN excluded.external_id ELSE actor.external_id END
+        WHERE excluded.first_seen_at < actor.first_seen_at OR actor.first_seen_at IS NULL
+            OR actor.personless > excluded.personless OR (actor.namespace = 'person' AND excluded.namespace <> 'person')
+        """,
+    )
+
+
+def assert_edges(
+    session: Session, workspace_id: UUID, edges: Iterable[Edge], limits: Limits, now: datetime
+) -> set[UUID]:
+    """Add edges and recompute the components they touch. Returns the persons, old and new, that may have changed."""
+    pairs: dict[tuple[UUID, UUID], Edge] = {}
+    for edge in edges:
+        pairs[edge.a, edge.b] = better(pairs.get((edge.a, edge.b)), edge)
+    if not pairs:
+        return set()
+    known = {
+        (row.a, row.b): Edge(*row)
+        for row in rows(
+            session,
+            "SELECT a, b, verified, explicit, occurred_at, source_id, source_event_id FROM identity_edge"
+            " WHERE (a, b) IN (SELECT * FROM unnest(CAST(:a AS uuid[]), CAST(:b AS uuid[])))",
+            a=[a for a, _ in pairs],
+            b=[b for _, b in pairs],
+        )
+    }
+    changed = {pair: better(known.get(pair), edge) for pair, edge in pairs.items()}
+    changed = {pair: edge for pair, edge in changed.items() if edge != known.get(pair)}
+    values = [
+        {**edge._asdict(), "workspace_id": workspace_id, "state": "accepted", "merged": False, "applied_at": now}
+        for _, edge in sorted(changed.items())
+    ]
+    for value in values:
+        del value["cut"]
+    insert(
+        session,
+        IdentityEdge,
+        values,
+        "ON CONFLICT (a, b, workspace_id) DO UPDATE SET verified = excluded.verified, explicit = excluded.explicit,"
+        " occurred_at = excluded.occurred_at, source_id = excluded.source_id,"
+        " source_event_id = excluded.source_event_id",
+    )
+    return recompute(session, workspace_id, {actor for pair in changed for actor in pair}, limits, now)
+
+
+def recompute(session: Session, workspace_id: UUID, actors: Iterable[UUID], limits: Limits, now: datetime) -> set[UUID]:
+    """Resolve again the components of these actors. Returns the persons, old and new, that may have changed."""
+    ids = sorted(set(actors))
+    if not ids:
+        return set()
+    members = rows(
+        session,
+        "SELECT id, namespace, cluster_id, person_id FROM actor WHERE cluster_id IN"
+        " (SELECT cluster_id FROM actor WHERE id = ANY(:ids))",
+        ids=ids,
+    )
+    found = rows(
+        session,
+        "SELECT a, b, verified, explicit, occurred_at, source_id, source_event_id, cut_at IS NOT NULL AS cut,"
+        " state, reason, merged FROM identity_edge WHERE a = ANY(:ids)",
+        ids=[row.id for row in members],
+    )
+    edges = [Edge(*row[:8]) for row in found]
+    result = resolve({row.id: row.namespace for row in members}, edges, limits)
+    _write(session, workspace_id, members, found, result)
+    _sync_reviews(session, workspace_id, found, result, now)
+    touched = {row.person_id for row in members if result.person[row.id] != row.person_id}
+    return (
+        touched
+        | {result.person[row.id] for row in members if result.person[row.id] != row.person_id}
+        | {result.person[identifier] for identifier in ids if identifier in result.person}
+    )
+
+
+def _write(
+    session: Session, workspace_id: UUID, members: Sequence[Any], found: Sequence[Any], result: Resolution
+) -> None:
+    moved = [
+        {"id": row.id, "cluster_id": result.cluster[row.id], "person_id": result.person[row.id]}
+        for row in members
+        if (row.cluster_id, row.person_id) != (result.cluster[row.id], result.person[row.id])
+    ]
+    if moved:
+        run(
+            session,
+            f"UPDATE actor SET cluster_id = incoming.cluster_id, person_id = incoming.person_id"
+            f" FROM {recordset(Actor, moved[0])} WHERE actor.id = incoming.id AND actor.workspace_id = :ws",
+            rows=records(moved),
+            ws=workspace_id,
+        )
+    judged = []
+    for row in found:
+        verdict = result.verdicts[row.a, row.b]
+        if (row.state, row.reason, row.merged) != verdict:
+            judged.append({"a": row.a, "b": row.b, **verdict._asdict()})
+    if judged:
+        run(
+            session,
+            f"UPDATE identity_edge e SET state = incoming.state, reason = incoming.reason, merged = incoming.merged"
+            f" FROM {recordset(IdentityEdge, judged[0])} WHERE e.a = incoming.a AND e.b = incoming.b"
+            " AND e.workspace_id = :ws",
+            rows=records(judged),
+            ws=workspace_id,
+        )
+
+
+def _sync_reviews(
+    session: Session, workspace_id: UUID, found: Sequence[Any], result: Resolution, now: datetime
+) -> None:
+    refused = [
+        {"a": a, "b": b, "workspace_id": workspace_id, "reason": verdict.reason, "status": "open", "opened_at": now}
+        for (a, b), verdict in sorted(result.verdicts.items())
+        if verdict.state == "refused"
+    ]
+    insert(session, MergeReview, refused, "ON CONFLICT (a, b, workspace_id) DO UPDATE SET reason = excluded.reason")
+    settled = [row for row in found if result.verdicts[row.a, row.b].state != "refused"]
+    if settled:
+        run(
+            session,
+            "DELETE FROM merge_review r USING unnest(CAST(:a AS uuid[]), CAST(:b AS uuid[])) AS gone(a, b)"
+            " WHERE r.a = gone.a AND r.b = gone.b AND r.status = 'open'",
+            a=[row.a for row in settled],
+            b=[row.b for row in settled],
+        )

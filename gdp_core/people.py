@@ -1,0 +1,548 @@
+"""Persons: one row each, derived from its actors, what was said of them, what they did and what they paid.
+
+Nothing else writes `person`, `person_token` and `stage_change`. A refresh of the same persons at the same `now` gives
+the same rows, however often and in whatever order it is done.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from sqlmodel import Session
+
+from gdp_core.db import insert, one, records, recordset, rows, run
+from gdp_core.identity import UNKNOWN
+from gdp_core.stages import Life, Windows, history
+from gdp_core.tables.people import Actor, Person, PersonToken, StageChange
+
+_COLUMN_TRAITS = ("email", "phone", "first_name", "last_name", "name", "company", "industry")
+_STATUS = {"active": "paid", "trial": "trial", "churned": "churned", "dormant": "inactive"}
+_MOST_TOKENS = 400
+_CHUNK = 500
+
+_SOCIAL = frozenset("facebook instagram twitter x linkedin tiktok reddit pinterest youtube mastodon bluesky".split())
+_SEARCH = frozenset("google bing duckduckgo yahoo ecosia baidu yandex brave kagi startpage".split())
+_PAID_MEDIUMS = frozenset(
+    "cpc ppc paid paidsearch paid_search paid_social paidsocial display cpm retargeting ads".split()
+)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Everything known of one person before it becomes a row."""
+
+    actors: list[Any] = field(default_factory=list)
+    traits: dict[str, Any] = field(default_factory=dict)
+    known_by_trait: datetime | None = None
+    active_days: int = 0
+    silences: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    roles: dict[str, Any] = field(default_factory=dict)
+    money: list[tuple[str, date, int, int]] = field(default_factory=list)  # currency, day, paid, returned (micros)
+    mrr: list[Any] = field(default_factory=list)
+    subscriptions: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What the workspace chose that persons depend on."""
+
+    windows: Windows
+    currency: str
+    rates: dict[str, list[tuple[date, Decimal]]]
+    internal_domains: frozenset[str]
+    internal_ids: frozenset[str]
+
+    def in_base(self, micros: int, currency: str, day: date) -> int | None:
+        """An amount in the workspace's currency by the newest rate not after `day`; None without one."""
+        if currency == self.currency:
+            return micros
+        rate = None
+        for since, value in self.rates.get(currency, ()):
+            if since > day:
+                break
+            rate = value
+        return None if rate is None else int((micros * rate).to_integral_value())
+
+
+def refresh(session: Session, workspace_id: UUID, persons: Iterable[UUID], now: datetime) -> int:
+    """Bring the rows of these persons up to date; ids that are no person any more lose their rows.
+
+    Returns how many persons are left of them.
+    """
+    ids = sorted(set(persons))
+    choices = _read_choices(session) if ids else None
+    alive = 0
+    for start in range(0, len(ids), _CHUNK):
+        alive += _refresh_chunk(session, workspace_id, ids[start : start + _CHUNK], choices, now)  # type: ignore[arg-type]
+    return alive
+
+
+def refresh_due(session: Session, workspace_id: UUID, now: datetime, limit: int = 5000) -> int:
+    """Refresh persons whose stage changes by the passing of time alone. Returns how many were due."""
+    due = rows(
+        session,
+        "SELECT id FROM person WHERE stage_next_at <= :now ORDER BY stage_next_at LIMIT :limit",
+        now=now,
+        limit=limit,
+    )
+    refresh(session, workspace_id, [row.id for row in due], now)
+    return len(due)
+
+
+def persons_of(session: Session, actors: Collection[UUID]) -> set[UUID]:
+    """The persons these actors belong to now."""
+    found = rows(session, "SELECT DISTINCT person_id FROM actor WHERE id = ANY(:ids)", ids=list(actors))
+    return {row.person_id for row in found}
+
+
+def _refresh_chunk(session: Session, workspace_id: UUID, ids: Sequence[UUID], choices: _Choices, now: datetime) -> int:
+    gathered = _gather(session, ids, choices)
+    people = {key: value for key, value in gathered.items() if not all(actor.personless for actor in value.actors)}
+    dead = [identifier for identifier in ids if identifier not in people]
+    for table in ("person_token", "stage_change"):
+        run(session, f"DELETE FROM {table} WHERE person_id = ANY(:ids)", ids=dead)
+    run(session, "DELETE FROM person WHERE id = ANY(:ids)", ids=dead)
+    values, stages = [], []
+    for person_id, facts in people.items():
+        row, changes = _row(workspace_id, person_id, facts, choices, now)
+        values.append(row)
+        previous = None
+        for change in changes:
+            stages.append(
+                {"person_id": person_id, "workspace_id": workspace_id, "at": change.at, "stage": change.stage}
+                | {"previous": previous, "applied_at": now}
+            )
+            previous = change.stage
+    _write_people(session, values)
+    _write_tokens(session, workspace_id, people, values)
+    _write_stages(session, list(people), stages)
+    _mark_primary(session, people)
+    return len(people)
+
+
+# ---------------------------------------------------------------------------------------------------- gathering
+
+
+def _read_choices(session: Session) -> _Choices:
+    workspace = one(session, "SELECT trial_days, dormant_days, base_currency FROM workspace WHERE id = app_ws()")
+    rates: dict[str, list[tuple[date, Decimal]]] = defaultdict(list)
+    for row in rows(session, "SELECT currency, date, rate FROM fx_rate ORDER BY currency, date"):
+        rates[row.currency].append((row.date, row.rate))
+    rules = rows(session, "SELECT kind, value FROM internal_rule")
+    return _Choices(
+        Windows(timedelta(days=workspace.trial_days), timedelta(days=workspace.dormant_days)),
+        workspace.base_currency,
+        dict(rates),
+        frozenset(row.value.lower() for row in rules if row.kind == "domain"),
+        frozenset(row.value for row in rules if row.kind == "identifier"),
+    )
+
+
+def _gather(session: Session, ids: Sequence[UUID], choices: _Choices) -> dict[UUID, _Gathered]:
+    people: dict[UUID, _Gathered] = {}
+    for row in rows(
+        session,
+        "SELECT person_id, id, namespace, external_id, personless, event_count, first_seen_at, last_seen_at,"
+        " first_touch, is_primary FROM actor WHERE person_id = ANY(:ids) ORDER BY person_id, id",
+        ids=list(ids),
+    ):
+        people.setdefault(row.person_id, _Gathered()).actors.append(row)
+    if not people:
+        return people
+    _gather_traits(session, people)
+    _gather_activity(session, people, choices)
+    _gather_money(session, people)
+    return people
+
+
+def _gather_traits(session: Session, people: dict[UUID, _Gathered]) -> None:
+    found = rows(
+        session,
+        """
+        SELECT DISTINCT ON (a.person_id, t.key) a.person_id, t.key, t.op, t.value
+        FROM actor a JOIN trait_assertion t ON t.workspace_id = a.workspace_id AND t.actor_id = a.id
+        WHERE a.person_id = ANY(:ids)
+        ORDER BY a.person_id, t.key, t.op = 'set_once',
+            CASE WHEN t.op <> 'set_once' THEN t.occurred_at END DESC, CASE WHEN t.op = 'set_once' THEN t.occurred_at END,
+            t.rank DESC, t.source_event_id COLLATE "C" DESC, t.source_id, a.id
+        """,
+        ids=list(people),
+    )
+    for row in found:
+        if row.op != "unset" and row.value is not None:
+            people[row.person_id].traits[row.key] = row.value
+    for row in rows(
+        session,
+        "SELECT a.person_id, min(t.occurred_at) AS at FROM actor a JOIN trait_assertion t ON"
+        " t.workspace_id = a.workspace_id AND t.actor_id = a.id AND t.key IN ('email', 'phone')"
+        " WHERE a.person_id = ANY(:ids) GROUP BY 1",
+        ids=list(people),
+    ):
+        people[row.person_id].known_by_trait = row.at
+
+
+def _gather_activity(session: Session, people: dict[UUID, _Gathered], choices: _Choices) -> None:
+    for row in rows(
+        session,
+        """
+        WITH day AS (
+            SELECT a.person_id, d.day, min(d.first_at) AS first_at, max(d.last_at) AS last_at
+            FROM actor a JOIN actor_day d ON d.workspace_id = a.workspace_id AND d.actor_id = a.id
+            WHERE a.person_id = ANY(:ids) AND d.human_events > 0 GROUP BY 1, 2
+        ), gap AS (
+            SELECT person_id, last_at, lead(first_at) OVER (PARTITION BY person_id ORDER BY day) AS back,
+                count(*) OVER (PARTITION BY person_id) AS days FROM day
+        )
+        SELECT * FROM gap WHERE back IS NULL OR back - last_at > make_interval(days => :dormant)
+        ORDER BY person_id, last_at
+        """,
+        ids=list(people),
+        dormant=choices.windows.dormant.days,
+    ):
+        person = people[row.person_id]
+        person.active_days = row.days
+        person.silences.append((row.last_at, row.back))
+    for row in rows(
+        session,
+        "SELECT a.person_id, r.role, sum(r.events) AS events, min(r.first_at) AS first_at, max(r.last_at) AS last_at"
+        " FROM actor a JOIN actor_role_day r ON r.workspace_id = a.workspace_id AND r.actor_id = a.id"
+        " WHERE a.person_id = ANY(:ids) GROUP BY 1, 2",
+        ids=list(people),
+    ):
+        people[row.person_id].roles[row.role] = row
+
+
+def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
+    ids = list(people)
+    for row in rows(
+        session,
+        """
+        SELECT a.person_id, m.currency, m.day, sum(m.paid)::bigint AS paid, sum(m.returned)::bigint AS returned
+        FROM actor a JOIN LATERAL (
+            SELECT i.currency, (i.paid_at AT TIME ZONE 'UTC')::date AS day, i.amount_paid_micros AS paid, 0 AS returned
+            FROM invoice i WHERE i.workspace_id = a.workspace_id AND i.actor_id = a.id AND i.status = 'paid'
+            UNION ALL
+            SELECT r.currency, (r.refunded_at AT TIME ZONE 'UTC')::date, 0, r.amount_micros
+            FROM refund r WHERE r.workspace_id = a.workspace_id AND r.actor_id = a.id AND r.counts
+            UNION ALL
+            SELECT v.currency, v.day, v.paid_micros, v.refunded_micros
+            FROM actor_value_day v WHERE v.workspace_id = a.workspace_id AND v.actor_id = a.id
+        ) m ON m.day IS NOT NULL
+        WHERE a.person_id = ANY(:ids) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        """,
+        ids=ids,
+    ):
+        people[row.person_id].money.append((row.currency, row.day, row.paid, row.returned))
+    for row in rows(
+        session,
+        "SELECT a.person_id, m.source_id, m.stripe_customer_id, m.currency, m.changed_at, m.after_micros FROM actor a"
+        " JOIN mrr_change m ON m.workspace_id = a.workspace_id AND m.actor_id = a.id WHERE a.person_id = ANY(:ids)"
+        " ORDER BY m.changed_at, m.id",
+        ids=ids,
+    ):
+        people[row.person_id].mrr.append(row)
+    for row in rows(
+        session,
+        "SELECT a.person_id, s.status, s.plan_name, s.mrr_micros, s.started_at, s.trial_start, s.trial_end, s.ended_at"
+        " FROM actor a JOIN subscription s ON s.workspace_id = a.workspace_id AND s.actor_id = a.id"
+        " WHERE a.person_id = ANY(:ids) ORDER BY s.started_at, s.id",
+        ids=ids,
+    ):
+        people[row.person_id].subscriptions.append(row)
+
+
+# ------------------------------------------------------------------------------------------------------ one row
+
+
+def _row(
+    workspace_id: UUID, person_id: UUID, facts: _Gathered, choices: _Choices, now: datetime
+) -> tuple[dict[str, Any], list[Any]]:
+    traits = facts.traits
+    known_at = _earliest(
+        facts.known_by_trait, *(actor.first_seen_at for actor in facts.actors if actor.namespace not in UNKNOWN)
+    )
+    signup, core = facts.roles.get("signup"), facts.roles.get("core")
+    touch = facts.roles.get("campaign_touch")
+    life = Life(
+        known_at=known_at,
+        signup_at=signup.first_at if signup else None,
+        touched_at=touch.first_at if touch else None,
+        mrr=_total_mrr(facts.mrr),
+        trials=[
+            (item.trial_start, min(filter(None, (item.trial_end, item.ended_at))))
+            for item in facts.subscriptions
+            if item.trial_start and (item.trial_end or item.ended_at)
+        ],
+        silences=facts.silences or ([(known_at, None)] if known_at else []),
+    )
+    changes, next_at = history(life, choices.windows, now)
+    stage = changes[-1].stage if changes else None
+    entered = {change.stage: change.at for change in reversed(changes)}
+    name = traits.get("name") or " ".join(str(traits[part]) for part in ("first_name", "last_name") if traits.get(part))
+    email = traits.get("email") or _named(facts.actors, "email")
+    first_seen = _earliest(*(actor.first_seen_at for actor in facts.actors))
+    row = {
+        "id": person_id,
+        "workspace_id": workspace_id,
+        **{column: _text(traits.get(column)) for column in _COLUMN_TRAITS},
+        "email": _text(email),
+        "phone": _text(traits.get("phone") or _named(facts.actors, "phone")),
+        "name": _text(name or None),
+        "stage": stage,
+        "status": _STATUS.get(stage or "", "active"),
+        **_acquisition(facts.actors),
+        "cohort": f"{life.signup_at:%Y-%m}" if life.signup_at else None,
+        "tags": [str(tag) for tag in traits["tags"]] if isinstance(traits.get("tags"), list) else [],
+        "metadata": {key: value for key, value in traits.items() if key not in {*_COLUMN_TRAITS, "tags"}},
+        "is_known": known_at is not None,
+        "is_internal": _is_internal(facts.actors, email, choices),
+        "identifiers": len(facts.actors),
+        "active_days": facts.active_days,
+        "core_actions": int(core.events) if core else 0,
+        "total_events": sum(actor.event_count for actor in facts.actors),
+        **_money(facts, choices, now),
+        "plan_name": _plan(facts.subscriptions),
+        "first_seen_at": first_seen,
+        "last_seen_at": max((actor.last_seen_at for actor in facts.actors if actor.last_seen_at), default=first_seen),
+        "first_action_at": core.first_at if core else None,
+        "last_action_at": core.last_at if core else None,
+        "signup_at": life.signup_at,
+        "marketing_qualified_at": life.touched_at,
+        "trial_started_at": entered.get("trial") if life.signup_at or life.trials else None,
+        "subscribed_at": next((at for at, after in life.mrr if after > 0), None),
+        "churned_at": next((at for at, after in reversed(life.mrr) if after == 0), None)
+        if stage == "churned"
+        else None,
+        "stage_next_at": next_at,
+    }
+    return row, changes
+
+
+def _earliest(*instants: datetime | None) -> datetime | None:
+    return min((at for at in instants if at), default=None)
+
+
+def _named(actors: Sequence[Any], namespace: str) -> str | None:
+    found = [actor for actor in actors if actor.namespace == namespace]
+    return min(found, key=_primary_order).external_id if found else None
+
+
+def _primary_order(actor: Any) -> tuple[Any, ...]:
+    return (actor.first_seen_at is None, actor.first_seen_at, actor.id)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or isinstance(value, dict | list) else str(value)[:500] or None
+
+
+def _total_mrr(ledger: Sequence[Any]) -> list[tuple[datetime, int]]:
+    """The sum over customers and currencies at each change; only whether it is 0 matters across currencies."""
+    current: dict[tuple[Any, ...], int] = {}
+    totals: list[tuple[datetime, int]] = []
+    for row in ledger:
+        current[row.source_id, row.stripe_customer_id, row.currency] = row.after_micros
+        total = (row.changed_at, sum(current.values()))
+        if totals and totals[-1][0] == row.changed_at:
+            totals[-1] = total
+        else:
+            totals.append(total)
+    return totals
+
+
+def _money(facts: _Gathered, choices: _Choices, now: datetime) -> dict[str, Any]:
+    """The person's amounts in the workspace's currency, or, without rates, in the currency they paid most in."""
+    mrr = {(row.source_id, row.stripe_customer_id, row.currency): row.after_micros for row in facts.mrr}
+    today = now.date()
+    entries = [(currency, day, paid, returned, 0) for currency, day, paid, returned in facts.money]
+    entries += [(currency, today, 0, 0, micros) for (_, _, currency), micros in mrr.items() if micros]
+    if not entries:
+        return {"currency": None, "total_spent_micros": 0, "lifetime_value_micros": 0, "mrr_micros": 0}
+    sums = [
+        tuple(choices.in_base(micros, currency, day) for micros in (paid, returned, monthly))
+        for currency, day, paid, returned, monthly in entries
+    ]
+    unit = choices.currency
+    if any(None in part for part in sums):
+        weight: dict[str, int] = defaultdict(int)
+        for currency, _, paid, _, monthly in entries:
+            weight[currency] += paid + monthly
+        unit = min(weight, key=lambda currency: (-weight[currency], currency))
+        sums = [entry[2:] for entry in entries if entry[0] == unit]
+    paid, returned, monthly = (sum(part[index] or 0 for part in sums) for index in range(3))
+    return {
+        "currency": unit,
+        "total_spent_micros": paid,
+        "lifetime_value_micros": paid - returned,
+        "mrr_micros": monthly,
+    }
+
+
+def _plan(subscriptions: Sequence[Any]) -> str | None:
+    live = [item for item in subscriptions if item.status in {"active", "past_due", "trialing"}]
+    if live:
+        return max(live, key=lambda item: item.mrr_micros).plan_name  # type: ignore[no-any-return]
+    return subscriptions[-1].plan_name if subscriptions else None
+
+
+def _is_internal(actors: Sequence[Any], email: Any, choices: _Choices) -> bool:
+    domains = {str(email).rpartition("@")[2].lower()} if email else set()
+    domains |= {actor.external_id.rpartition("@")[2] for actor in actors if actor.namespace == "email"}
+    return bool(domains & choices.internal_domains) or any(
+        actor.external_id in choices.internal_ids for actor in actors
+    )
+
+
+def _acquisition(actors: Sequence[Any]) -> dict[str, str | None]:
+    touches = [actor.first_touch for actor in actors if actor.first_touch]
+    if not touches:
+        return {"source": None, "medium": None, "campaign": None}
+    touch = min(touches, key=lambda item: item["order"])
+    return {
+        "source": channel_of(touch),
+        "medium": touch.get("utm_medium"),
+        "campaign": touch.get("utm_campaign"),
+    }
+
+
+def channel_of(touch: dict[str, Any]) -> str:
+    """The acquisition channel of a touch: website, sms_campaign, email_campaign, referral, organic, paid_ads, ..."""
+    medium = str(touch.get("utm_medium") or "").lower()
+    source = str(touch.get("utm_source") or "").lower()
+    site = _site(touch.get("referrer"))
+    if (
+        touch.get("gclid")
+        or touch.get("ttclid")
+        or medium in _PAID_MEDIUMS
+        or (touch.get("fbclid") and "paid" in medium)
+    ):
+        return "paid_ads"
+    if medium in {"sms", "text"}:
+        return "sms_campaign"
+    if medium in {"email", "newsletter"} or source in {"newsletter", "email"}:
+        return "email_campaign"
+    if medium in {"social", "organic_social"} or touch.get("fbclid") or _is_one_of(source or site, _SOCIAL):
+        return "social"
+    if medium == "organic" or _is_one_of(source or site, _SEARCH):
+        return "organic"
+    if medium in {"referral", "partner", "affiliate"} or source == "referral" or site:
+        return "referral"
+    return "other" if source or medium else "website"
+
+
+def _site(referrer: Any) -> str:
+    try:
+        return (urlsplit(str(referrer)).hostname or "").removeprefix("www.") if referrer else ""
+    except ValueError:
+        return ""
+
+
+def _is_one_of(name: str, words: frozenset[str]) -> bool:
+    return any(part in words for part in name.split("."))
+
+
+# ------------------------------------------------------------------------------------------------------ writing
+
+
+def _write_people(session: Session, values: Sequence[dict[str, Any]]) -> None:
+    if not values:
+        return
+    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in values[0] if name not in {"id", "workspace_id"})
+    insert(session, Person, values, f"ON CONFLICT (id, workspace_id) DO UPDATE SET {updates}")
+
+
+def tokens_of(texts: Iterable[str | None]) -> set[str]:
+    """Lower-case search tokens: every text whole, and its words."""
+    tokens: set[str] = set()
+    for text in texts:
+        if not text:
+            continue
+        folded = fold(text)
+        tokens.add(folded[:200])
+        tokens.update(word[:100] for word in re.split(r"[\s@.,;:/|()\[\]\"'+_-]+", folded) if len(word) > 1)
+    return tokens
+
+
+def fold(text: str) -> str:
+    """Text as it is compared in a search: lower case, no accents, one space."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
+
+
+def _write_tokens(
+    session: Session, workspace_id: UUID, people: dict[UUID, _Gathered], values: Sequence[dict[str, Any]]
+) -> None:
+    wanted = set()
+    for row in values:
+        texts = [row["name"], row["first_name"], row["last_name"], row["email"], row["phone"], row["company"]]
+        texts += [actor.external_id for actor in people[row["id"]].actors]
+        wanted |= {(token, row["id"]) for token in sorted(tokens_of(texts))[:_MOST_TOKENS]}
+    stored = {
+        (row.token, row.person_id)
+        for row in rows(
+            session, "SELECT token, person_id FROM person_token WHERE person_id = ANY(:ids)", ids=list(people)
+        )
+    }
+    gone = sorted(stored - wanted)
+    if gone:
+        run(
+            session,
+            "DELETE FROM person_token t USING unnest(CAST(:tokens AS text[]), CAST(:ids AS uuid[])) AS old(token, id)"
+            " WHERE t.token = old.token AND t.person_id = old.id",
+            tokens=[token for token, _ in gone],
+            ids=[person for _, person in gone],
+        )
+    fresh = [
+        {"workspace_id": workspace_id, "token": token, "person_id": person} for token, person in sorted(wanted - stored)
+    ]
+    insert(session, PersonToken, fresh, "ON CONFLICT DO NOTHING")
+
+
+def _write_stages(session: Session, ids: Sequence[UUID], wanted: Sequence[dict[str, Any]]) -> None:
+    stored = {
+        (row.person_id, row.at): (row.stage, row.previous)
+        for row in rows(
+            session,
+            "SELECT person_id, at, stage, previous FROM stage_change WHERE person_id = ANY(:ids)",
+            ids=list(ids),
+        )
+    }
+    needed = {(row["person_id"], row["at"]): (row["stage"], row["previous"]) for row in wanted}
+    gone = [key for key, value in stored.items() if needed.get(key) != value]
+    if gone:
+        run(
+            session,
+            "DELETE FROM stage_change s USING unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[])) AS old(id, at)"
+            " WHERE s.person_id = old.id AND s.at = old.at",
+            ids=[person for person, _ in gone],
+            ats=[at for _, at in gone],
+        )
+    fresh = [row for row in wanted if stored.get((row["person_id"], row["at"])) != (row["stage"], row["previous"])]
+    insert(session, StageChange, fresh)
+
+
+def _mark_primary(session: Session, people: dict[UUID, _Gathered]) -> None:
+    changed = []
+    for facts in people.values():
+        first: dict[str, Any] = {}
+        for actor in sorted(facts.actors, key=_primary_order):
+            first.setdefault(actor.namespace, actor.id)
+        primary = set(first.values())
+        changed += [
+            {"id": actor.id, "is_primary": actor.id in primary}
+            for actor in facts.actors
+            if actor.is_primary != (actor.id in primary)
+        ]
+    if changed:
+        run(
+            session,
+            f"UPDATE actor SET is_primary = incoming.is_primary FROM {recordset(Actor, changed[0])}"
+            " WHERE actor.id = incoming.id",
+            rows=records(changed),
+        )

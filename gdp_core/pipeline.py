@@ -1,0 +1,462 @@
+"""One batch of deliveries becomes state, in one transaction under the workspace's lock: all of it or nothing.
+
+The order is the product's data flow: keys -> actors -> events -> traits -> identity -> object states -> billing, mail
+-> persons -> outcome. Everything written is a function of the set of facts, so any order, any duplicates and any number
+of workers end in the same state. Sources were asked before (they are pure); nobody else writes these tables.
+"""
+
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import exc
+from sqlmodel import Session
+
+from gdp_core import billing, events, identity, inbox, mail, people
+from gdp_core.db import Database, insert, lock_key, one, records, recordset, rows, run
+from gdp_core.errors import Unavailable
+from gdp_core.event_roles import EventRoles, read_roles
+from gdp_core.events import NewEvent, Placed
+from gdp_core.failpoint import failpoint
+from gdp_core.identity import Edge, Limits, Seen
+from gdp_core.inbox import Outcome
+from gdp_core.sources import source
+from gdp_core.sources.facts import Delivery, Fact, Reject, fingerprint
+from gdp_core.tables.ingest import DerivedEvent, EventKey, FactConflict
+from gdp_core.tables.people import ObjectStateRow, TraitAssertion
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A fact and the delivery that stated it."""
+
+    fact: Fact
+    delivery: Delivery
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Which of two statements of one key wins: the smaller."""
+        return (self.delivery.received_at, self.fact.hash, self.delivery.id)
+
+    @property
+    def key(self) -> tuple[UUID, str]:
+        """The fact's identity in its workspace."""
+        return (self.delivery.source_id, self.fact.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What the sources made of a batch of deliveries."""
+
+    facts: list[Stated]
+    rejects: dict[UUID, list[Reject]]
+
+
+@dataclass(slots=True)
+class _Keys:
+    """The verdict on every key of a batch."""
+
+    winners: list[Stated] = field(default_factory=list)  # to apply now
+    mine: set[tuple[Any, ...]] = field(default_factory=set)  # (key, delivery) applied before: a replay
+    replaced: list[tuple[Stated, datetime | None]] = field(default_factory=list)  # winner, where the old event lies
+    dethroned: list[UUID] = field(default_factory=list)  # deliveries whose fact lost, once for each fact
+    conflicts: list[dict[str, Any]] = field(default_factory=list)  # losers with another content
+
+
+@dataclass(frozen=True, slots=True)
+class _Workspace:
+    """What applying needs to know of a workspace."""
+
+    id: UUID
+    roles: EventRoles
+    limits: Limits
+    money: frozenset[UUID]  # sources whose values are revenue
+
+
+def work(database: Database, workspace_id: UUID, now: datetime, *, limit: int = 500) -> int:
+    """Claim and apply what is due in a workspace. Returns how many deliveries were finished.
+
+    A delivery that cannot be applied is found by bisection; it is tried again later and dead after eight times, and
+    its neighbours do not notice.
+    """
+    with database.transaction(workspace_id, timeout=120) as session:
+        claimed = inbox.claim(session, limit)
+        if not claimed:
+            return 0
+        outcomes = _apply_or_bisect(session, workspace_id, claimed, now)
+        inbox.finish(session, outcomes, now)
+    failpoint("apply.committed")
+    return len(outcomes)
+
+
+def take_in(database: Database, delivery: Delivery, now: datetime) -> Outcome:
+    """Store and apply one delivery of a file, a backfill or the demo in one transaction. Raises what applying raises."""
+    with database.transaction(delivery.workspace_id, timeout=300) as session:
+        events.ensure_partitions(session, "inbox", [delivery.received_at])
+        inbox.store(session, delivery)
+        try:
+            (outcome,) = apply(session, delivery.workspace_id, [delivery], now)
+        except Exception:
+            events.forget_partitions()
+            raise
+        inbox.finish(session, [outcome], now)
+    return outcome
+
+
+def _apply_or_bisect(
+    session: Session, workspace_id: UUID, deliveries: Sequence[Delivery], now: datetime
+) -> list[Outcome]:
+    try:
+        with session.begin_nested():
+            return apply(session, workspace_id, deliveries, now)
+    except Exception as error:
+        events.forget_partitions()
+        if _is_passing(error):
+            raise
+        if len(deliveries) == 1:
+            return [_failed(session, deliveries[0], error)]
+    middle = len(deliveries) // 2
+    return _apply_or_bisect(session, workspace_id, deliveries[:middle], now) + _apply_or_bisect(
+        session, workspace_id, deliveries[middle:], now
+    )
+
+
+def _is_passing(error: Exception) -> bool:
+    """Not the delivery's fault: the server went away, ran out of room, or chose us in a deadlock."""
+    if isinstance(error, Unavailable):
+        return True
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, exc.DBAPIError) else ""
+    return state is None or state[:2] in {"08", "40", "53", "55", "57", "58"}
+
+
+def _failed(session: Session, delivery: Delivery, error: Exception) -> Outcome:
+    attempts = inbox.attempts_of(session, delivery)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    detail = getattr(getattr(error, "orig", None), "diag", None)
+    reason = f"{type(error).__name__} in {frame.name}" + (f" ({detail.sqlstate})" if detail else "")
+    log.warning(
+        "delivery failed", action="inbox.failed", inbox_id=str(delivery.id), attempt=attempts + 1, reason=reason
+    )
+    return inbox.failed(delivery, attempts, reason)
+
+
+def parse(deliveries: Iterable[Delivery]) -> Parsed:
+    """Ask the sources. Pure; needs no lock."""
+    parsed = Parsed([], {})
+    for delivery in deliveries:
+        for item in source(delivery.source).normalise(delivery):
+            if isinstance(item, Reject):
+                parsed.rejects.setdefault(delivery.id, []).append(item)
+            else:
+                parsed.facts.append(Stated(item, delivery))
+    failpoint("worker.parsed")
+    return parsed
+
+
+def apply(session: Session, workspace_id: UUID, deliveries: Sequence[Delivery], now: datetime) -> list[Outcome]:
+    """Apply deliveries of one workspace inside the caller's transaction. Returns an outcome for each, in order."""
+    parsed = parse(deliveries)
+    run(session, "SELECT pg_advisory_xact_lock(:key)", key=lock_key(workspace_id))
+    workspace = _read_workspace(session, workspace_id)
+    keys = _judge_keys(session, workspace, parsed.facts)
+    failpoint("apply.keys")
+    recount = _take_back(session, workspace, keys)
+    _write_actors(session, workspace, parsed.facts, now)
+    failpoint("apply.actors")
+    events.write(session, workspace_id, _events(workspace, keys.winners), workspace.roles, now)
+    events.recount(session, workspace_id, recount, workspace.roles, workspace.money)
+    failpoint("apply.events")
+    _write_traits(session, workspace, keys.winners, now)
+    failpoint("apply.traits")
+    touched = _resolve(session, workspace, parsed.facts, now)
+    failpoint("apply.identity")
+    actors = {identity.actor_id(workspace_id, who) for stated in parsed.facts for who in stated.fact.actors}
+    actors |= {actor for actor, _ in recount}
+    actors |= _derive(session, workspace, keys.winners, now)
+    people.refresh(session, workspace_id, touched | people.persons_of(session, actors), now)
+    failpoint("apply.people")
+    return _outcomes(deliveries, parsed, keys)
+
+
+# -------------------------------------------------------------------------------------------------------- steps
+
+
+def _read_workspace(session: Session, workspace_id: UUID) -> _Workspace:
+    limits = one(session, "SELECT value FROM setting WHERE key = 'identity.limits'")
+    billed = rows(session, "SELECT id FROM source_instance WHERE NOT has_invoices")
+    chosen = Limits(**limits.value) if limits else Limits()
+    return _Workspace(workspace_id, read_roles(session), chosen, frozenset(row.id for row in billed))
+
+
+def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]) -> _Keys:
+    keys = _Keys()
+    best: dict[tuple[UUID, str], Stated] = {}
+    for stated in sorted(facts, key=lambda item: item.order):
+        first = best.setdefault(stated.key, stated)
+        if first.fact.hash != stated.fact.hash:
+            keys.conflicts.append(_conflict(workspace.id, stated.key, stated.fact.hash, stated.delivery.id))
+    if not best:
+        return keys
+    values = [_key_row(workspace.id, best[key]) for key in sorted(best)]
+    known = rows(
+        session,
+        f"WITH given AS (SELECT * FROM {recordset(EventKey, values[0])}),"
+        f" made AS (INSERT INTO event_key ({', '.join(values[0])}) SELECT * FROM given"
+        " ON CONFLICT DO NOTHING RETURNING source_id, key)"
+        " SELECT k.source_id, k.key, k.hash, k.received_at, k.inbox_id, k.event_at FROM given g"
+        " JOIN event_key k ON k.source_id = g.source_id AND k.workspace_id = g.workspace_id AND k.key = g.key",
+        rows=records(values),
+    )
+    stored = {(row.source_id, row.key): row for row in known}  # the snapshot from before: without the rows just made
+    for key, stated in best.items():
+        row = stored.get(key)
+        if row is None:
+            keys.winners.append(stated)
+            continue
+        if row.inbox_id == stated.delivery.id:
+            keys.mine.add((key, stated.delivery.id))
+            continue
+        wins = (stated.delivery.received_at, stated.fact.hash) < (row.received_at, row.hash)
+        if wins:
+            keys.winners.append(stated)
+            keys.replaced.append((stated, row.event_at))
+            keys.dethroned.append(row.inbox_id)
+        if row.hash != stated.fact.hash:
+            loser = (row.hash, row.inbox_id) if wins else (stated.fact.hash, stated.delivery.id)
+            keys.conflicts.append(_conflict(workspace.id, key, *loser))
+    insert(session, FactConflict, keys.conflicts, "ON CONFLICT DO NOTHING")
+    return keys
+
+
+def _key_row(workspace_id: UUID, stated: Stated) -> dict[str, Any]:
+    return {
+        "source_id": stated.delivery.source_id,
+        "workspace_id": workspace_id,
+        "key": stated.fact.key,
+        "hash": stated.fact.hash,
+        "received_at": stated.delivery.received_at,
+        "inbox_id": stated.delivery.id,
+        "event_at": stated.fact.occurred_at if stated.fact.event else None,
+    }
+
+
+def _conflict(workspace_id: UUID, key: tuple[UUID, str], other_hash: str, inbox_id: UUID) -> dict[str, Any]:
+    return {
+        "source_id": key[0],
+        "workspace_id": workspace_id,
+        "key": key[1],
+        "other_hash": other_hash,
+        "other_inbox_id": inbox_id,
+    }
+
+
+def _take_back(session: Session, workspace: _Workspace, keys: _Keys) -> list[tuple[UUID, date]]:
+    """Undo what the losers of replaced keys had stated, except edges: an authenticated pair stays stated."""
+    if not keys.replaced:
+        return []
+    values = [_key_row(workspace.id, stated) for stated, _ in keys.replaced]
+    run(
+        session,
+        "UPDATE event_key k SET hash = incoming.hash, received_at = incoming.received_at, inbox_id = incoming.inbox_id,"
+        f" event_at = incoming.event_at FROM {recordset(EventKey, values[0])}"
+        " WHERE k.source_id = incoming.source_id AND k.workspace_id = incoming.workspace_id AND k.key = incoming.key",
+        rows=records(values),
+    )
+    for table in ("trait_assertion", "object_state"):
+        run(
+            session,
+            f"DELETE FROM {table} t USING unnest(CAST(:sources AS uuid[]), CAST(:keys AS text[])) AS old(source_id, key)"
+            " WHERE t.source_id = old.source_id AND t.source_event_id = old.key",
+            sources=[stated.delivery.source_id for stated, _ in keys.replaced],
+            keys=[stated.fact.key for stated, _ in keys.replaced],
+        )
+    inbox.moved(session, keys.dethroned)
+    places = [
+        Placed(events.event_id(workspace.id, stated.delivery.source_id, stated.fact.key), at)
+        for stated, at in keys.replaced
+        if at
+    ]
+    stale = events.take_back(session, workspace.id, places)
+    # The winner's day is counted again too: it may be another one.
+    return stale + [
+        (identity.actor_id(workspace.id, stated.fact.actors[0]), event.day)
+        for stated, _ in keys.replaced
+        if stated.fact.event and stated.fact.actors
+        for event in _events(workspace, [stated])
+    ]
+
+
+def _write_actors(session: Session, workspace: _Workspace, facts: Sequence[Stated], now: datetime) -> None:
+    """Actors come from every statement of a key, like edges: what an authenticated sender named once exists."""
+    seen = []
+    for stated in facts:
+        fact = stated.fact
+        personless = bool(fact.event and fact.event.metadata.get("personless"))
+        linked = [who for link in fact.links for who in (link.a, link.b)]
+        about = [trait.of for trait in fact.traits]
+        seen += [Seen(who, fact.occurred_at, personless) for who in (*fact.actors, *linked, *about)]
+    identity.ensure_actors(session, workspace.id, seen, now)
+
+
+def _events(workspace: _Workspace, winners: Iterable[Stated]) -> list[NewEvent]:
+    return [
+        NewEvent(
+            fact=stated.fact.event,
+            key=stated.fact.key,
+            source_id=stated.delivery.source_id,
+            actor=identity.actor_id(workspace.id, stated.fact.actors[0]) if stated.fact.actors else None,
+            occurred_at=stated.fact.occurred_at,
+            received_at=stated.delivery.received_at,
+            counts_money=stated.delivery.source_id in workspace.money,
+            original_at=stated.fact.original_at,
+        )
+        for stated in winners
+        if stated.fact.event
+    ]
+
+
+def _write_traits(session: Session, workspace: _Workspace, winners: Iterable[Stated], now: datetime) -> None:
+    values = {}
+    for stated in winners:
+        for trait in stated.fact.traits:
+            actor = identity.actor_id(workspace.id, trait.of)
+            values[stated.key, actor, trait.key] = {
+                "source_id": stated.delivery.source_id,
+                "workspace_id": workspace.id,
+                "source_event_id": stated.fact.key,
+                "actor_id": actor,
+                "key": trait.key,
+                "op": trait.op,
+                "value": trait.value,
+                "occurred_at": stated.fact.occurred_at,
+                "rank": source(stated.delivery.source).rank,
+                "applied_at": now,
+            }
+    insert(session, TraitAssertion, list(values.values()), "ON CONFLICT DO NOTHING")
+
+
+def _resolve(session: Session, workspace: _Workspace, facts: Iterable[Stated], now: datetime) -> set[UUID]:
+    """Edges come from every statement of a key, also the losing ones: a set that only grows needs no order."""
+    found: list[Edge] = []
+    for stated in facts:
+        for link in stated.fact.links:
+            edge = identity.edge_of(
+                workspace.id,
+                link,
+                stated.delivery.trust,
+                stated.fact.occurred_at,
+                stated.delivery.source_id,
+                stated.fact.key,
+            )
+            if edge:
+                found.append(edge)
+    return identity.assert_edges(session, workspace.id, found, workspace.limits, now)
+
+
+def _derive(session: Session, workspace: _Workspace, winners: Sequence[Stated], now: datetime) -> set[UUID]:
+    """Keep the states of vendors' objects and derive billing and mail from them. Returns the actors concerned."""
+    values = {}
+    for stated in winners:
+        for state in stated.fact.states:
+            values[stated.key, state.kind, state.id] = {
+                "source_id": stated.delivery.source_id,
+                "source_event_id": stated.fact.key,
+                "kind": state.kind,
+                "object_id": state.id,
+                "workspace_id": workspace.id,
+                "owner": state.owner,
+                "parent": state.parent,
+                "occurred_at": stated.fact.occurred_at,
+                "rank": stated.fact.rank,
+                "data": dict(state.data),
+                "applied_at": now,
+            }
+    insert(session, ObjectStateRow, list(values.values()), "ON CONFLICT DO NOTHING")
+    failpoint("apply.states")
+    if not values:
+        return set()
+    objects = {(row["source_id"], row["kind"], row["object_id"]) for row in values.values()}
+    billed = billing.refresh(session, workspace.id, objects, now)
+    stale = _replace_derived(session, workspace, billed, now)
+    failpoint("apply.billing")
+    mailed = mail.refresh(session, workspace.id, objects)
+    stale += events.mark_machine(session, mailed.machine)
+    events.recount(session, workspace.id, stale, workspace.roles, workspace.money)
+    failpoint("apply.mail")
+    return billed.actors | mailed.actors | {actor for actor, _ in stale}
+
+
+def _replace_derived(
+    session: Session, workspace: _Workspace, billed: billing.Refreshed, now: datetime
+) -> list[tuple[UUID, date]]:
+    """Bring the events that follow from billing to what they are now. Returns the (actor, day) pairs to recount."""
+    rows_now = {
+        (item.source_id, item.key): {
+            "source_id": item.source_id,
+            "workspace_id": workspace.id,
+            "key": item.key,
+            "owner": owner,
+            "hash": fingerprint([item.occurred_at, asdict(item.fact), item.actor]),
+            "event_at": item.occurred_at,
+        }
+        for owner, item in billed.events
+    }
+    stored = {
+        (row.source_id, row.key): row
+        for row in rows(
+            session,
+            "SELECT d.source_id, d.key, d.hash, d.event_at FROM"
+            " unnest(CAST(:sources AS uuid[]), CAST(:owners AS text[])) AS w(source_id, owner)"
+            " JOIN derived_event d ON d.workspace_id = app_ws() AND d.source_id = w.source_id AND d.owner = w.owner"
+            " UNION SELECT d.source_id, d.key, d.hash, d.event_at FROM"
+            " unnest(CAST(:key_sources AS uuid[]), CAST(:keys AS text[])) AS w(source_id, key)"
+            " JOIN derived_event d ON d.workspace_id = app_ws() AND d.source_id = w.source_id AND d.key = w.key",
+            sources=[source_id for source_id, _ in billed.owners],
+            owners=[owner for _, owner in billed.owners],
+            key_sources=[source_id for source_id, _ in rows_now],
+            keys=[key for _, key in rows_now],
+        )
+    }
+    gone = [key for key, row in stored.items() if rows_now.get(key, {}).get("hash") != row.hash]
+    changed = [item for _, item in billed.events if (item.source_id, item.key) not in stored.keys() - set(gone)]
+    run(
+        session,
+        "DELETE FROM derived_event d USING unnest(CAST(:sources AS uuid[]), CAST(:keys AS text[])) AS w(source_id, key)"
+        " WHERE d.source_id = w.source_id AND d.key = w.key",
+        sources=[source_id for source_id, _ in gone],
+        keys=[key for _, key in gone],
+    )
+    old = [Placed(events.event_id(workspace.id, *key), stored[key].event_at) for key in gone]
+    stale = events.take_back(session, workspace.id, old)
+    insert(session, DerivedEvent, [rows_now[item.source_id, item.key] for item in changed])
+    events.write(session, workspace.id, changed, workspace.roles, now)
+    replaced = set(gone)
+    return stale + [(item.actor, item.day) for item in changed if item.actor and (item.source_id, item.key) in replaced]
+
+
+def _outcomes(deliveries: Sequence[Delivery], parsed: Parsed, keys: _Keys) -> list[Outcome]:
+    outcomes = {delivery.id: Outcome(delivery) for delivery in deliveries}
+    won = {(stated.key, stated.delivery.id) for stated in keys.winners} | keys.mine
+    counted: set[tuple[Any, ...]] = set()
+    for stated in parsed.facts:
+        outcome = outcomes[stated.delivery.id]
+        outcome.facts += 1
+        mark = (stated.key, stated.delivery.id)
+        # The same key twice in one delivery: the first stands for it, the others are duplicates.
+        if mark in won and mark not in counted:
+            counted.add(mark)
+            outcome.applied += 1
+        else:
+            outcome.duplicate += 1
+    for delivery_id, rejects in parsed.rejects.items():
+        outcomes[delivery_id].rejects = rejects
+        outcomes[delivery_id].facts += len(rejects)
+    for outcome in outcomes.values():
+        outcome.settle()
+    return [outcomes[delivery.id] for delivery in deliveries]

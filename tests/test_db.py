@@ -1,0 +1,80 @@
+"""Transactions: a workspace sees its own rows, no workspace sees none, and a pool never hands on a tenant."""
+
+import threading
+import uuid
+
+import pytest
+from sqlalchemy import exc
+
+from gdp_core.db import Database, one, rows, run
+from gdp_core.errors import BadSetting, Unavailable
+
+
+def test_a_workspace_sees_only_itself(database):
+    a, b = database.workspace("a"), database.workspace("b")
+    with database.web.transaction(a) as session:
+        assert [row.slug for row in rows(session, "SELECT slug FROM workspace")] == ["a"]
+        assert run(session, "UPDATE workspace SET name = 'x' WHERE id = :b", b=b) == 0
+    with database.web.transaction(None) as session:
+        assert rows(session, "SELECT slug FROM workspace") == []
+
+
+def test_a_pool_never_hands_on_a_tenant(database):
+    ids = [database.workspace("a"), database.workspace("b")]
+    pool = Database(database.dsn, "gdp_web", size=1)
+    wrong: list[object] = []
+
+    def alternate(offset: int) -> None:
+        for turn in range(200):
+            ws = ids[(turn + offset) % 2]
+            try:
+                with pool.transaction(ws) as session:
+                    seen = [row.id for row in rows(session, "SELECT id FROM workspace")]
+                    if seen != [ws]:
+                        wrong.append(seen)
+                    if turn % 7 == 0:
+                        raise ZeroDivisionError
+            except ZeroDivisionError:
+                pass
+
+    threads = [threading.Thread(target=alternate, args=(n,)) for n in range(2)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    pool.close()
+    assert wrong == []
+
+
+def test_a_killed_connection_is_replaced(database):
+    ws = database.workspace("a")
+    with database.web.transaction(ws) as session:
+        pid = one(session, "SELECT pg_backend_pid()")[0]
+    import psycopg
+
+    with psycopg.connect(database.admin, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    with database.web.transaction(ws) as session:
+        assert one(session, "SELECT slug FROM workspace").slug == "a"
+
+
+def test_a_dirty_connection_is_not_reused(database):
+    ws = database.workspace("a")
+    raw = database.web.engine.raw_connection()
+    raw.cursor().execute("SELECT set_config('app.ws', %s, false)", (str(ws),))
+    raw.commit()
+    raw.close()
+    with database.web.transaction(None) as session:
+        assert rows(session, "SELECT 1 FROM workspace") == []
+
+
+def test_an_unreachable_server_is_one_sentence():
+    pool = Database("postgresql://u:secret@127.0.0.1:1/x", "gdp_web")
+    with pytest.raises(Unavailable) as caught, pool.transaction(uuid.uuid4()):
+        pass
+    assert "secret" not in str(caught.value)
+    with pytest.raises(BadSetting, match="DATABASE_URL"):
+        Database("not a url", "gdp_web")
+
+
+def test_the_runtime_login_owns_nothing(database):
+    with database.worker.transaction(None) as session, pytest.raises(exc.ProgrammingError):
+        run(session, "CREATE TABLE public.mine (x int)")
