@@ -24,7 +24,8 @@ LOG_LIMIT = 10 * 1024 * 1024
 KILL_PATIENCE = 5.0
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -105,7 +106,9 @@ def _before_exec(
 
 
 def _become(account: Account) -> None:
-    _call(_libc.prctl, _PR_SET_KEEPCAPS, 1)
+    if account.capability is not None:
+        # The change of user would drop every capability, and access(2), which initdb calls, would ignore the one kept.
+        _call(_libc.prctl, _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([account.gid])
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)

@@ -174,7 +174,8 @@ def _make(cluster: Path, account: Account | None) -> None:
     """initdb aside, then a rename."""
     home = cluster.parent
     for left in home.glob("making-*"):
-        shutil.rmtree(left)
+        # What is left of a killed initdb may still be at it for a moment; the next start finds the rest.
+        shutil.rmtree(left, ignore_errors=True)
     making = home / f"making-{secrets.token_hex(4)}"
     making.mkdir(mode=0o700)
     new, word = making / "cluster", making / "password"

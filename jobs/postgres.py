@@ -17,6 +17,7 @@ import os
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -141,9 +142,10 @@ class EmbeddedPostgres:
             account = cluster.prepare(self.cluster)
             folder(self.log.parent)
             child.trim(self.log)
-            options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+            settings = {**SETTINGS, "port": str(self._port()), "cluster_name": _title(self.home)}
+            options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
             self.process = child.spawn(
-                [cluster.program("postgres"), "-D", self.cluster, "-p", str(self._port()), *options],
+                [cluster.program("postgres"), "-D", self.cluster, *options],
                 on_parent_death=signal.SIGINT,
                 account=account,
                 output=self.log,
@@ -277,6 +279,11 @@ def _evict(home: Path, where: Path) -> None:
         raise Unavailable(f"Processes {', '.join(map(str, left))} of an earlier Postgres do not end; end them.")
 
 
+def _title(home: Path) -> str:
+    """The cluster_name of the server of this folder, which its processes have in their titles."""
+    return f"gdp-{zlib.crc32(bytes(home)):08x}"
+
+
 def _postgres_in(home: Path) -> list[int]:
     """The numbers of the live postgres processes whose working folder is in `home`."""
     numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
@@ -291,7 +298,8 @@ def _is_postgres(pid: int, home: Path) -> bool:
             return False
         try:
             return (process / "cwd").readlink().is_relative_to(home)
-        except PermissionError:  # containers without CAP_SYS_PTRACE; a postmaster names its folder
-            return f"-D\0{home}/" in (process / "cmdline").read_text()
+        except PermissionError:  # containers without CAP_SYS_PTRACE; titles are for everybody
+            title = (process / "cmdline").read_text(errors="replace")
+            return _title(home) in title or f"{home}/" in title
     except OSError:  # it ended meanwhile
         return False

@@ -27,6 +27,8 @@ FIRST_PATIENCE = 3600.0  # a recovery is worth waiting for; ctrl-C ends it
 TICK = 0.1
 TRIM_EVERY = 60.0
 
+_PRINT = partial(print, flush=True)
+
 
 def admin_environment(urls: ServerUrls) -> Mapping[str, str]:
     """DATABASE_URL of the embedded server's superuser."""
@@ -42,7 +44,7 @@ def supervise(
     before: Sequence[Child] = (),
     on_ready: Callable[[], None] = lambda: None,
     die_with_parent: bool = False,
-    say: Callable[[str], None] = partial(print, flush=True),
+    say: Callable[[str], None] = _PRINT,
 ) -> None:
     """Run `children` until ctrl-C, SIGTERM or SIGHUP; everything has ended within ten seconds of it.
 
