@@ -80,7 +80,7 @@ def derive(
         for versions in of_subscriptions.values()
         for row in item_rows(owner, versions[-1], book, plans, settings, horizon)
     ]
-    events = story(objects, actor, subscriptions, invoices, refunds)
+    events = story(objects, actor, subscriptions, invoices, refunds, horizon)
     return Billing(
         owner=owner,
         actor=actor,

@@ -76,7 +76,7 @@ def steps(versions: Sequence[State]) -> list[Step]:
             at = version.occurred_at if index and before != "trialing" else _from(data, version.occurred_at)
             found.append(Step(at, data, True))
             continue
-        at = ended_at(data) or version.occurred_at
+        at = min(ended_at(data) or version.occurred_at, version.occurred_at)
         if ended_at(data) and before in _NOT_YET and (start := _converted(data)) and start < at:
             found.append(Step(start, data, True))
         found.append(Step(at, data, False, end_reason(versions[: index + 1])))

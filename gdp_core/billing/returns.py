@@ -178,7 +178,7 @@ def _was_in(refund: _Return, objects: Mapping[str, Sequence[State]], at: datetim
     if refund.happened:
         return True
     versions = objects.get(refund.id, ())
-    failed = [v.occurred_at for v in versions if v.data.get("status") not in _GIVEN_BACK]
+    failed = [v.occurred_at for v in versions if shapes.text(v.data.get("status")) not in _GIVEN_BACK]
     return bool(failed) and min(failed) > at
 
 

@@ -18,6 +18,7 @@ Data = Mapping[str, Json]
 
 # Stripe's largest amounts have 12 digits; beyond that micros would not fit into 63 bits.
 _LARGEST = 10**12
+_EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 
 
 def mapping(value: Json) -> Data:
@@ -61,14 +62,9 @@ def decimal(value: Json) -> Fraction | None:
 
 
 def instant(value: Json) -> datetime | None:
-    """Unix seconds to aware UTC; 0, null and nonsense are None."""
+    """Unix seconds to aware UTC; 0, null and what lies outside the years 1990-2099 are None."""
     seconds = number(value)
-    if not seconds:
-        return None
-    try:
-        return from_unix(seconds)
-    except ValueError:
-        return None
+    return from_unix(seconds) if seconds is not None and _EARLIEST <= seconds < _LATEST else None
 
 
 def currency(value: Json) -> str:

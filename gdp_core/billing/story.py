@@ -33,10 +33,11 @@ def story(
     subscriptions: Sequence[SubscriptionRow],
     invoices: Sequence[InvoiceRow],
     refunds: Sequence[RefundRow],
+    horizon: datetime,
 ) -> Iterator[DerivedEvent]:
-    """All events of one owner, in no particular order."""
+    """All events of one owner, in no particular order; none is later than the newest state (`horizon`)."""
     for told in _told(objects, subscriptions, invoices, refunds):
-        yield DerivedEvent(*told, actor)
+        yield DerivedEvent(told.key, min(told.occurred_at, horizon), told.event, actor)
 
 
 def _told(

@@ -170,7 +170,7 @@ def _chunk(chunk: Json, delivery: Delivery) -> Iterator[Fact | Reject]:
 
 
 def _fetched(thing: dict[str, Any], delivery: Delivery, fetched_at: datetime, refetch: bool) -> Fact:
-    if thing.get("object") in ("event", "v2.core.event"):
+    if web.text(thing.get("object")) in ("event", "v2.core.event"):
         return _webhook(thing, delivery)  # the list of events holds what webhooks carry, under the same ids
     object_id = people.external_id(thing.get("id"))
     if not object_id:
@@ -204,7 +204,7 @@ def _rank(kind: str, thing: Mapping[str, Json]) -> int:
 
 def _states(thing: dict[str, Any]) -> tuple[ObjectState, ...]:
     """The snapshot, and for a checkout its payment intent, through which a guest's charges find their owner."""
-    kind, object_id = thing.get("object"), people.external_id(thing.get("id"))
+    kind, object_id = web.text(thing.get("object")), people.external_id(thing.get("id"))
     if kind not in _KEPT or not object_id:
         return ()
     if kind in _OWNERLESS:
@@ -378,8 +378,8 @@ def backfill(
         http.close()  # type: ignore[no-untyped-call]
 
 
-def _subject(event: Mapping[str, Json]) -> Json:
-    return as_object(as_object(event.get("data")).get("object")).get("object")
+def _subject(event: Mapping[str, Json]) -> str | None:
+    return web.text(as_object(as_object(event.get("data")).get("object")).get("object"))
 
 
 def _with_items(
@@ -441,9 +441,12 @@ GUIDE = """\
 2. Copy the signing secret (`whsec_...`) of that endpoint into the form above.
 3. Tell Stripe who is buying, so that what they did before they paid is theirs:
 
+**Python** (`pip install stripe`)
+
 ```python
 import stripe
 
+user_id, anonymous_id = "user_1", "the id your tracking gave the visitor"
 client = stripe.StripeClient("sk_...")
 client.v1.checkout.sessions.create({
     "mode": "subscription",
@@ -452,6 +455,22 @@ client.v1.checkout.sessions.create({
     "metadata": {"anonymous_id": anonymous_id},
     "subscription_data": {"metadata": {"user_id": user_id}},
     "success_url": "https://app.example.com/welcome",
+})
+```
+
+**Node** (`npm install stripe`)
+
+```js
+import Stripe from 'stripe'
+
+const userId = 'user_1', anonymousId = 'the id your tracking gave the visitor'
+await new Stripe('sk_...').checkout.sessions.create({
+  mode: 'subscription',
+  line_items: [{ price: 'price_...', quantity: 1 }],
+  client_reference_id: userId,
+  metadata: { anonymous_id: anonymousId },
+  subscription_data: { metadata: { user_id: userId } },
+  success_url: 'https://app.example.com/welcome',
 })
 ```
 
