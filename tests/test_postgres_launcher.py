@@ -6,16 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
-from gdp_core.errors import GrowthError, Unavailable
 
+from gdp_core.errors import GrowthError, Unavailable
 from jobs import child, cluster
 from jobs.child import Account
 from jobs.postgres import EmbeddedPostgres, ServerUrls, running
@@ -25,10 +27,27 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to anoth
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+def fresh(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """The server of a folder that is not there yet."""
     server = EmbeddedPostgres(tmp_path / "data")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("made"))
+    ask(server.start(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    server.stop()
+    (server.home / "port").unlink()
+    return server.data_dir
+
+
+@pytest.fixture
+def server(made: Path, fresh: EmbeddedPostgres) -> EmbeddedPostgres:
+    """A server that was started before, has the table kept, and is stopped."""
+    subprocess.run(["cp", "-a", made, fresh.data_dir], check=True)
+    return fresh
 
 
 def ask(urls: ServerUrls, sql: str) -> list[tuple]:
@@ -90,8 +109,8 @@ COMMAND = """
 """
 
 
-def test_a_fresh_folder_gives_a_careful_server(server: EmbeddedPostgres) -> None:
-    urls = server.start()
+def test_a_fresh_folder_gives_a_careful_server(fresh: EmbeddedPostgres) -> None:
+    urls = fresh.start()
     rows = dict(ask(urls, "SELECT name, setting FROM pg_settings"))
     assert rows["fsync"] == rows["full_page_writes"] == rows["synchronous_commit"] == "on"
     assert rows["data_checksums"] == "on"
@@ -116,7 +135,6 @@ def test_nobody_enters_without_the_password(server: EmbeddedPostgres) -> None:
 
 def test_a_second_start_keeps_data_port_and_password(server: EmbeddedPostgres) -> None:
     first = server.start()
-    ask(first, "CREATE TABLE kept AS SELECT 42 AS answer")
     server.stop()
     assert server.urls() is None
     again = server.start()
@@ -130,10 +148,8 @@ def test_no_user_data_reaches_the_log(server: EmbeddedPostgres) -> None:
     ask(urls, "CREATE TABLE person (email text PRIMARY KEY, age int)")
     with psycopg.connect(urls.admin_url, autocommit=True) as connection:
         for _ in range(2):
-            try:
+            with suppress(psycopg.errors.UniqueViolation):
                 connection.execute("INSERT INTO person VALUES (%s)", ["ann@secret.example"])
-            except psycopg.errors.UniqueViolation:
-                pass
         with pytest.raises(psycopg.errors.InvalidTextRepresentation):
             connection.execute("SELECT 'ann@secret.example'::int")
         with pytest.raises(psycopg.errors.SyntaxError):
@@ -148,7 +164,6 @@ def test_no_user_data_reaches_the_log(server: EmbeddedPostgres) -> None:
 @pytest.mark.parametrize("victims", ["postmaster", "everything"])
 def test_a_kill_9_loses_nothing_committed(server: EmbeddedPostgres, victims: str) -> None:
     urls = server.start()
-    ask(urls, "CREATE TABLE kept AS SELECT 42 AS answer")
     busy = psycopg.connect(urls.admin_url)
     # A statement that does not notice the death of the postmaster by itself for a while.
     loop = "DO $$ BEGIN FOR i IN 1..2000000000 LOOP END LOOP; END $$"
@@ -157,7 +172,8 @@ def test_a_kill_9_loses_nothing_committed(server: EmbeddedPostgres, victims: str
         urls.admin_url,
         loop,
     )
-    assert talker.stdout and talker.stdout.readline() == "on\n"
+    assert talker.stdout
+    assert talker.stdout.readline() == "on\n"
     assert server.process
     before = tree(server.process.pid)
     for process in before if victims == "everything" else before[:1]:
@@ -204,8 +220,6 @@ def test_a_server_that_outlived_its_starter_is_ended_first(server: EmbeddedPostg
 
 
 def test_a_stale_pid_file_of_a_live_stranger_is_no_obstacle(server: EmbeddedPostgres) -> None:
-    server.start()
-    server.stop()
     account = cluster.prepare(server.cluster)
     stranger = child.spawn(["/bin/sleep", "600"], on_parent_death=signal.SIGKILL, account=account)
     lines = [stranger.pid, server.cluster, 1700000000, 5432, "", "127.0.0.1", "1 1", "ready"]
@@ -217,16 +231,19 @@ def test_a_stale_pid_file_of_a_live_stranger_is_no_obstacle(server: EmbeddedPost
     child.sweep(stranger)
 
 
-def test_a_folder_left_half_made_is_made_again(server: EmbeddedPostgres) -> None:
+def test_a_folder_left_half_made_is_made_again(fresh: EmbeddedPostgres) -> None:
     for _ in range(3):
-        starter = script(STARTER, server.data_dir)
-        eventually(lambda: list(server.home.glob("making-*/cluster/global/*")))
+        starter = script(STARTER, fresh.data_dir)
+        eventually(lambda: list(fresh.home.glob("making-*/cluster/global/*")))
         finish(starter)
-        assert not server.cluster.exists()
-    assert ask(server.start(), "SELECT 1") == [(1,)]
+        assert not fresh.cluster.exists()
+    assert ask(fresh.start(), "SELECT 1") == [(1,)]
 
 
-def test_starters_at_the_same_moment_share_one_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", ["fresh", "made"])
+def test_starters_at_the_same_moment_share_one_server(tmp_path: Path, data: str, made: Path) -> None:
+    if data == "made":
+        subprocess.run(["cp", "-a", made, tmp_path / "data"], check=True)
     commands = [script(COMMAND, tmp_path / "data") for _ in range(4)]
     urls = {command.stdout.readline() for command in commands if command.stdout}
     assert len(urls) == 1
@@ -248,35 +265,35 @@ def test_a_command_finds_the_running_server_and_leaves_it(server: EmbeddedPostgr
     assert server.urls() == urls
 
 
-def test_a_command_alone_leaves_nothing_running(tmp_path: Path) -> None:
+def test_a_command_alone_leaves_nothing_running(server: EmbeddedPostgres) -> None:
     for _ in range(2):
-        with running(tmp_path / "data") as urls:
-            ask(urls, "CREATE TABLE IF NOT EXISTS kept (n int); INSERT INTO kept VALUES (1)")
+        with running(server.data_dir) as urls:
+            ask(urls, "INSERT INTO kept VALUES (1)")
             count = ask(urls, "SELECT count(*) FROM kept")
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(urls.admin_url)
-    assert count == [(2,)]
+    assert count == [(3,)]
 
 
-def test_a_command_failing_inside_leaves_nothing_running(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), running(tmp_path / "data"):
+def test_a_command_failing_inside_leaves_nothing_running(server: EmbeddedPostgres) -> None:
+    with pytest.raises(ZeroDivisionError), running(server.data_dir):
         raise ZeroDivisionError
-    assert EmbeddedPostgres(tmp_path / "data").urls() is None
+    assert server.urls() is None
 
 
-def test_the_command_that_brought_the_server_waits_for_its_guests(tmp_path: Path) -> None:
-    host = script(COMMAND, tmp_path / "data")
+def test_the_command_that_brought_the_server_waits_for_its_guests(server: EmbeddedPostgres) -> None:
+    host = script(COMMAND, server.data_dir)
     assert host.stdout
     assert host.stdin
     host.stdout.readline()
-    with running(tmp_path / "data") as urls:
+    with running(server.data_dir) as urls:
         host.stdin.write("\n")
         host.stdin.flush()
         assert "Waiting for another command" in host.stdout.readline()
         assert ask(urls, "SELECT 1") == [(1,)]
     host.communicate()
     assert host.returncode == 0
-    assert EmbeddedPostgres(tmp_path / "data").urls() is None
+    assert server.urls() is None
 
 
 def test_a_taken_port_is_left_to_its_taker(server: EmbeddedPostgres) -> None:
@@ -295,7 +312,6 @@ def test_a_taken_port_is_left_to_its_taker(server: EmbeddedPostgres) -> None:
 
 def test_a_lost_password_is_replaced(server: EmbeddedPostgres) -> None:
     first = server.start()
-    ask(first, "CREATE TABLE kept AS SELECT 42 AS answer")
     server.stop()
     (server.home / "password").unlink()
     second = server.start()
@@ -310,28 +326,26 @@ def sentence(error: pytest.ExceptionInfo[GrowthError]) -> str:
     return text
 
 
-def test_a_cluster_of_another_version_is_not_touched(server: EmbeddedPostgres) -> None:
-    server.cluster.mkdir(parents=True)
-    (server.cluster / "PG_VERSION").write_text("17\n")
+def test_a_cluster_of_another_version_is_not_touched(fresh: EmbeddedPostgres) -> None:
+    fresh.cluster.mkdir(parents=True)
+    (fresh.cluster / "PG_VERSION").write_text("17\n")
     with pytest.raises(Unavailable) as error:
-        server.start()
+        fresh.start()
     assert "PostgreSQL 17" in sentence(error)
     assert "18" in sentence(error)
-    assert [path.name for path in server.cluster.iterdir()] == ["PG_VERSION"]
+    assert [path.name for path in fresh.cluster.iterdir()] == ["PG_VERSION"]
 
 
-def test_a_folder_that_is_no_cluster_is_not_touched(server: EmbeddedPostgres) -> None:
-    server.cluster.mkdir(parents=True)
-    (server.cluster / "diary.txt").write_text("mine")
+def test_a_folder_that_is_no_cluster_is_not_touched(fresh: EmbeddedPostgres) -> None:
+    fresh.cluster.mkdir(parents=True)
+    (fresh.cluster / "diary.txt").write_text("mine")
     with pytest.raises(Unavailable) as error:
-        server.start()
+        fresh.start()
     assert "not a Postgres cluster" in sentence(error)
-    assert [path.name for path in server.cluster.iterdir()] == ["diary.txt"]
+    assert [path.name for path in fresh.cluster.iterdir()] == ["diary.txt"]
 
 
 def test_a_broken_cluster_says_why_and_where_to_look(server: EmbeddedPostgres) -> None:
-    server.start()
-    server.stop()
     (server.cluster / "global" / "pg_control").unlink()
     with pytest.raises(Unavailable) as error:
         server.start()
@@ -339,16 +353,11 @@ def test_a_broken_cluster_says_why_and_where_to_look(server: EmbeddedPostgres) -
     assert "could not start" in sentence(error)
 
 
-@pytest.mark.parametrize("use", ["start", "running"])
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, use: str) -> None:
+@pytest.mark.parametrize("use", [lambda data: EmbeddedPostgres(data).start(), lambda data: running(data).__enter__()])
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, use: Callable[[Path], object]) -> None:
     (tmp_path / "file").write_text("")
-    data = tmp_path / "file" / "data"
     with pytest.raises(Unavailable) as error:
-        if use == "start":
-            EmbeddedPostgres(data).start()
-        else:
-            with running(data):
-                pass
+        use(tmp_path / "file" / "data")
     assert "GDP_DATA_DIR" in sentence(error)
 
 
@@ -404,43 +413,44 @@ def test_root_works_below_a_closed_folder_without_opening_it(tmp_path: Path) -> 
 
 
 @as_root
-def test_a_kill_9_of_a_root_starter_below_a_closed_folder_ends_the_server(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    starter = script(STARTER, closed / "data")
+def test_a_kill_9_of_a_root_starter_below_a_closed_folder_ends_the_server(server: EmbeddedPostgres) -> None:
+    server.data_dir.chmod(0o700)
+    starter = script(STARTER, server.data_dir)
     assert starter.stdout
     before = tree(int(starter.stdout.readline()))
     finish(starter)
     eventually(lambda: gone(before))
 
 
-@as_root
-def test_the_server_keeps_no_power_it_does_not_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def effective(server: EmbeddedPostgres) -> int:
-        assert server.process
-        status = Path(f"/proc/{server.process.pid}/status").read_text()
-        return int(status.split("CapEff:")[1].split()[0], 16)
-
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    below = EmbeddedPostgres(closed / "data")
-    below.start()
-    assert effective(below) in (1 << 2, 1 << 1), "CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE where root has only that"
-    below.stop()
-    monkeypatch.setattr(cluster, "_passable", lambda path, uid, gid: not path.is_relative_to(closed))
-    open_folder = Path("/tmp") / f"gdp-open-{os.getpid()}"
-    open_folder.mkdir(mode=0o755)
-    try:
-        server = EmbeddedPostgres(open_folder / "data")
-        server.start()
-        assert effective(server) == 0
-        server.stop()
-    finally:
-        shutil.rmtree(open_folder)
+def capabilities(server: EmbeddedPostgres) -> int:
+    server.start()
+    assert server.process
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    server.stop()
+    return int(status.split("CapEff:")[1].split()[0], 16)
 
 
 @as_root
-def test_binaries_installed_for_root_alone_are_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_below_a_closed_folder_the_server_keeps_one_power(server: EmbeddedPostgres) -> None:
+    server.data_dir.chmod(0o700)
+    assert capabilities(server) in (1 << 2, 1 << 1), "CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE if root has but that"
+
+
+@as_root
+def test_in_an_open_folder_the_server_keeps_no_power(made: Path) -> None:
+    if not cluster._passable(cluster.program("postgres").parent, 65534, 65534):
+        pytest.skip("the binaries lie in a closed folder")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        subprocess.run(["cp", "-a", made, f"{name}/data"], check=True)
+        Path(name, "data").chmod(0o711)
+        assert capabilities(EmbeddedPostgres(Path(name, "data"))) == 0
+
+
+@as_root
+def test_binaries_installed_for_root_alone_are_usable(
+    tmp_path: Path, fresh: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     installed = cluster.program("postgres").parent.parent
@@ -451,18 +461,13 @@ def test_binaries_installed_for_root_alone_are_usable(tmp_path: Path, monkeypatc
     for path in closed.rglob("*"):
         path.chmod(path.stat().st_mode & 0o700)
     monkeypatch.setattr(cluster, "program", lambda name: install / "bin" / name)
-    server = EmbeddedPostgres(tmp_path / "data")
-    assert ask(server.start(), "SELECT 1") == [(1,)]
-    server.stop()
+    assert ask(fresh.start(), "SELECT 1") == [(1,)]
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
 @as_root
 @pytest.mark.parametrize("owner", ["nobody", "root"])
-def test_a_cluster_that_changed_hands_still_starts(tmp_path: Path, owner: str) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
-    ask(server.start(), "CREATE TABLE kept AS SELECT 42 AS answer")
-    server.stop()
+def test_a_cluster_that_changed_hands_still_starts(server: EmbeddedPostgres, owner: str) -> None:
     for path in (server.cluster, *server.cluster.rglob("*")):
         shutil.chown(path, owner)
     server.cluster.chmod(0o755)
@@ -470,7 +475,6 @@ def test_a_cluster_that_changed_hands_still_starts(tmp_path: Path, owner: str) -
     assert server.process
     user = psutil.Process(server.process.pid).username()
     assert user == owner if owner == "nobody" else user != "root"
-    server.stop()
 
 
 @as_root
