@@ -25,6 +25,7 @@ from gdp_core.failpoint import failpoint
 from gdp_core.identity import Edge, Limits, Seen
 from gdp_core.inbox import Outcome
 from gdp_core.sources import source
+from gdp_core.sources.chunk import unpack
 from gdp_core.sources.facts import Delivery, Fact, Reject, fingerprint
 from gdp_core.tables.ingest import DerivedEvent, EventKey, FactConflict
 from gdp_core.tables.people import ObjectStateRow, TraitAssertion
@@ -149,7 +150,7 @@ def _failed(session: Session, delivery: Delivery, error: Exception) -> Outcome:
 def parse(deliveries: Iterable[Delivery]) -> Parsed:
     """Ask the sources. Pure; needs no lock."""
     parsed = Parsed([], {})
-    for delivery in deliveries:
+    for delivery in (part for item in deliveries for part in unpack(item)):
         for item in source(delivery.source).normalise(delivery):
             if isinstance(item, Reject):
                 parsed.rejects.setdefault(delivery.id, []).append(item)

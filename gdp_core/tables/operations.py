@@ -45,3 +45,14 @@ class Heartbeat(SQLModel, table=True):
     pid: int
     at: datetime = instant()
     detail: dict[str, Any] = jsonb(default_factory=dict)
+
+
+class Marker(SQLModel, table=True):
+    """Something that was done once for this installation."""
+
+    __tablename__ = "marker"
+    __table_args__ = ({"schema": "ops"},)
+
+    key: str = word_key()
+    value: dict[str, Any] = jsonb(default_factory=dict)
+    at: datetime = instant()

@@ -450,6 +450,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_ops_job_run_job"), "job_run", ["job"], unique=False, schema="ops")
     op.create_table(
+        "marker",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("value", postgresql.JSONB(astext_type=Text()), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+        schema="ops",
+    )
+    op.create_table(
         "schedule_tick",
         sa.Column("job", sa.Text(), nullable=False),
         sa.Column("tick", sa.DateTime(timezone=True), nullable=False),
@@ -1075,7 +1083,7 @@ def _protection() -> None:
     for table in ("app_user", "user_session", "sign_in_link", "oauth_account"):
         op.execute(f"GRANT {FULL} ON {table} TO gdp_gate")
     op.execute("GRANT SELECT (id, email, name, last_sign_in_at) ON app_user TO gdp_web")
-    for table in ("job_run", "schedule_tick", "heartbeat"):
+    for table in ("job_run", "schedule_tick", "heartbeat", "marker"):
         op.execute(f"GRANT {FULL} ON ops.{table} TO gdp_worker")
         op.execute(f"GRANT SELECT ON ops.{table} TO gdp_web")
     op.execute("GRANT INSERT, UPDATE, SELECT ON ops.heartbeat TO gdp_ingest")
