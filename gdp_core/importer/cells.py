@@ -30,7 +30,7 @@ _SHOWN = 40  # characters of a bad cell that its reason quotes
 
 def present(cell: Cell) -> Cell:
     """The cell, or None where it says that nothing is there."""
-    return None if cell is None or (cell.__class__ is str and cell in NULLS) else cell
+    return None if cell is None or (cell.__class__ is str and (cell in NULLS or cell.isspace())) else cell
 
 
 def quoted(cell: Cell) -> str:
@@ -102,12 +102,14 @@ def _float_text(cell: float) -> str | None:
 
 def currency(cell: Cell) -> str | None:
     """An ISO 4217 code in upper case. Raises Unusable for what has not its shape."""
-    written = text(cell)
-    if written is None:
-        return None
+    return _currency(text(cell))
+
+
+@lru_cache(maxsize=1_024)
+def _currency(written: str | None) -> str | None:
     code = web.currency_code(written)
-    if code is None:
-        raise Unusable("bad_currency", f"{quoted(cell)} is not a currency code such as USD.")
+    if code is None and written is not None:
+        raise Unusable("bad_currency", f"{quoted(written)} is not a currency code such as USD.")
     return code
 
 
@@ -115,7 +117,7 @@ def plain(cell: Cell) -> Cell:
     """A cell as a JSON value, for traits and properties."""
     kind = cell.__class__
     if kind is str:
-        return None if cell in NULLS else cell
+        return None if cell in NULLS or cell.isspace() else cell
     if cell is None or kind is bool:
         return cell
     if kind is int:

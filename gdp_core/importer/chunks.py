@@ -8,7 +8,7 @@ caller's part.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from gdp_core.errors import InvalidInput
 from gdp_core.importer import cells, columns, times
 from gdp_core.importer.cells import Cell
 from gdp_core.importer.expression import Evaluate, Row
-from gdp_core.importer.mapping import Mapping, Plan, bind
+from gdp_core.importer.mapping import Mapping, Part, Plan, bind
 from gdp_core.importer.reader import Record, Table, open_table
 from gdp_core.money import from_units
 from gdp_core.sources import people, web
 from gdp_core.sources.facts import fingerprint
+from gdp_core.sources.importing import SCALARS
 from gdp_core.sources.payload import Unusable
 
 CHUNK_ROWS = 5_000
@@ -148,19 +149,30 @@ class _Occurrences:
 
 def _chunk(source: Import, number: int, first_row: int, batch: list[Record], keys: list[str] | None) -> Chunk:
     plan, names = source.plan, source.table.columns
-    mapped: list[tuple[Any, ...]] = []
+    mapped: list[tuple[Cell, ...]] = []
+    rows: list[Row] = []
     rejects: list[tuple[RejectedRow, str]] = []
     for position, (line, row) in enumerate(batch):
         try:
             if isinstance(row, Unusable):
                 raise row
             mapped.append(_mapped(plan, row, keys[position] if keys else _id(plan.id, row)))
+            rows.append(row)
         except Unusable as problem:
             shown = "" if isinstance(row, Unusable) else _shown(names, row)
             key = f"line:{source.table.sha256[:32]}:{line}"
             rejects.append((RejectedRow(line, problem.code, str(problem), shown), key))
-    body = _body(source, number, first_row, mapped, rejects)
-    return Chunk(number, first_row, len(batch), body, tuple(reject for reject, _ in rejects))
+    content = {
+        "source": source.mapping.source,
+        "chunk": number,
+        "first_row": first_row,
+        "rows": len(mapped),
+        **dict(zip(SCALARS, map(_packed, zip(*mapped, strict=True)) if mapped else repeat(None), strict=False)),
+        "traits": _by_name(plan.traits, rows),
+        "properties": _by_name(plan.properties, rows),
+        "rejects": [(reject.line, key, reject.code, reject.reason) for reject, key in rejects],
+    }
+    return Chunk(number, first_row, len(batch), orjson.dumps(content), tuple(reject for reject, _ in rejects))
 
 
 def _mapped(plan: Plan, row: Row, key: str) -> tuple[Cell, ...]:
@@ -173,10 +185,9 @@ def _mapped(plan: Plan, row: Row, key: str) -> tuple[Cell, ...]:
     at = plan.times.micros(plan.time(row)) if plan.time else None
     if plan.time and at is None:
         raise Unusable("no_time", "The time is blank.")
-    event = web.event_name(cells.text(plan.event(row))) if plan.event else None
+    event = _event_name(cells.text(plan.event(row))) if plan.event else None
     value, currency = _money(plan, row)
-    stated = (read(row) for _, read in plan.traits + plan.properties)
-    return (key, at, user, anonymous, email, phone, event, value, currency, *stated)
+    return key, at, user, anonymous, email, phone, event, value, currency
 
 
 def _id(read: Evaluate | None, row: Row) -> str:
@@ -192,9 +203,10 @@ def _who(read: Evaluate | None, row: Row) -> str | None:
     return _external_id(cells.text(read(row))) if read else None
 
 
-# Ids, addresses and numbers come back row after row; their rules cost more than remembering them.
+# The same ids, addresses and names come back row after row; their rules cost more than remembering them.
 _external_id = lru_cache(maxsize=65_536)(people.external_id)
 _email = lru_cache(maxsize=65_536)(people.email)
+_event_name = lru_cache(maxsize=1_024)(web.event_name)
 
 
 @lru_cache(maxsize=65_536)
@@ -221,36 +233,12 @@ def _shown(names: Sequence[str], row: Row) -> str:
     return orjson.dumps(cells_by_name, default=str).decode()[:_ROW_SHOWN]
 
 
-def _body(
-    source: Import,
-    number: int,
-    first_row: int,
-    mapped: list[tuple[Any, ...]],
-    rejects: list[tuple[RejectedRow, str]],
-) -> bytes:
-    scalars = ("key", "at", "user", "anonymous", "email", "phone", "event", "value", "currency")
-    width = len(scalars) + len(source.plan.traits) + len(source.plan.properties)
-    by_column = [_packed(column) for column in zip(*mapped, strict=True)] or [None] * width
-    last_trait = len(scalars) + len(source.plan.traits)
-    content = {
-        "source": source.mapping.source,
-        "chunk": number,
-        "first_row": first_row,
-        "rows": len(mapped),
-        **dict(zip(scalars, by_column, strict=False)),
-        "traits": _by_name(source.plan.traits, by_column[len(scalars) : last_trait]),
-        "properties": _by_name(source.plan.properties, by_column[last_trait:]),
-        "rejects": [(reject.line, key, reject.code, reject.reason) for reject, key in rejects],
-    }
-    return orjson.dumps(content)
-
-
-def _by_name(parts: Sequence[tuple[str, Evaluate]], by_column: Sequence[Cell]) -> dict[str, Cell]:
-    return {name: column for (name, _), column in zip(parts, by_column, strict=True)}
+def _by_name(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, Cell]:
+    return {name: _packed([convert(row[index]) for row in rows]) for name, index, convert in parts}
 
 
 def _packed(column: Sequence[Cell]) -> Cell:
     """A text or null that is the same in every row, once; else the cells."""
-    first = column[0]
+    first = column[0] if column else None
     same = (first is None or first.__class__ is str) and column.count(first) == len(column)
     return first if same else column

@@ -88,7 +88,7 @@ _TRAITS = frozenset(
 
 
 def suggest(columns: Sequence[Column], path: Path) -> Mapping | None:
-    """A mapping by the names of the columns, or None where none names a person. A start, to be looked at."""
+    """A mapping by the names of the columns, or None where they suggest none. A start, to be looked at."""
     by_name = {re.sub(r"[\W_]", "", column.name.casefold()): column for column in reversed(columns)}
     found: dict[str, str] = {}
     for part, names in _NAMES.items():
@@ -101,7 +101,8 @@ def suggest(columns: Sequence[Column], path: Path) -> Mapping | None:
         return None
     if "time" not in found:
         who = {part: found[part] for part in ("person", "anonymous", "email", "phone") if part in found}
-        return Mapping(**who, traits=tuple(column.name for column in columns if column.name not in who.values()))
+        rest = tuple(column.name for column in columns if column.name not in who.values())
+        return Mapping(**who, traits=rest) if rest or "email" in who else None
     traits = tuple(column.name for key, column in by_name.items() if key in _TRAITS)[::-1]
     if "event" not in found:
         found["event"] = f"={_slug(path)}"
@@ -121,6 +122,6 @@ def _fits(part: str, column: Column) -> bool:
 
 
 def _slug(path: Path) -> str:
-    """An event's name from the file's: "Orders 2024.csv.gz" is orders_2024."""
+    """An event's name from the file's, without dates: "Orders 2024-05.csv.gz" is orders."""
     stem = path.name.lower().removesuffix(".gz").rsplit(".", 1)[0]
-    return re.sub(r"\W+", "_", stem).strip("_") or "imported"
+    return re.sub(r"[\W_]+", "_", re.sub(r"[\W\d_]+$", "", stem)).strip("_") or "imported"

@@ -35,7 +35,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A text bound to the columns of a file. `columns`: what it reads; `plain`: it is one column and nothing else."""
+    """A text bound to the columns of a file. `columns`: what it reads; `plain`: it is one column, its cells as they are."""
 
     evaluate: Evaluate
     columns: frozenset[str]
@@ -48,7 +48,7 @@ def bind(source: str, columns: Sequence[str]) -> Expression:
     Raises InvalidInput naming the position and what is expected there, or the nearest column of an unknown name.
     """
     if source in columns:
-        return Expression(_cell(columns.index(source)), frozenset((source,)), plain=True)
+        return Expression(operator.itemgetter(columns.index(source)), frozenset((source,)), plain=True)
     if source.startswith("="):
         fixed = source[1:].strip()
         if not fixed:
@@ -117,14 +117,19 @@ class _Parser:
             return self._choice(left)
         right = self.expression(binding)
         if sign.text in _COMPARE:
-            if left.fixed and right.fixed:
-                raise self._no_column(left, right, sign)
-            if self._peek().text in _COMPARE:
-                raise self._expected("“and”, “or” or the end: a comparison has two sides")
-            return _Term(_compared(left.evaluate, right.evaluate, _COMPARE[sign.text]))
+            return self._comparison(left, right, sign)
         return _Term(
             _JOIN[sign.text](self._value(left).evaluate, self._value(right).evaluate), fixed=left.fixed and right.fixed
         )
+
+    def _comparison(self, left: _Term, right: _Term, sign: _Token) -> _Term:
+        if left.fixed and right.fixed:
+            raise self._no_column(left, right, sign)
+        if self._peek().text in _COMPARE:
+            raise self._expected("“and”, “or” or the end: a comparison has two sides")
+        if sign.text[0] in "<>":  # only words are compared with = and ^=
+            left, right = self._value(left), self._value(right)
+        return _Term(_compared(left.evaluate, right.evaluate, _COMPARE[sign.text]))
 
     def _choice(self, yes: _Term) -> _Term:
         condition = self._value(self.expression(_STRENGTH["if"])).evaluate

@@ -6,13 +6,14 @@ read. Everything a person can get wrong ends here in one InvalidInput sentence, 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gdp_core.errors import InvalidInput
 from gdp_core.importer import cells, expression
+from gdp_core.importer.cells import Cell
 from gdp_core.importer.expression import Evaluate, Expression, unknown_column
 from gdp_core.importer.times import Times, Unit
 from gdp_core.sources import people, web
@@ -43,6 +44,13 @@ class Mapping(BaseModel):
     traits: tuple[str, ...] = Field((), description="Columns that say something of the person.")
     properties: tuple[str, ...] = Field((), description="Columns of the event, or * for all not used otherwise.")
     source: str | None = Field(None, description="A name for where the file comes from.")
+
+    @field_validator("*")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if "\0" in str(value):
+            raise ValueError("it contains a NUL character")
+        return value
 
     def to_yaml(self) -> str:
         """The mapping as a file that `from_yaml` reads back; unset fields are left out."""
@@ -75,7 +83,17 @@ def mapping_of(fields: dict[str, Any]) -> Mapping:
         field = ".".join(map(str, first["loc"])) or "mapping"
         if first["type"] == "extra_forbidden":
             raise InvalidInput(f"A mapping has no field “{field}”; it has {', '.join(Mapping.model_fields)}.") from None
-        raise InvalidInput(f"The mapping's “{field}” cannot be used: {first['msg']}.") from None
+        raise InvalidInput(
+            f"The mapping's “{field}” cannot be used: {first['msg'].removeprefix('Value error, ')}."
+        ) from None
+
+
+class Part(NamedTuple):
+    """A trait or property: its name, the position of its column, and what makes a cell of it a JSON value."""
+
+    name: str
+    position: int
+    convert: Callable[[Cell], Cell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +110,8 @@ class Plan:
     id: Evaluate | None
     value: Evaluate | None
     currency: Evaluate | None
-    traits: tuple[tuple[str, Evaluate], ...]
-    properties: tuple[tuple[str, Evaluate], ...]
+    traits: tuple[Part, ...]
+    properties: tuple[Part, ...]
 
 
 def bind(mapping: Mapping, columns: Sequence[str], types: dict[str, cells.Type], day_first: bool) -> Plan:
@@ -168,8 +186,8 @@ def _named(
     columns: Sequence[str],
     types: dict[str, cells.Type],
     spelled: Callable[[str], str] = str.strip,
-) -> tuple[tuple[str, Evaluate], ...]:
-    named: dict[str, Evaluate] = {}
+) -> tuple[Part, ...]:
+    named: dict[str, Part] = {}
     for item in items:
         column, given = _split(item, columns)
         name = spelled(given)
@@ -177,10 +195,5 @@ def _named(
             raise unknown_column(column, columns)
         if name in named:
             raise InvalidInput(f"Two columns would be named “{name}”; rename one, for example {column}:other.")
-        named[name] = _typed(columns.index(column), types.get(column, "text"))
-    return tuple(named.items())
-
-
-def _typed(index: int, kind: cells.Type) -> Evaluate:
-    convert = cells.TYPED[kind]
-    return lambda row: convert(row[index])
+        named[name] = Part(name, columns.index(column), cells.TYPED[types.get(column, "text")])
+    return tuple(named.values())

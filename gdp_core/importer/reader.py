@@ -160,7 +160,7 @@ def _open_jsonl(path: Path, gzipped: bool) -> Table:
             except orjson.JSONDecodeError:
                 continue
             if isinstance(item, dict):
-                columns.update(dict.fromkeys(item))
+                columns.update(dict.fromkeys(map(payload.without_nul, item)))
             if len(columns) > _MOST_COLUMNS:
                 break
     if not columns:

@@ -40,7 +40,7 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one pass over a text file found. `lines` counts line ends; `sha256` is of the bytes as stored."""
+    """What one pass over a text file found. `lines` counts lines; `sha256` is of the bytes as stored."""
 
     sha256: str
     lines: int
@@ -109,7 +109,7 @@ def _is_jsonl(path: Path, start: bytes, suffix: str) -> bool:
 
 def survey(path: Path, gzipped: bool) -> Survey:
     """Reads the whole file once. Raises InvalidInput for lines of more than 8 MiB."""
-    feeds = returns = 0
+    ends = 0
     votes: Counter[str] = Counter()
     last = b""
     with opened(path, gzipped) as stream:
@@ -117,13 +117,11 @@ def survey(path: Path, gzipped: bool) -> Survey:
             block += stream.readline(LONGEST_LINE)
             if b"\n" not in block and b"\r" not in block and len(block) >= LONGEST_LINE:
                 raise InvalidInput(f"{path.name} has a line of more than 8 MiB; it is no table of rows.")
-            feeds += block.count(b"\n")
-            returns += block.count(b"\r")
+            ends += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
             if not block.isascii():
                 votes.update(_votes(block))
             last = block
-    lines = (feeds or returns) + (not last.endswith((b"\n", b"\r")))
-    return Survey(checksum(path), lines, _encoding(votes))
+    return Survey(checksum(path), ends + (not last.endswith((b"\n", b"\r"))), _encoding(votes))
 
 
 def checksum(path: Path) -> str:

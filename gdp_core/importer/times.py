@@ -25,9 +25,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = (OLDEST - _EPOCH) // timedelta(microseconds=1)
 _LATEST = 4_102_444_800_000_000  # the year 2100: beyond is another unit, not another time
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_DATES_ASKED = 1_000
 _UNIX = re.compile(r"-?[0-9]{1,17}(?:\.[0-9]{1,9})?")
 _COMPACT = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
-_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].+)?")
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].+)?|[0-9]{8}T[0-9]{4}.*")
 _EITHER_ORDER = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.](?:[0-9]{4}|[0-9]{2})(?![0-9])")
 _WRITTEN = re.compile(
     r"""(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\ )?
@@ -141,12 +142,15 @@ def zone_named(name: str) -> ZoneInfo:
 def day_first(cells: Iterable[Cell]) -> bool | None:
     """Whether dates such as 31/12/2024 put the day first, by the first that can only be read one way.
 
-    None: no cell tells, and there is a choice. True also where no cell is written in such a way at all.
+    None: no cell tells, and there is a choice. True also where no cell begins in such a way at all, for which the first
+    thousand are asked.
     """
     open_question = False
-    for cell in cells:
+    for position, cell in enumerate(cells):
         match = _EITHER_ORDER.match(cell.strip()) if isinstance(cell, str) else None
         if match is None:
+            if position > _DATES_ASKED and not open_question:
+                break
             continue
         first, second = int(match[1]), int(match[2])
         if first > 12 >= second:

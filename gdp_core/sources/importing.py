@@ -22,7 +22,7 @@ _PAGE = ("url", "referrer", "user_agent", "ip")
 _FIELDS = frozenset((*_PAGE, *web.CAMPAIGN_NAMES, "session_id", "device_id"))
 """Properties that are, or tell, fields of the event."""
 
-_SCALARS = ("key", "at", "user", "anonymous", "email", "phone", "event", "value", "currency")
+SCALARS = ("key", "at", "user", "anonymous", "email", "phone", "event", "value", "currency")
 
 
 def normalise(delivery: Delivery) -> list[Fact | Reject]:
@@ -43,7 +43,7 @@ def _facts(chunk: Mapping[str, Any], received_at: datetime) -> Iterator[Fact]:
     fields = [name for name in chunk["properties"] if name in _FIELDS]
     others = [name for name in chunk["properties"] if name not in _FIELDS]
     rows = zip(
-        *(_column(chunk[name], length) for name in _SCALARS),
+        *(_column(chunk[name], length) for name in SCALARS),
         _dicts(chunk["traits"], list(chunk["traits"]), length),
         _dicts(chunk["properties"], others, length),
         _dicts(chunk["properties"], fields, length),
