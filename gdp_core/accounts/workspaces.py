@@ -5,6 +5,7 @@ it removes what the worker wrote.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -259,13 +260,13 @@ def _check(values: dict[str, Any]) -> None:
 
 def _is_locale(value: str) -> bool:
     try:
-        Locale.parse(value)  # type: ignore[no-untyped-call]
+        Locale.parse(value)
     except (ValueError, UnknownLocaleError, TypeError):
         return False
     return True
 
 
-_CHECKS = {
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda value: bool(_name(value)), "Give the workspace a name."),
     "timezone": (lambda value: value in available_timezones(), "Choose a time zone like Europe/Berlin."),
     "locale": (_is_locale, "Choose a locale like en_US or de_DE."),

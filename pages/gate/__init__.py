@@ -1,0 +1,1 @@
+"""What stands before the pages: the ASGI gate, security headers, and the sign-in pages."""
