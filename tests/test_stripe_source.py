@@ -16,9 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from gdp_core.errors import Unauthorised, Upstream
+from gdp_core.errors import NotFound, Unauthorised, Upstream
 from gdp_core.sources.facts import Fact, Identifier, Link, Reject, Trait
-from gdp_core.sources.stripe import DONE, FETCHED, OBJECT_TYPES, STRIPE, Account, Chunk, backfill, normalise, who
+from gdp_core.sources.stripe import (
+    DONE,
+    FETCHED,
+    OBJECT_TYPES,
+    STRIPE,
+    Account,
+    Chunk,
+    backfill,
+    normalise,
+    refetch,
+    who,
+)
 from tests.doubles.stripe_api import Answer, StripeApi, running
 from tests.stripe_story import (
     DAY,
@@ -549,6 +560,25 @@ class TestReadingAnAccount:
         ).billing()
         assert (len(billing.items), billing.subscriptions[0].mrr_micros) == (130, 130 * 10_000_000)
         assert billing.subscriptions[0].problems == ()
+
+    def test_a_conflict_is_settled_by_asking_again(self) -> None:
+        answer = subscription(items=[item(quantity=2)])
+        tied = [
+            event(f"evt_{n}", "customer.subscription.updated", 5, subscription(items=[item(quantity=n)]))
+            for n in (1, 2, 3)
+        ]
+        with running(StripeApi(script=[Answer(200, body=orjson.dumps(answer))])) as api:
+            body = refetch(account(api), "stripe.subscription", "sub_1", lambda: RECEIVED)
+        assert api.requests == [("/v1/subscriptions/sub_1", {"expand[0]": ["discounts.source.coupon"]})]
+        before = [*states(tied), *kept(fetched([answer], 1))]
+        assert world(before).billing().subscriptions[0].needs_refetch
+        settled = [found for found in normalise(delivery(body, "backfill")) if isinstance(found, Fact)]
+        (row,) = world([*before, *kept(settled)]).billing().subscriptions
+        assert (row.quantity, row.needs_refetch) == (2, False)
+
+    def test_a_payment_failure_cannot_be_fetched(self) -> None:
+        with pytest.raises(NotFound, match="cannot be fetched"):
+            refetch(Account(SecretStr("sk_1")), "stripe.payment_failure", "in_1:1", lambda: RECEIVED)
 
     def test_the_key_is_not_shown(self) -> None:
         assert "sk_live" not in repr(Account(SecretStr("sk_live_9")))

@@ -12,14 +12,16 @@ or "objects": [...]; with "refetch": true the answer to a GET that settles a con
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import orjson
 from pydantic import SecretStr
 
-from gdp_core.errors import GrowthError, Unauthorised, Upstream
+from gdp_core.errors import NotFound, Unauthorised, Upstream
 from gdp_core.sources import people, web
 from gdp_core.sources.base import SigningSecret, Source
 from gdp_core.sources.facts import (
@@ -307,6 +309,21 @@ _LISTS: Mapping[str, tuple[str, Mapping[str, Json]]] = {
 }
 OBJECT_TYPES = tuple(_LISTS)
 
+_LIST_OF = {
+    "stripe.product": "products",
+    "stripe.price": "prices",
+    "stripe.coupon": "coupons",
+    "stripe.customer": "customers",
+    "stripe.subscription": "subscriptions",
+    "stripe.invoice": "invoices",
+    "stripe.charge": "charges",
+    "stripe.refund": "refunds",
+    "stripe.dispute": "disputes",
+    "stripe.checkout.session": "checkout_sessions",
+}
+
+Get = Callable[[str, Mapping[str, Json]], dict[str, Any]]
+
 _PAGE = 100
 _ATTEMPTS = 8
 _LONGEST_WAIT = 60.0
@@ -344,20 +361,7 @@ def backfill(
     A page that is yielded twice (after a crash between storing and keeping the cursor) states the same facts. `since`
     leaves out objects made before. Raises Unauthorised for a key Stripe refuses, Upstream when it stays unreachable.
     """
-    import stripe  # 0.5 s and 60 MB that the door and the worker do not need
-
-    http = stripe.RequestsClient(timeout=(10, 80))
-    client = stripe.StripeClient(
-        account.api_key.get_secret_value(),
-        base_addresses={"api": account.base_url.rstrip("/")},
-        max_network_retries=0,
-        http_client=http,
-    )
-
-    def get(path: str, params: Mapping[str, Json]) -> dict[str, Any]:
-        return _get(account, path, lambda: client.raw_request("get", path, **params).body)
-
-    try:
+    with _reader(account) as get:
         for object_type in object_types:
             path, options = _LISTS[object_type]
             if since is not None:
@@ -367,13 +371,48 @@ def backfill(
                 fetched_at = now()  # before asking: what happens meanwhile is newer
                 after = {"starting_after": cursor} if cursor else {}
                 page = get(path, {"limit": _PAGE, **options, **after})
-                objects = [thing for thing in page.get("data", []) if isinstance(thing, dict) and thing.get("id")]
+                objects = [thing for thing in page.get("data") or [] if isinstance(thing, dict) and thing.get("id")]
                 cursor = str(objects[-1]["id"]) if page.get("has_more") is True and objects else DONE
                 if object_type == "events":
                     objects = [event for event in objects if _subject(event) in _KEPT]
                 elif object_type == "subscriptions":
                     objects = [_with_items(thing, get) for thing in objects]
                 yield Chunk(object_type, objects, cursor, fetched_at)
+
+
+def refetch(account: Account, kind: str, object_id: str, now: Callable[[], datetime]) -> bytes:
+    """The body of a `backfill` delivery that settles what an object is now (rows with `needs_refetch`).
+
+    `kind` as in states: stripe.subscription, stripe.invoice, ... Raises NotFound for a kind that cannot be asked for,
+    else as `backfill`.
+    """
+    listed = _LIST_OF.get(kind)
+    if listed is None:
+        raise NotFound(f"A {kind} cannot be fetched from Stripe by itself.")
+    path, options = _LISTS[listed]
+    expand = [str(field).removeprefix("data.") for field in options.get("expand", ())]
+    fetched_at = now()
+    with _reader(account) as get:
+        thing = get(f"{path}/{quote(object_id, safe='')}", {"expand": expand} if expand else {})
+        if listed == "subscriptions":
+            thing = _with_items(thing, get)
+    return orjson.dumps({"object": thing, "fetched_at": int(fetched_at.timestamp()), "refetch": True})
+
+
+@contextmanager
+def _reader(account: Account) -> Iterator[Get]:
+    """GETs that are paced and tried again, over one connection."""
+    import stripe  # 0.5 s and 60 MB that the door and the worker do not need
+
+    http = stripe.RequestsClient(timeout=(10, 80))
+    client = stripe.StripeClient(
+        account.api_key.get_secret_value(),
+        base_addresses={"api": account.base_url.rstrip("/")},
+        max_network_retries=0,
+        http_client=http,
+    )
+    try:
+        yield lambda path, params: _get(account, path, lambda: client.raw_request("get", path, **params).body)
     finally:
         http.close()  # type: ignore[no-untyped-call]
 
@@ -382,9 +421,7 @@ def _subject(event: Mapping[str, Json]) -> str | None:
     return web.text(as_object(as_object(event.get("data")).get("object")).get("object"))
 
 
-def _with_items(
-    subscription: dict[str, Json], get: Callable[[str, Mapping[str, Json]], dict[str, Any]]
-) -> dict[str, Json]:
+def _with_items(subscription: dict[str, Json], get: Get) -> dict[str, Json]:
     """A subscription with all its items and the coupons of their discounts, which its list leaves out."""
     listed = as_object(subscription.get("items"))
     stated = listed.get("data")
@@ -417,9 +454,8 @@ def _get(account: Account, path: str, request: Callable[[], str | bytes]) -> dic
             ) from error
         except (stripe.RateLimitError, stripe.APIConnectionError, stripe.APIError) as error:
             wait = _retry_after(error.headers, attempt)
-            failure: GrowthError = Upstream(f"Stripe does not answer {path}; run the backfill again to go on.", wait)
             if attempt + 1 == _ATTEMPTS:
-                raise failure from error
+                raise Upstream(f"Stripe does not answer {path}; run the backfill again to go on.", wait) from error
             account.sleep(wait)
         except stripe.StripeError as error:
             raise Upstream(f"Stripe did not accept the request for {path}: {error.user_message}") from error
