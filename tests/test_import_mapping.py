@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gdp_core.errors import InvalidInput
@@ -21,6 +21,7 @@ def parts(mapping: Mapping) -> tuple[list[str], list[str]]:
 _TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(str.strip)
 
 
+@example({"source": "a\x85b\u2028c  d\ne"})
 @given(
     st.fixed_dictionaries(
         {},

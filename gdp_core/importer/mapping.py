@@ -54,7 +54,9 @@ class Mapping(BaseModel):
 
     def to_yaml(self) -> str:
         """The mapping as a file that `from_yaml` reads back; unset fields are left out."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        readable = self.model_dump_json().isprintable()  # PyYAML folds U+0085 and its like unless they are escaped
+        return yaml.safe_dump(fields, sort_keys=False, allow_unicode=readable, width=1_000)
 
 
 def from_yaml(text: str) -> Mapping:
