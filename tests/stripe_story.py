@@ -336,10 +336,6 @@ def tell(events: Iterable[Json], **options: Any) -> Billing:
     return world(states(events)).billing(**options)
 
 
-def same_second(events: Iterable[Json]) -> list[Json]:
-    return [replaced | {"created": T0} for replaced in events]
-
-
 def story(shape: Shape = "basil") -> list[Json]:
     """Created and paid, changed to two seats, one failed payment, ended."""
     two = [item(quantity=2)]

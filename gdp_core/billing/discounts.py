@@ -7,19 +7,18 @@ are matters of time.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from fractions import Fraction
 
 from gdp_core.billing import shapes
 from gdp_core.billing.rows import Data, Json, State
 
 Catalogue = Mapping[tuple[str, str], Data]
-ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """A coupon in effect. `percent` is the part that remains to be paid; `off` is minor units per currency."""
+    """A coupon in effect. `remaining` is the part still to be paid, `off` minor units per currency."""
 
     remaining: Fraction | None
     off: Mapping[str, Fraction]
@@ -72,7 +71,7 @@ class DiscountBook:
 
     def instants(self) -> set[datetime]:
         """When a discount begins or ends, other than by a new version of a subscription."""
-        edges = {edge for d in self.of_customer for edge in (d.start, d.end) if edge and edge > ALWAYS}
+        edges = {edge for d in self.of_customer for edge in (d.start, d.end) if edge}
         ends = {end for data in self.known.values() if (end := shapes.instant(data.get("end")))}
         return edges | ends | set(self.removed.values())
 
