@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stripe_story import T0, Json, at, item, price, subscription
 
 from gdp_core.billing.discounts import DiscountBook, discount_book
 from gdp_core.billing.mrr import MrrSettings, Value, counts, rounded, tiered, value_of
 from gdp_core.billing.rows import State
+from tests.stripe_story import T0, Json, at, item, price, subscription
 
 NOW = at(0)
 FOREVER_25 = {
