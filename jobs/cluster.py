@@ -183,7 +183,8 @@ def _make(cluster: Path, account: Account | None) -> None:
     if account:
         os.chown(making, account.uid, account.gid)
         os.chown(word, account.uid, account.gid)
-    arguments = ["-U", SUPERUSER, "-k", "-E", "UTF8", "--auth=scram-sha-256", f"--pwfile={word}", "--no-instructions"]
+    arguments = ["-U", SUPERUSER, "-k", "-E", "UTF8", "--auth=scram-sha-256", f"--pwfile={word}"]
+    arguments += ["--no-instructions", "--sync-method=syncfs"]
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]  # the same on every machine
     _run(cluster, account, [program("initdb"), "-D", new, *arguments, *locale])
     _single_user(new, account, f"CREATE DATABASE {DATABASE}")

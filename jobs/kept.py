@@ -9,8 +9,9 @@ from pathlib import Path
 
 from jobs import child, ports
 
-FIRST_PAUSE = 0.5
+FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
+LONGEST_PAUSE_AFTER_WORK = 2.0  # it had answered: probably killed, not broken
 SETTLED = 60.0  # a process that lived this long had a good start
 MANY = 5
 
@@ -45,11 +46,12 @@ class Backoff:
     def started(self) -> None:
         self._started = time.monotonic()
 
-    def died(self) -> float:
+    def died(self, *, had_answered: bool) -> float:
         """Note a death; the seconds until it may be started again."""
         now = time.monotonic()
         self.deaths = 1 if now - self._started > SETTLED else self.deaths + 1
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.deaths - 1, 10))
+        longest = LONGEST_PAUSE_AFTER_WORK if had_answered else LONGEST_PAUSE
+        pause = min(longest, FIRST_PAUSE * 2.0 ** min(self.deaths - 1, 10))
         self.due = now + pause
         return pause
 
@@ -114,14 +116,18 @@ class Kept:
         self._process, self.ready = None, False
         return code
 
+    @property
+    def _can_answer(self) -> bool:
+        return self.spec.ready is not None or self.spec.port is not None
+
     def _answers(self) -> bool:
         if self.spec.ready:
             return self.spec.ready()
         return self.spec.port is None or ports.answers(self.spec.port)
 
     def _died(self, how: str) -> None:
+        pause = self._backoff.died(had_answered=self.ready and self._can_answer)
         self.ready = False
-        pause = self._backoff.died()
         self.say(f"{self.spec.name} {how}; starting it again in {pause:.1f} s")
         if self._backoff.deaths >= MANY:
             last = "".join(child.last_lines(self.log)[-1:])

@@ -147,8 +147,8 @@ class _Supervision:
         if not self.postgres:
             return
         if self.postgres.process and self.postgres.ended and not self.postgres_buried:
+            pause = self.postgres_backoff.died(had_answered=self.postgres_answers)
             self.postgres_answers, self.postgres_buried = False, True
-            pause = self.postgres_backoff.died()
             self.say(f"postgres ended ({self.postgres.last_words()}); starting it again in {pause:.1f} s")
         if self.postgres.ended and self.postgres_backoff.over:
             # Also while another process runs it: it is ours as soon as that one lets go of it.
@@ -157,7 +157,7 @@ class _Supervision:
                     self.postgres_answers = self.postgres_buried = False
                     self.postgres_backoff.started()
             except GrowthError as error:
-                self.say(f"{error} Trying again in {self.postgres_backoff.died():.1f} s.")
+                self.say(f"{error} Trying again in {self.postgres_backoff.died(had_answered=False):.1f} s.")
         if not self.postgres_answers and (urls := self.postgres.urls()):
             self._moved_to(urls)
 
