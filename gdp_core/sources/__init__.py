@@ -6,8 +6,9 @@ from gdp_core.sources.generic import GENERIC
 from gdp_core.sources.posthog import POSTHOG
 from gdp_core.sources.resend import RESEND
 from gdp_core.sources.segment import SEGMENT
+from gdp_core.sources.stripe import STRIPE
 
-SOURCES: tuple[Source, ...] = (SEGMENT, POSTHOG, RESEND, GENERIC)
+SOURCES: tuple[Source, ...] = (STRIPE, SEGMENT, POSTHOG, RESEND, GENERIC)
 
 _BY_KEY = {source.key: source for source in SOURCES}
 if len(_BY_KEY) < len(SOURCES):

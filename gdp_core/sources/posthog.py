@@ -235,7 +235,7 @@ def _trust(delivery: Delivery) -> Trust:
 
 
 def _from_server(properties: Mapping[str, Json]) -> bool:
-    return properties.get("$is_server") is True or properties.get("$lib") in _SERVER_SDK
+    return properties.get("$is_server") is True or str(properties.get("$lib")) in _SERVER_SDK
 
 
 def _personless(event: Mapping[str, Json], properties: Mapping[str, Json]) -> bool:

@@ -155,7 +155,7 @@ def _properties(call: str, message: Mapping[str, Json]) -> dict[str, Json]:
     if call == "alias":
         return {}
     if call == "identify":
-        return {"traits": sorted(as_object(message.get("traits")))}
+        return {"traits": sorted(key for key, value in as_object(message.get("traits")).items() if value is not None)}
     if call == "group":
         return {"group_id": people.external_id(message.get("groupId"))} | as_object(message.get("traits"))
     stated = {name: message[name] for name in ("name", "category") if call != "track" and message.get(name)}

@@ -123,6 +123,15 @@ def ip_address(value: Json) -> str | None:
     return None if address.is_unspecified or "%" in value else str(address)
 
 
+def truncated_ip(value: Json) -> str | None:
+    """The /24 or /48 network of an address, which is what may be stored; None for what is no address."""
+    address = ip_address(value)
+    if address is None:
+        return None
+    width = 48 if ":" in address else 24
+    return str(ipaddress.ip_network(f"{address}/{width}", strict=False).network_address)
+
+
 def event_name(value: Json) -> str:
     """The name of an event, trimmed, at most 200 characters. Raises Unusable when blank."""
     name = text(value, 200)
