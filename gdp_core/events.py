@@ -8,7 +8,7 @@ then counted again from the events.
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -44,6 +44,10 @@ class NewEvent:
     received_at: datetime
     counts_money: bool  # its value is revenue: the source has no invoices
     original_at: datetime | None = None
+    id: UUID = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", event_id(self.source_id, self.key))
 
     def row(self, workspace_id: UUID, now: datetime) -> dict[str, Any]:
         """The columns of the event table."""
@@ -51,7 +55,7 @@ class NewEvent:
         if self.original_at:
             values["metadata"] = {**values["metadata"], "original_at": self.original_at.isoformat()}
         return values | {
-            "id": event_id(workspace_id, self.source_id, self.key),
+            "id": self.id,
             "workspace_id": workspace_id,
             "occurred_at": self.occurred_at,
             "actor_id": self.actor,
@@ -81,9 +85,9 @@ class Placed(NamedTuple):
     occurred_at: datetime
 
 
-def event_id(workspace_id: UUID, source_id: UUID, key: str) -> UUID:
-    """The id of an event follows from its key."""
-    return uuid5(workspace_id, f"event|{source_id}|{key}")
+def event_id(source_id: UUID, key: str) -> UUID:
+    """The id of an event follows from its key; source ids are unique across workspaces."""
+    return uuid5(source_id, key)
 
 
 @lru_cache(maxsize=4096)
@@ -166,7 +170,7 @@ def recount(
         days=days,
     )
     _add_days(session, workspace_id, [_from_row(row, money) for row in found], roles)
-    _retotal(session, workspace_id, sorted(set(actors)))
+    _retotal(session, sorted(set(actors)))
 
 
 def mark_machine(session: Session, flags: Sequence[tuple[Placed, bool]]) -> list[tuple[UUID, date]]:
@@ -221,7 +225,7 @@ def _add_to_actors(session: Session, workspace_id: UUID, events: Sequence[NewEve
         total["first_seen_at"] = min(total["first_seen_at"] or event.occurred_at, event.occurred_at)
         if event.is_human:
             total["last_seen_at"] = max(total["last_seen_at"] or event.occurred_at, event.occurred_at)
-        touch = first_touch(workspace_id, event)
+        touch = first_touch(event)
         if touch and (total["first_touch"] is None or touch["order"] < total["first_touch"]["order"]):
             total["first_touch"] = touch
     values = list(totals.values())
@@ -243,7 +247,7 @@ def _add_to_actors(session: Session, workspace_id: UUID, events: Sequence[NewEve
     )
 
 
-def first_touch(workspace_id: UUID, event: NewEvent) -> dict[str, Any] | None:
+def first_touch(event: NewEvent) -> dict[str, Any] | None:
     """What an event tells of where its person came from; None for events that tell nothing (billing, e-mail opens)."""
     fact = event.fact
     if fact.channel == "stripe" or fact.is_machine:
@@ -253,8 +257,7 @@ def first_touch(workspace_id: UUID, event: NewEvent) -> dict[str, Any] | None:
         return None
     # Campaigns beat a bare page view of the same person whenever it came: an unmarked visit tells nothing.
     rank = 0 if told else 1
-    identity = event_id(workspace_id, event.source_id, event.key)
-    return {"order": f"{rank}|{event.occurred_at.astimezone(UTC).isoformat()}|{identity}", **told}
+    return {"order": f"{rank}|{event.occurred_at.astimezone(UTC).isoformat()}|{event.id}", **told}
 
 
 def _roles_of(event: NewEvent, roles: EventRoles) -> list[str]:
@@ -322,7 +325,7 @@ def _add_days(session: Session, workspace_id: UUID, events: Sequence[NewEvent], 
     )
 
 
-def _retotal(session: Session, workspace_id: UUID, actors: Sequence[UUID]) -> None:
+def _retotal(session: Session, actors: Sequence[UUID]) -> None:
     """An actor's totals again from its days, and its first touch again from its events."""
     touches = rows(
         session,
@@ -335,7 +338,7 @@ def _retotal(session: Session, workspace_id: UUID, actors: Sequence[UUID]) -> No
         """,
         ids=list(actors),
     )
-    first = {row.actor_id: first_touch(workspace_id, _from_row(row, frozenset())) for row in touches}
+    first = {row.actor_id: first_touch(_from_row(row, frozenset())) for row in touches}
     values = [{"id": actor, "first_touch": first.get(actor)} for actor in actors]
     run(
         session,

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -72,6 +73,7 @@ class Resolution:
     verdicts: dict[tuple[UUID, UUID], Verdict]
 
 
+@lru_cache(maxsize=1 << 16)  # an identifier is asked for several times in each of its facts
 def actor_id(workspace_id: UUID, identifier: Identifier) -> UUID:
     """The id of an identifier's actor: the same for ever, in whatever order identifiers come.
 

@@ -64,7 +64,7 @@ def refresh(session: Session, workspace_id: UUID, objects: Collection[tuple[UUID
             derived.actors |= {message["actor_id"]} - {None}
             derived.machine += [
                 (
-                    Placed(event_id(workspace_id, source_id, item["source_event_id"]), item["occurred_at"]),
+                    Placed(event_id(source_id, item["source_event_id"]), item["occurred_at"]),
                     item["is_machine"],
                 )
                 for item in happened

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -459,14 +460,14 @@ def _write_people(session: Session, values: Sequence[dict[str, Any]]) -> None:
 
 def tokens_of(texts: Iterable[str | None]) -> set[str]:
     """Lower-case search tokens: every text whole, and its words."""
-    tokens: set[str] = set()
-    for text in texts:
-        if not text:
-            continue
-        folded = fold(text)
-        tokens.add(folded[:200])
-        tokens.update(word[:100] for word in re.split(r"[\s@.,;:/|()\[\]\"'+_-]+", folded) if len(word) > 1)
-    return tokens
+    return set().union(*(_tokens(text) for text in texts if text))
+
+
+@lru_cache(maxsize=1 << 15)
+def _tokens(text: str) -> frozenset[str]:
+    folded = fold(text)
+    words = re.split(r"[\s@.,;:/|()\[\]\"'+_-]+", folded)
+    return frozenset({folded[:200], *(word[:100] for word in words if len(word) > 1)})
 
 
 def fold(text: str) -> str:

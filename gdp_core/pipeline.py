@@ -64,7 +64,7 @@ class _Keys:
     """The verdict on every key of a batch."""
 
     winners: list[Stated] = field(default_factory=list)  # to apply now
-    mine: set[tuple[Any, ...]] = field(default_factory=set)  # (key, delivery) applied before: a replay
+    mine: list[Stated] = field(default_factory=list)  # applied before by the same delivery: a replay
     replaced: list[tuple[Stated, datetime | None]] = field(default_factory=list)  # winner, where the old event lies
     dethroned: list[UUID] = field(default_factory=list)  # deliveries whose fact lost, once for each fact
     conflicts: list[dict[str, Any]] = field(default_factory=list)  # losers with another content
@@ -221,7 +221,7 @@ def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]
             keys.winners.append(stated)
             continue
         if row.inbox_id == stated.delivery.id:
-            keys.mine.add((key, stated.delivery.id))
+            keys.mine.append(stated)
             continue
         wins = (stated.delivery.received_at, stated.fact.hash) < (row.received_at, row.hash)
         if wins:
@@ -279,7 +279,7 @@ def _take_back(session: Session, workspace: _Workspace, keys: _Keys) -> list[tup
         )
     inbox.moved(session, keys.dethroned)
     places = [
-        Placed(events.event_id(workspace.id, stated.delivery.source_id, stated.fact.key), at)
+        Placed(events.event_id(stated.delivery.source_id, stated.fact.key), at)
         for stated, at in keys.replaced
         if at
     ]
@@ -433,7 +433,7 @@ def _replace_derived(
         sources=[source_id for source_id, _ in gone],
         keys=[key for _, key in gone],
     )
-    old = [Placed(events.event_id(workspace.id, *key), stored[key].event_at) for key in gone]
+    old = [Placed(events.event_id(*key), stored[key].event_at) for key in gone]
     stale = events.take_back(session, workspace.id, old)
     insert(session, DerivedEvent, [rows_now[item.source_id, item.key] for item in changed])
     events.write(session, workspace.id, changed, workspace.roles, now)
@@ -443,15 +443,12 @@ def _replace_derived(
 
 def _outcomes(deliveries: Sequence[Delivery], parsed: Parsed, keys: _Keys) -> list[Outcome]:
     outcomes = {delivery.id: Outcome(delivery) for delivery in deliveries}
-    won = {(stated.key, stated.delivery.id) for stated in keys.winners} | keys.mine
-    counted: set[tuple[Any, ...]] = set()
+    # Of several statements of a key in the batch only one is there; the others are duplicates.
+    won = {id(stated) for stated in (*keys.winners, *keys.mine)}
     for stated in parsed.facts:
         outcome = outcomes[stated.delivery.id]
         outcome.facts += 1
-        mark = (stated.key, stated.delivery.id)
-        # The same key twice in one delivery: the first stands for it, the others are duplicates.
-        if mark in won and mark not in counted:
-            counted.add(mark)
+        if id(stated) in won:
             outcome.applied += 1
         else:
             outcome.duplicate += 1

@@ -171,7 +171,7 @@ def _chunk(brand: Brand, key: str, number: int, parts: list[Part], until: dateti
         source_id=uuid5(workspace_id, key),
         source=key,
         route=ROUTE,
-        trust="server" if source(key).kind == "tracking" else "signed",
+        trust="browser" if source(key).kind == "tracking" else "signed",
         received_at=max(part.received_at for part in parts),
         body=pack(parts),
     )
