@@ -1,14 +1,34 @@
-"""The entry script: who is there."""
+"""The entry script: who asks, where, the navigation around every page, and the one guard that catches what fails.
+
+It runs before every page, deep links included. Pages are scripts in the section folders; `pages/ui` says how to write
+one. Nothing here decides what a role may do: it asks core.
+"""
 
 import streamlit as st
 
-from gdp_core import clock
-from gdp_core.accounts import sessions
-from gdp_core.runtime import database
-from pages.gate.headers import cookie_name
+from gdp_core.errors import Forbidden
+from pages.ui import layout, nav, shell, state
+from pages.ui.boundary import guarded
+from pages.ui.context import here
 
-who = sessions.current(database("gdp_gate"), st.context.cookies.get(cookie_name()), clock.now())
-if who is None:
-    st.stop()
-st.title("Growth Data Plane")
-st.text(f"Signed in as {who.user.email}")
+st.set_page_config(
+    page_title="Growth Data Plane",
+    page_icon=shell.ICON,
+    layout="wide",
+    initial_sidebar_state="auto",
+)
+chosen = st.navigation(nav.pages(), position="hidden")
+name = chosen.url_path or nav.HOME
+
+with guarded(f"frame {name}"):
+    place = here()
+    state.enter_page(name)
+    with st.sidebar:
+        shell.sidebar(place, name)
+    layout.say_what_was_done()
+    entry = nav.entry(name)
+    if not place.may(entry.action):
+        place.principal.require(entry.action)
+        raise Forbidden
+    with guarded(name):
+        chosen.run()

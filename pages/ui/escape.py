@@ -1,0 +1,27 @@
+"""User-supplied text where Streamlit would read Markdown. `safe_text` shows it literally: no link, image or directive.
+
+`st.text`, table cells and select options are literal already and need none of this.
+"""
+
+import re
+
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_JOINER = "\u2060"  # invisible; breaks what would become a link, an e-mail link or an icon code after unescaping
+_LINKING = re.compile(r"(?i)([@:]|www)(?=\S)")
+_ARROWS = re.compile(r"(?<=[<>=~-])(?=[<>=~-])")
+
+
+def safe_text(value: object, *, longest: int = 300) -> str:
+    """`value` for a Markdown argument (a label, a caption, a title), on one line, cut to `longest` characters."""
+    text = clean(str(value), longest=longest)
+    text = _LINKING.sub(rf"\1{_JOINER}", text)
+    text = _ARROWS.sub(_JOINER, text)
+    return _PUNCTUATION.sub(r"\\\1", text)
+
+
+def clean(text: str, *, longest: int = 300) -> str:
+    """Text on one line without control and direction characters, for places that show it literally."""
+    line = " ".join(_DIRECTION.sub("", _CONTROL.sub(" ", text)).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -1,0 +1,191 @@
+"""The parts every page is made of: its head, cards, numbers, empty states, tables, confirmations.
+
+Texts given to these are plain: they are escaped here. Icons are Material symbols.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from pages.ui import state
+from pages.ui.context import COMPARE, PERIOD, SCOPE_FIELDS, Here
+from pages.ui.escape import safe_text
+
+Tone = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
+ROW_HEIGHT = 35
+_PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days", "365d": "Last 12 months"}
+_COMPARED = {"previous": "Previous period", "year": "A year earlier", "none": "Nothing"}
+
+
+@contextmanager
+def head(title: str, caption: str = "") -> Iterator[None]:
+    """The page's title with one line below it; what is drawn inside stands at the right, on the title's line."""
+    left, right = st.columns([3, 2], vertical_alignment="bottom", gap="small")
+    with left:
+        st.title(safe_text(title), anchor=False)
+        if caption:
+            st.caption(safe_text(caption))
+    with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom", gap="small"):
+        yield
+
+
+def title(text: str, caption: str = "") -> None:
+    """A page's title without anything at its right."""
+    st.title(safe_text(text), anchor=False)
+    if caption:
+        st.caption(safe_text(caption))
+
+
+def section(text: str) -> None:
+    """The heading of a section within a page."""
+    st.subheader(safe_text(text), anchor=False)
+
+
+def scope_bar(place: Here) -> None:
+    """The period and what it is compared with, in the URL and in every link."""
+    state.adopt(SCOPE_FIELDS)
+    periods = [*_PERIODS]
+    chosen = PERIOD.value
+    if chosen not in periods:
+        periods.append(chosen)  # a range of days, which only an address gives
+    st.selectbox(
+        "Period",
+        periods,
+        format_func=lambda item: _PERIODS.get(item, period_name(place)),
+        key=PERIOD.key,
+        width=170,
+    )
+    st.selectbox("Compare with", [*_COMPARED], format_func=_COMPARED.__getitem__, key=COMPARE.key, width=170)
+    state.publish(SCOPE_FIELDS)
+
+
+def period_name(place: Here) -> str:
+    """The scope's days in words: Last 30 days, or 1 Jan 2026 – 31 Mar 2026."""
+    known = state.query("period") or "30d"
+    if known in _PERIODS:
+        return _PERIODS[known]
+    last = place.scope.end - timedelta(days=1)
+    return f"{place.write.day(place.scope.start)} – {place.write.day(last)}"
+
+
+@contextmanager
+def card(text: str | None = None, *, height: Any = "stretch", key: str | None = None) -> Iterator[None]:
+    """A bordered box with a small heading; neighbours in columns get the same height."""
+    with st.container(border=True, height=height, key=key):
+        if text:
+            heading(text)
+        yield
+
+
+def heading(text: str) -> None:
+    """A card's own heading."""
+    st.markdown(f"**{safe_text(text)}**")
+
+
+def note(text: str) -> None:
+    """A line of small grey text."""
+    st.caption(safe_text(text, longest=1000))
+
+
+def badge(text: str, tone: Tone = "gray", icon: str | None = None) -> None:
+    """A small coloured label."""
+    st.badge(safe_text(text), color=tone, icon=icon)
+
+
+def facts(pairs: Mapping[str, str]) -> None:
+    """A list of names and values, all literal."""
+    shown = {safe_text(name): safe_text(value, longest=500) for name, value in pairs.items()}
+    st.table(shown, border="horizontal", width="stretch", hide_header=True)
+
+
+def empty(icon: str, text: str, what_to_do: str = "", *, key: str | None = None) -> Any:
+    """An empty state: an icon, a fact, what to do. Use the container it returns for the one button or link."""
+    box = st.container(border=True, horizontal_alignment="center", key=key, gap="small")
+    with box:
+        st.space("small")
+        st.markdown(f"### {icon}", text_alignment="center")  # lint: the icon is one of ours
+        st.markdown(f"**{safe_text(text)}**", text_alignment="center")
+        if what_to_do:
+            st.caption(safe_text(what_to_do, longest=600), text_alignment="center")
+        inner = st.container(horizontal=True, horizontal_alignment="center")
+        st.space("small")
+    return inner
+
+
+def table(
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    alt: str,
+    config: Mapping[str, Any] | None = None,
+    height: Any = "auto",
+    key: str | None = None,
+    order: Sequence[str] | None = None,
+) -> None:
+    """A read-only table: column heading -> values. Cells are literal; `alt` says in one sentence what it shows."""
+    frame = pd.DataFrame({name: pd.Series(list(values), dtype=_dtype(values)) for name, values in columns.items()})
+    st.dataframe(
+        frame,
+        hide_index=True,
+        column_config=dict(config) if config else None,
+        column_order=list(order) if order else None,
+        row_height=ROW_HEIGHT,
+        height=height,
+        alt=alt,
+        key=key,
+    )
+
+
+def _dtype(values: Sequence[Any]) -> Any:
+    return "object" if any(isinstance(value, list | str) or value is None for value in values) else None
+
+
+def confirm(
+    title_text: str,
+    *,
+    body: str,
+    button: str,
+    act: Callable[[], str | None],
+    expected: str | None = None,
+    key: str = "confirm",
+) -> None:
+    """Open a dialog that does `act` once the user agreed, having typed `expected` where that is given.
+
+    `act` returns the sentence of the toast; what it raises is shown in the dialog, which stays open. It opens in the
+    run it is called in: call it when its button was clicked.
+    """
+
+    @st.dialog(safe_text(title_text))
+    def ask() -> None:
+        from pages.ui.boundary import guarded
+
+        st.markdown(safe_text(body, longest=2000))
+        typed = st.text_input(f"Type {safe_text(expected)} to confirm", key=f"{key}.typed") if expected else None
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            if st.button("Cancel", key=f"{key}.cancel"):
+                st.rerun()
+            ready = expected is None or (typed or "").strip() == expected
+            agreed = st.button(safe_text(button), type="primary", key=f"{key}.agree", disabled=not ready)
+        if agreed:
+            with guarded(f"dialog {key}"):
+                said = act()
+                if said:
+                    state.NOTICE.set(said)
+                st.rerun()
+
+    ask()
+
+
+def done(text: str) -> None:
+    """Say after the next run that something was done."""
+    state.NOTICE.set(text)
+
+
+def say_what_was_done() -> None:
+    """Show what `done` left, once. The frame calls it."""
+    said = state.NOTICE.take()
+    if said:
+        st.toast(safe_text(said), icon=":material/check_circle:")

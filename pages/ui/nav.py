@@ -1,0 +1,92 @@
+"""Every page there is, and links between them that keep the workspace and the period.
+
+A folder is a section; its `__init__` is the registry of its pages. Addresses are flat (`/person?id=...`), so file names
+are unique across sections; that is checked here, at import.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from pages import operate, people, understand
+from pages.ui import state
+from pages.ui.context import SCOPE_FIELDS, Here
+from pages.ui.entries import Entry, Section
+from pages.ui.escape import safe_text
+
+_ROOT = Path(__file__).parent.parent
+SECTIONS: tuple[Section, ...] = (understand.SECTION, people.SECTION, operate.SECTION)
+HOME = "overview"
+
+
+def _indexed() -> dict[str, tuple[Section, Entry]]:
+    index: dict[str, tuple[Section, Entry]] = {}
+    for section in SECTIONS:
+        for entry in section.entries:
+            if entry.name in index:
+                raise ValueError(f"Two pages are called {entry.name}: addresses are flat, so give one another name.")
+            index[entry.name] = (section, entry)
+    return index
+
+
+_INDEX: Mapping[str, tuple[Section, Entry]] = _indexed()
+
+
+def entry(name: str) -> Entry:
+    """A page of the registry. Raises KeyError."""
+    return _INDEX[name][1]
+
+
+def page(name: str) -> Any:
+    """The `st.Page` of a registered page. Raises KeyError."""
+    section, found = _INDEX[name]
+    return st.Page(
+        _ROOT / section.folder / f"{name}.py",
+        title=found.title,
+        icon=found.icon,
+        url_path=None if name == HOME else name,
+        default=name == HOME,
+        visibility="hidden" if found.hidden else "visible",
+    )
+
+
+def pages() -> list[Any]:
+    """Every page, hidden ones too: a role that may not see one is told so rather than shown another."""
+    return [page(name) for name in _INDEX]
+
+
+def parameters(place: Here, **more: str | None) -> dict[str, str]:
+    """The URL parameters of a link: the workspace, the period where it is not the usual one, and `more`."""
+    kept = {field.name: field.text(field.parse(state.query(field.name))) for field in SCOPE_FIELDS}
+    return {"ws": place.workspace.slug} | {name: text for name, text in (kept | more).items() if text}
+
+
+def link(
+    place: Here,
+    name: str,
+    *,
+    label: str | None = None,
+    icon: str | None = None,
+    disabled: bool = False,
+    help: str | None = None,  # noqa: A002 - Streamlit's name for it
+    width: Any = "content",
+    **more: str | None,
+) -> None:
+    """A link to a page; `label` is plain text. What `more` says goes into its address."""
+    st.page_link(
+        page(name),
+        label=safe_text(label if label is not None else entry(name).title),
+        icon=icon if icon is not None else entry(name).icon,
+        disabled=disabled,
+        help=safe_text(help) if help else None,
+        width=width,
+        query_params=parameters(place, **more),
+    )
+
+
+def href(place: Here, name: str, **more: str | None) -> str:
+    """The address of a page on this site, for table cells that are links."""
+    return f"/{'' if name == HOME else name}?{urlencode(parameters(place, **more))}"

@@ -1,0 +1,9 @@
+"""Understand: what happens in the workspace."""
+
+from pages.ui.entries import Entry, Section
+
+SECTION = Section(
+    folder="understand",
+    title="",
+    entries=(Entry("overview", "Overview", ":material/dashboard:", "overview.read"),),
+)

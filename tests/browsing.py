@@ -1,0 +1,96 @@
+"""A signed-in browser without a browser: pages run through the frame, with a real session in a test's database."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from gdp_core import clock, runtime
+from gdp_core.accounts import sessions
+from gdp_core.db import run
+from pages.ui import data, session
+
+from .conftest import TestDatabase
+
+FRAME = Path(__file__).parent.parent / "pages" / "frame.py"
+
+
+class Browser:
+    """Signs people in and opens pages as them."""
+
+    def __init__(self, database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.database = database
+        self.token: str | None = None
+        monkeypatch.setattr(runtime, "runtime_dsn", lambda: database.dsn)
+        monkeypatch.setattr(session, "token", lambda: self.token)
+        monkeypatch.setattr(session, "address", lambda: "203.0.113.9")
+        runtime.database.cache_clear()
+        data.forget()
+
+    def sign_in(self, workspace_id: uuid.UUID, role: str = "OWNER", email: str | None = None) -> uuid.UUID:
+        """Make a member and sign in as them."""
+        user_id = uuid.uuid4()
+        now = clock.now()
+        with self.database.gate.transaction(workspace_id) as opened:
+            run(
+                opened,
+                "INSERT INTO app_user (id, email, name, failed_sign_ins, created_at)"
+                " VALUES (:id, :email, '', 0, :now)",
+                id=user_id,
+                email=email or f"{role.lower()}-{user_id.hex[:6]}@acme.example",
+                now=now,
+            )
+            run(
+                opened,
+                "INSERT INTO membership (user_id, workspace_id, role, created_at) VALUES (:id, :ws, :role, :now)",
+                id=user_id,
+                ws=workspace_id,
+                role=role,
+                now=now,
+            )
+        self.token = sessions.start(self.database.gate, user_id, how="test", now=now)
+        return user_id
+
+    def open(self, page: str = "overview", **query: str) -> AppTest:
+        """A page after its first run."""
+        found = AppTest.from_file(str(FRAME), default_timeout=30)
+        for name, value in query.items():
+            found.query_params[name] = value
+        if page != "overview":
+            found.run()
+            found.switch_page(_file(page))
+            for name, value in query.items():
+                found.query_params[name] = value
+        return found.run()
+
+
+def _file(page: str) -> str:
+    (path,) = FRAME.parent.glob(f"*/{page}.py")
+    return str(path.relative_to(FRAME.parent))
+
+
+@contextmanager
+def browsing(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    """A browser for one test."""
+    try:
+        yield Browser(database, monkeypatch)
+    finally:
+        for role in ("gdp_web", "gdp_gate", "gdp_worker"):
+            if runtime.database.cache_info().currsize:
+                runtime.database(role).close()
+        runtime.database.cache_clear()
+
+
+def words(page: AppTest) -> str:
+    """Everything a page says, in one text."""
+    parts = []
+    for kind in ("title", "header", "subheader", "markdown", "caption", "text", "error", "warning", "info", "success"):
+        parts += [str(item.value) for item in page.get(kind)]
+    parts += [str(item.label) for item in page.get("metric")] + [str(item.value) for item in page.get("metric")]
+    parts += [str(item.label) for item in page.get("page_link")] + [str(item.label) for item in page.get("button")]
+    parts += [item.value.to_string() for item in page.get("arrow_data_frame")]
+    parts += [item.value.to_string() for item in page.get("table")]
+    return "\n".join(parts)
