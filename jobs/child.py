@@ -187,6 +187,14 @@ def open_lock(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
 
 
+def folder(path: Path) -> None:
+    """Make a folder, and those above it, that nobody else can list; the mode of one that exists stays."""
+    if path.is_dir():
+        return
+    folder(path.parent)
+    path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
+
+
 def trim(log: Path, limit: int = LOG_LIMIT) -> None:
     """Move a log beyond `limit` bytes to <name>.1, also while its process goes on appending to it."""
     try:

@@ -11,7 +11,7 @@ from jobs import child, ports
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
-LONGEST_PAUSE_AFTER_WORK = 2.0  # it had answered: probably killed, not broken
+LONGEST_PAUSE_IF_HEALTHY = 2.0  # killed from outside, or it had answered
 SETTLED = 60.0  # a process that lived this long had a good start
 MANY = 5
 
@@ -46,11 +46,11 @@ class Backoff:
     def started(self) -> None:
         self._started = time.monotonic()
 
-    def died(self, *, had_answered: bool) -> float:
-        """Note a death; the seconds until it may be started again."""
+    def died(self, *, healthy: bool) -> float:
+        """Note a death, of a `healthy` process or one that is probably broken; the seconds until the next start."""
         now = time.monotonic()
         self.deaths = 1 if now - self._started > SETTLED else self.deaths + 1
-        longest = LONGEST_PAUSE_AFTER_WORK if had_answered else LONGEST_PAUSE
+        longest = LONGEST_PAUSE_IF_HEALTHY if healthy else LONGEST_PAUSE
         pause = min(longest, FIRST_PAUSE * 2.0 ** min(self.deaths - 1, 10))
         self.due = now + pause
         return pause
@@ -76,7 +76,7 @@ class Kept:
         if self._process and child.ended(self._process):
             code = child.sweep(self._process)
             self._process = None
-            self._died(ending(code))
+            self._died(ending(code), killed=code == -signal.SIGKILL)
         if not self._process and self._backoff.over:
             child.trim(self.log)
             try:
@@ -125,8 +125,8 @@ class Kept:
             return self.spec.ready()
         return self.spec.port is None or ports.answers(self.spec.port)
 
-    def _died(self, how: str) -> None:
-        pause = self._backoff.died(had_answered=self.ready and self._can_answer)
+    def _died(self, how: str, *, killed: bool = False) -> None:
+        pause = self._backoff.died(healthy=killed or (self.ready and self._can_answer))
         self.ready = False
         self.say(f"{self.spec.name} {how}; starting it again in {pause:.1f} s")
         if self._backoff.deaths >= MANY:

@@ -132,7 +132,7 @@ class EmbeddedPostgres:
         if not self.ended:
             return True
         try:
-            folder(self.home)
+            child.folder(self.home)
             self._lock = self._lock or child.try_lock(self.home / "lock")
             if not self._lock:
                 return False
@@ -141,7 +141,7 @@ class EmbeddedPostgres:
                 self.process = None
             _evict(self.home, self.cluster)
             account = cluster.prepare(self.cluster)
-            folder(self.log.parent)
+            child.folder(self.log.parent)
             child.trim(self.log)
             settings = {**SETTINGS, "port": str(self._port()), "cluster_name": _title(self.home)}
             options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -220,7 +220,7 @@ def running(data_dir: Path, say: Callable[[str], None] = lambda _: None) -> Iter
     """
     server = EmbeddedPostgres(data_dir)
     try:
-        folder(server.home)
+        child.folder(server.home)
         users = child.open_lock(server.home / "users")
     except OSError as error:
         raise cluster.unusable(server.data_dir, error.strerror or str(error)) from None
@@ -243,14 +243,6 @@ def _wait_for_others(users: BinaryIO, say: Callable[[str], None]) -> None:
     except BlockingIOError:
         say("Waiting for another command that uses the database; ctrl-C stops it now.")
         fcntl.flock(users, fcntl.LOCK_EX)
-
-
-def folder(path: Path) -> None:
-    """Make a folder, and those above it, that nobody else can list; the mode of one that exists stays."""
-    if path.is_dir():
-        return
-    folder(path.parent)
-    path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
 
 
 def _evict(home: Path, where: Path) -> None:

@@ -19,7 +19,7 @@ from gdp_core.errors import GrowthError, InvalidInput, Unavailable
 from jobs import child, ports
 from jobs.cluster import unusable
 from jobs.kept import Backoff, Child, Kept, ending
-from jobs.postgres import EmbeddedPostgres, ServerUrls, folder
+from jobs.postgres import EmbeddedPostgres, ServerUrls
 
 STOP_BUDGET = 9.5  # seconds for everything: ctrl-C promises ten
 POSTGRES_SHARE = 3.0  # of them at least
@@ -91,7 +91,7 @@ class _Supervision:
     def run(self, before: Sequence[Child], on_ready: Callable[[], None]) -> None:
         announced = False
         try:
-            folder(self.logs)
+            child.folder(self.logs)
             if self.postgres:
                 self._moved_to(self.postgres.start(patience=FIRST_PATIENCE, waiting=self._waiting_for_postgres()))
             for spec in before:
@@ -147,7 +147,7 @@ class _Supervision:
         if not self.postgres:
             return
         if self.postgres.process and self.postgres.ended and not self.postgres_buried:
-            pause = self.postgres_backoff.died(had_answered=self.postgres_answers)
+            pause = self.postgres_backoff.died(healthy=self.postgres_answers)
             self.postgres_answers, self.postgres_buried = False, True
             self.say(f"postgres ended ({self.postgres.last_words()}); starting it again in {pause:.1f} s")
         if self.postgres.ended and self.postgres_backoff.over:
@@ -157,7 +157,7 @@ class _Supervision:
                     self.postgres_answers = self.postgres_buried = False
                     self.postgres_backoff.started()
             except GrowthError as error:
-                self.say(f"{error} Trying again in {self.postgres_backoff.died(had_answered=False):.1f} s.")
+                self.say(f"{error} Trying again in {self.postgres_backoff.died(healthy=False):.1f} s.")
         if not self.postgres_answers and (urls := self.postgres.urls()):
             self._moved_to(urls)
 
@@ -206,7 +206,7 @@ class _Supervision:
 @contextmanager
 def _only_one(data_dir: Path, children: Sequence[Child]) -> Iterator[None]:
     try:
-        folder(data_dir)
+        child.folder(data_dir)
         lock = child.try_lock(data_dir / "supervisor.lock")
     except OSError as error:
         raise unusable(data_dir, error.strerror or str(error)) from None
