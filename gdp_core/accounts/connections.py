@@ -193,7 +193,7 @@ def list_secrets(session: Session, principal: Principal, source_id: UUID, *, now
 
 
 def _connected(session: Session, source_id: UUID) -> None:
-    if not one(session, "SELECT FROM source_instance WHERE id = :id AND archived_at IS NULL", id=source_id):
+    if not one(session, "SELECT 1 FROM source_instance WHERE id = :id AND archived_at IS NULL", id=source_id):
         raise NotFound("This source is not connected any more.")
 
 

@@ -78,7 +78,7 @@ def create(
     origins = [_origin(text) for text in allowed_origins]
     if kind == "server" and origins:
         raise InvalidInput("Origins are for browser keys: a server sends none.")
-    if not one(session, "SELECT FROM source_instance WHERE id = :id AND archived_at IS NULL", id=source_id):
+    if not one(session, "SELECT 1 FROM source_instance WHERE id = :id AND archived_at IS NULL", id=source_id):
         raise NotFound("This source is not connected any more.")
     label = " ".join(name.replace("\x00", "").split())[:80]
     if not label:

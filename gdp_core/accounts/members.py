@@ -89,7 +89,9 @@ def invite(session: Session, principal: Principal, *, email: str, role: Role, no
     authorise(session, principal, "members.write")
     if role is Role.OWNER:
         principal.require("owners.write")
-    if one(session, "SELECT FROM membership m JOIN app_user u ON u.id = m.user_id WHERE u.email = :email", email=email):
+    if one(
+        session, "SELECT 1 FROM membership m JOIN app_user u ON u.id = m.user_id WHERE u.email = :email", email=email
+    ):
         raise InvalidInput(f"{email} is a member already: change their role instead.")
     run(
         session,

@@ -68,7 +68,7 @@ def first_start(database: Database, *, now: datetime) -> str | None:
         run(session, "SELECT pg_advisory_xact_lock(:key)", key=_FIRST_USER_LOCK)
         owner = one(session, "SELECT id, password_hash FROM app_user ORDER BY created_at, id LIMIT 1")
         owner_id = owner.id if owner else _insert_user(session, FIRST_OWNER, "", now)
-        vouched = one(session, "SELECT FROM oauth_account WHERE user_id = :user LIMIT 1", user=owner_id)
+        vouched = one(session, "SELECT 1 FROM oauth_account WHERE user_id = :user LIMIT 1", user=owner_id)
         link = None if vouched or (owner and owner.password_hash) else mint_link(session, owner_id, now)
     _adopt(database, owner_id, now, first=owner is None)
     return link
@@ -86,7 +86,7 @@ def sign_in_link(database: Database, email: str, *, now: datetime) -> str:
 def create_user(database: Database, email: str, *, name: str = "", now: datetime) -> UUID:
     """An account without a password, made by a command on the server. Raises InvalidInput when it exists."""
     with database.transaction(None) as session:
-        if one(session, "SELECT FROM app_user WHERE email = :email", email=normal_email(email)):
+        if one(session, "SELECT 1 FROM app_user WHERE email = :email", email=normal_email(email)):
             raise InvalidInput(f"{email} has an account already.")
         return _insert_user(session, normal_email(email), name, now)
 
@@ -147,9 +147,11 @@ def enter_by_link(
         user = use_link(session, token, now)
         if not user.has_password:
             address = normal_email(email) if email.strip() else user.email
-            taken = one(session, "SELECT FROM app_user WHERE email = :email AND id <> :id", email=address, id=user.id)
+            taken = one(session, "SELECT 1 FROM app_user WHERE email = :email AND id <> :id", email=address, id=user.id)
             if taken:
                 raise InvalidInput("Another account has this e-mail address.")
+            if password and address == FIRST_OWNER:
+                raise InvalidInput("Write your e-mail address too: you sign in with it.")
             run(
                 session,
                 "UPDATE app_user SET email = :email, name = :name, password_hash = :hash WHERE id = :id",
@@ -250,7 +252,7 @@ def _join(session: Session, email: str, name: str, now: datetime) -> tuple[UUID,
     )
     if user is not None:
         return user.id, False
-    first = one(session, "SELECT FROM app_user LIMIT 1") is None
+    first = one(session, "SELECT 1 FROM app_user LIMIT 1") is None
     unclaimed = one(
         session,
         "SELECT id FROM app_user WHERE email = :first AND password_hash IS NULL AND last_sign_in_at IS NULL"
@@ -270,7 +272,7 @@ def _join(session: Session, email: str, name: str, now: datetime) -> tuple[UUID,
         return unclaimed.id, False
     invited = one(
         session,
-        "SELECT FROM invitation WHERE email = :email AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > :now",
+        "SELECT 1 FROM invitation WHERE email = :email AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > :now",
         email=email,
         now=now,
     )
