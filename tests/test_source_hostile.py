@@ -115,7 +115,7 @@ def storable(fact: Fact | Reject) -> None:
         assert fact.code.isidentifier()
         assert fact.reason.endswith(".")
         return
-    orjson.dumps([fact.event, fact.states, [trait.value for trait in fact.traits]])
+    orjson.dumps([fact.event, [state.data for state in fact.states], [trait.value for trait in fact.traits]])
     assert OLDEST <= fact.occurred_at <= RECEIVED + AHEAD
     assert all(value and len(value) <= 254 for _, value in fact.actors)
     assert len({(trait.of, trait.key) for trait in fact.traits}) == len(fact.traits), (
