@@ -140,11 +140,20 @@ class Settings(BaseSettings):
         return "debug" if self.debug_events or self.debug_segments else self.log_level
 
 
+_found: dict[str, str] = {}
+
+
+def use_database(url: str) -> None:
+    """From now on this process uses the database at `url`: a command found the embedded one by itself."""
+    _found["database_url"] = url
+    settings.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The settings of this process. Raises BadSetting naming the variable."""
     try:
-        return Settings()
+        return Settings(**_found)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = []
         for item in error.errors():

@@ -1,0 +1,40 @@
+# Two commands are enough: `make run` and `make test`. Everything they need is installed by scripts/install.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := run
+
+.venv/.run: requirements.txt scripts/install
+	@scripts/install run "$(PYTHON)"
+
+.venv/.test: requirements.txt requirements-dev.txt scripts/install
+	@scripts/install test "$(PYTHON)"
+
+run: .venv/.run ## everything on this machine, with a demo workspace; ctrl-C stops it
+	@exec $(BIN)/python -m jobs --dashboard --demo --with-parent
+
+test: .venv/.test ## the tests
+	$(BIN)/python -m pytest
+	@scripts/on-postgres-15 $(BIN)/python -m pytest -m "not heavy and not browser" -k "pipeline or isolation or db or migrations"
+
+test-heavy: .venv/.test ## crash, shuffle and fuzz suites; about an hour
+	$(BIN)/python -m pytest -m heavy --timeout 3000
+
+check: .venv/.test ## style, types, known vulnerabilities of nothing but ours
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.test ## benchmarks; ONLY=name runs one
+	$(BIN)/python -m benchmarks $(ONLY)
+
+lock: .venv/.test ## pin every version and hash again
+	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+
+audit: .venv/.test ## known vulnerabilities in what is pinned
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
+
+.PHONY: run test test-heavy check bench lock audit help

@@ -1,0 +1,92 @@
+"""What the analyst process does, and when. The stages stand in the order in which data flows.
+
+Each is idempotent and takes `now`; a missed tick is made good by the next.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import schedule
+from sqlmodel import Session
+
+from gdp_core import inbox, people, recompute, retention
+from gdp_core.db import Database, lock_key, rows, run
+from gdp_core.errors import Unavailable
+from gdp_core.runtime import database
+from jobs.runner import Job, run_job
+from jobs.web import log_json
+from jobs.worker import beat
+
+
+def timetable(pool: Database) -> tuple[Job, ...]:
+    """Every job, in the order of the data flow."""
+    return (
+        Job("partitions", timedelta(hours=1), lambda now: retention.make_room(pool, now)),
+        Job("recompute", timedelta(seconds=5), _each(pool, recompute.recompute), quiet=True),
+        Job("stages", timedelta(minutes=1), _each_locked(pool, people.refresh_due), quiet=True),
+        Job("ledger", timedelta(hours=1), _each_locked(pool, _fold)),
+        Job("retention", timedelta(hours=6), lambda now: retention.enforce(pool, now)),
+    )
+
+
+def _workspaces(pool: Database) -> list[UUID]:
+    with pool.transaction(None, read_only=True) as session:
+        return [row.workspace_id for row in rows(session, "SELECT workspace_id FROM workspace_ids()")]
+
+
+def _each(pool: Database, task: Callable[[Database, UUID, datetime], int]) -> Callable[[datetime], dict[str, Any]]:
+    def job(now: datetime) -> dict[str, Any]:
+        return {"done": sum(task(pool, workspace_id, now) for workspace_id in _workspaces(pool))}
+
+    return job
+
+
+def _each_locked(
+    pool: Database, task: Callable[[Session, UUID, datetime], int]
+) -> Callable[[datetime], dict[str, Any]]:
+    def one_workspace(pool: Database, workspace_id: UUID, now: datetime) -> int:
+        with pool.transaction(workspace_id, timeout=300) as session:
+            run(session, "SELECT pg_advisory_xact_lock(:key)", key=lock_key(workspace_id))
+            return task(session, workspace_id, now)
+
+    return _each(pool, one_workspace)
+
+
+def _fold(session: Session, _workspace_id: UUID, now: datetime) -> int:
+    return inbox.fold_ledger(session, now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1))
+
+
+def main() -> int:
+    """Run the timetable until SIGTERM. Returns the exit code."""
+    log_json("info")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    pool = database("gdp_worker")
+    jobs = timetable(pool)
+    clockwork = schedule.Scheduler()
+    for job in jobs:
+        clockwork.every(max(1, int(job.every.total_seconds()) // 5)).seconds.do(_run_safely, pool, job)
+    clockwork.every(10).seconds.do(_beat_safely, pool)
+    clockwork.run_all(delay_seconds=0)
+    while not stopping.wait(0.5):
+        clockwork.run_pending()
+    return 0
+
+
+def _run_safely(pool: Database, job: Job) -> None:
+    try:
+        run_job(pool, job)
+    except Unavailable:
+        return  # asked again at the next turn
+
+
+def _beat_safely(pool: Database) -> None:
+    try:
+        beat(pool, "analyst", {})
+    except Unavailable:
+        return

@@ -1,0 +1,106 @@
+"""The worker: applies what the door stored, workspace by workspace, the one that waits longest first.
+
+Polls (the door's NOTIFY is only a hint that saves a wait); several workers share the inbox by SKIP LOCKED. Holds no
+state: killed at any point, its claims fall back and nothing is applied twice.
+"""
+
+import gc
+import os
+import signal
+import threading
+
+import structlog
+
+from gdp_core import clock, inbox, pipeline
+from gdp_core.db import Database, one, records, run
+from gdp_core.errors import Unavailable
+from gdp_core.runtime import database
+from jobs.web import log_json
+
+log = structlog.get_logger()
+
+_BUSY_WAIT = 0.05
+_IDLE_WAIT = 1.0
+_BEAT = 10.0
+
+
+class Worker:
+    """One worker process. `stop()` lets the batch at hand finish."""
+
+    def __init__(self, pool: Database, name: str) -> None:
+        self._pool = pool
+        self._name = name
+        self._stopping = threading.Event()
+        self._beaten = clock.now().timestamp() - _BEAT
+        self.done = 0
+
+    def stop(self, *_: object) -> None:
+        """Return from `run` after the batch at hand."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        wait = _BUSY_WAIT
+        while not self._stopping.is_set():
+            try:
+                finished = self.round()
+            except Unavailable as error:
+                log.warning("database unavailable", action="worker.waiting", reason=str(error))
+                self._stopping.wait(error.retry_after)
+                continue
+            wait = _BUSY_WAIT if finished else min(wait * 1.5, _IDLE_WAIT)
+            if not finished:
+                self._stopping.wait(min(wait, 0.25))
+
+    def round(self) -> int:
+        """One batch of every workspace with something due. Returns how many deliveries were finished."""
+        self._beat()
+        with self._pool.transaction(None, read_only=True) as session:
+            waiting = inbox.pending_workspaces(session)
+        finished = 0
+        for workspace_id in waiting:
+            if self._stopping.is_set():
+                break
+            finished += pipeline.work(self._pool, workspace_id, clock.now())
+        self.done += finished
+        return finished
+
+    def _beat(self) -> None:
+        now = clock.now()
+        if now.timestamp() - self._beaten < _BEAT:
+            return
+        self._beaten = now.timestamp()
+        beat(self._pool, self._name, {"applied": self.done})
+
+
+def beat(pool: Database, process: str, detail: dict[str, object]) -> None:
+    """Say that a process is alive; the Jobs page and the alarms look at it."""
+    with pool.transaction(None) as session:
+        run(
+            session,
+            "INSERT INTO ops.heartbeat (process, pid, at, detail) VALUES (:process, :pid, clock_timestamp(),"
+            " CAST(:detail AS jsonb)) ON CONFLICT (process) DO UPDATE SET pid = excluded.pid, at = excluded.at,"
+            " detail = excluded.detail",
+            process=process,
+            pid=os.getpid(),
+            detail=records([detail])[1:-1],
+        )
+
+
+def main(name: str = "worker-1") -> int:
+    """Work until SIGTERM. Returns the exit code."""
+    log_json("info")
+    # A batch makes many objects that all die together; looking for cycles among them is a tenth of the work.
+    gc.set_threshold(200_000, 20, 50)
+    worker = Worker(database("gdp_worker"), name)
+    signal.signal(signal.SIGTERM, worker.stop)
+    signal.signal(signal.SIGINT, worker.stop)
+    worker.run()
+    return 0
+
+
+def lag(pool: Database) -> float:
+    """Seconds the oldest due delivery has waited; 0 when nothing waits."""
+    with pool.transaction(None, read_only=True) as session:
+        row = one(session, "SELECT extract(epoch FROM clock_timestamp() - min(oldest)) AS s FROM pending_workspaces()")
+    return float(row.s or 0)
