@@ -437,7 +437,7 @@ def create_app(door: Door) -> Edge:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        exception_handlers={HTTPException: _http_error},
+        exception_handlers={HTTPException: _http_error, Exception: _http_error},
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.router.routes[:0] = hot_routes(door)
@@ -534,6 +534,7 @@ async def _http_error(request: HttpRequest, error: Exception) -> Response:
     code, message = {
         404: ("not_found", "There is nothing at this address; see /docs."),
         405: ("method_not_allowed", "This address does not take that method; see /docs."),
+        500: ("internal", "Something went wrong here."),
     }.get(status, ("malformed", "The request cannot be used; see /docs."))
     return Response(error_body(request.scope, code, message), status, headers, "application/json")
 

@@ -13,15 +13,28 @@ from typing import Any, NamedTuple
 
 import httpx
 import psycopg
+import pytest
 from psycopg.rows import dict_row
 
 from gdp_core import vault
 from gdp_core.db import run
 from gdp_core.limits import Buckets, Limits
+from gdp_core.settings import settings
 from jobs.web import Door, server
 from tests.conftest import NOW, TestDatabase
 
 ENCRYPTION_KEYS = "k1:" + base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture(autouse=True)
+def encryption_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Imported where secrets are sealed: keys of the test's own."""
+    monkeypatch.setenv("GDP_ENCRYPTION_KEYS", ENCRYPTION_KEYS)
+    settings.cache_clear()
+    vault._keyring.cache_clear()
+    yield
+    settings.cache_clear()
+    vault._keyring.cache_clear()
 
 
 def generous() -> Limits:
@@ -113,9 +126,10 @@ def _exists(database: TestDatabase, workspace: str) -> bool:
 
 
 def query(database: TestDatabase, sql: str, *parameters: Any) -> list[dict[str, Any]]:
-    """Rows as the administrator sees them."""
+    """Rows as the administrator sees them; none for a statement without any."""
     with psycopg.connect(database.admin, row_factory=dict_row) as connection:
-        return connection.execute(sql, parameters).fetchall()
+        cursor = connection.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
 
 
 def inbox(database: TestDatabase) -> list[dict[str, Any]]:
