@@ -1,14 +1,12 @@
 """The admin commands. Each works with or without the product running, and ends in one clear sentence when it cannot."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from gdp_core import clock, inbox
@@ -21,6 +19,7 @@ from gdp_core.runtime import database
 from gdp_core.schema import prepare as prepare_schema
 from gdp_core.settings import settings, use_database
 from gdp_core.sources import SOURCES, source
+from jobs import bringing_in
 from jobs.login import login_of, runtime_url
 from jobs.postgres import running
 from jobs.session import connected
@@ -31,6 +30,8 @@ user_app = typer.Typer(no_args_is_help=True, help="People who sign in.")
 key_app = typer.Typer(no_args_is_help=True, help="Tracking keys.")
 source_app = typer.Typer(no_args_is_help=True, help="Connected sources.")
 inbox_app = typer.Typer(no_args_is_help=True, help="Deliveries.")
+for command in bringing_in.app.registered_commands:
+    app.registered_commands.append(command)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
@@ -52,14 +53,6 @@ WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="The wor
 def find(slug: str) -> UUID:
     """The workspace's id. Raises NotFound."""
     return workspaces.find(database("gdp_gate"), slug)
-
-
-@contextmanager
-def bar(unit: str) -> Iterator[Progress]:
-    """A progress bar on the terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        yield progress
 
 
 @app.command()
