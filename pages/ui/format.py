@@ -97,6 +97,15 @@ class Format:
             round(amount), code, format=self._whole_money(), currency_digits=False, locale=self.locale
         )
 
+    def money_compact(self, micros: int, currency: str | None = None) -> str:
+        """$1.8M, $35.6K: for charts only."""
+        return format_compact_currency(
+            Decimal(micros) / MICROS,
+            currency or self.currency,
+            fraction_digits=1 if abs(micros) >= 1000 * MICROS else 0,
+            locale=self.locale,
+        )
+
     def _whole_money(self) -> str:
         pattern: str = Locale.parse(self.locale).currency_formats["standard"].pattern
         return pattern.replace(".00", "")
@@ -112,6 +121,10 @@ class Format:
     def month(self, value: date) -> str:
         """Nov 2026"""
         return format_date(value, "MMM y", locale=self.locale)
+
+    def short_month(self, value: date) -> str:
+        """Nov, and the year with January: for axes."""
+        return format_date(value, "MMM y" if value.month == 1 else "MMM", locale=self.locale)
 
     def instant(self, value: datetime | None, *, seconds: bool = False) -> str:
         """19 Nov 2026, 09:00, in the workspace's time zone (name it once per page: `zone_name`)."""

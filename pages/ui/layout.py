@@ -18,19 +18,19 @@ from pages.ui.escape import safe_text
 Tone = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
 ROW_HEIGHT = 35
 _PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days", "365d": "Last 12 months"}
-_COMPARED = {"previous": "Previous period", "year": "A year earlier", "none": "Nothing"}
+_COMPARED = {"previous": "vs previous period", "year": "vs a year earlier", "none": "No comparison"}
 
 
 @contextmanager
 def head(title: str, caption: str = "") -> Iterator[None]:
     """The page's title with one line below it; what is drawn inside stands at the right, on the title's line."""
-    left, right = st.columns([3, 2], vertical_alignment="bottom", gap="small")
-    with left:
-        st.title(safe_text(title), anchor=False)
-        if caption:
-            st.caption(safe_text(caption))
-    with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom", gap="small"):
-        yield
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        with st.container(gap=None, width="content"):
+            st.title(safe_text(title), anchor=False)
+            if caption:
+                st.caption(safe_text(caption))
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content"):
+            yield
 
 
 def title(text: str, caption: str = "") -> None:
@@ -57,9 +57,17 @@ def scope_bar(place: Here) -> None:
         periods,
         format_func=lambda item: _PERIODS.get(item, period_name(place)),
         key=PERIOD.key,
-        width=170,
+        label_visibility="collapsed",
+        width=160,
     )
-    st.selectbox("Compare with", [*_COMPARED], format_func=_COMPARED.__getitem__, key=COMPARE.key, width=170)
+    st.selectbox(
+        "Compare with",
+        [*_COMPARED],
+        format_func=_COMPARED.__getitem__,
+        key=COMPARE.key,
+        label_visibility="collapsed",
+        width=190,
+    )
     state.publish(SCOPE_FIELDS)
 
 
@@ -70,6 +78,15 @@ def period_name(place: Here) -> str:
         return _PERIODS[known]
     last = place.scope.end - timedelta(days=1)
     return f"{place.write.day(place.scope.start)} – {place.write.day(last)}"
+
+
+def period_sentence(place: Here) -> str:
+    """The scope's days and what they are compared with, in words."""
+    earlier = place.scope.earlier()
+    if earlier is None:
+        return period_name(place)
+    last = earlier.end - timedelta(days=1)
+    return f"{period_name(place)}, compared with {place.write.day(earlier.start)} – {place.write.day(last)}"
 
 
 @contextmanager

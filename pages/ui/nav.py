@@ -40,6 +40,11 @@ def entry(name: str) -> Entry:
     return _INDEX[name][1]
 
 
+def may_open(place: Here, name: str) -> bool:
+    """Whether there is such a page and the role may open it."""
+    return name in _INDEX and place.may(entry(name).action)
+
+
 def page(name: str) -> Any:
     """The `st.Page` of a registered page. Raises KeyError."""
     section, found = _INDEX[name]
