@@ -93,7 +93,8 @@ def workspace_of(session: Session) -> UUID:
     row = one(session, "SELECT app_ws()")
     if row is None or row[0] is None:
         raise NoTenant
-    return row[0]
+    found: UUID = row[0]
+    return found
 
 
 def records(values: Sequence[Any]) -> str:

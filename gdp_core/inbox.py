@@ -79,7 +79,8 @@ def claim(session: Session, limit: int) -> list[Delivery]:
         " AND run_at <= clock_timestamp() ORDER BY run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED",
         limit=limit,
     )
-    taken, size = [], 0
+    taken: list[Any] = []
+    size = 0
     for row in due:
         if taken and size + row.size > _CLAIM_BYTES:
             break
@@ -273,7 +274,7 @@ def balances(session: Session) -> list[Balance]:
     for ledger, pending in (("delivery", waiting), ("fact", 0)):
         row = sums.get(ledger)
         parts = [getattr(row, name) if row else 0 for name in Balance._fields[1:-1]]
-        result.append(Balance(ledger, *parts, pending))
+        result.append(Balance._make([ledger, *parts, pending]))
     return result
 
 

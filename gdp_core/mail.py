@@ -108,7 +108,8 @@ def _email(
     for item in happened:
         if not item["is_machine"]:
             first.setdefault(item["event_type"], item["occurred_at"])
-    newest, tags = versions[-1].data, {}
+    newest = versions[-1].data
+    tags: dict[str, Any] = {}
     for version in versions:
         tags |= version.data.get("tags") or {}
     who = recipients(newest["type"], {**newest, "tags": tags})

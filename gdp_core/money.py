@@ -4,7 +4,7 @@ Vendors' minor units become micros here, once, at the source; formatting is the 
 """
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 
 from gdp_core.errors import InvalidInput
@@ -45,8 +45,8 @@ def micros_per_minor(currency: str) -> int:
 
 def from_minor(amount: int | str | Decimal | Fraction, currency: str) -> int:
     """Minor units (Stripe's integers, or its decimal strings) to micros, rounded half-even once."""
-    exact = Fraction(amount) * micros_per_minor(currency)
-    return round(exact)
+    exact: Fraction = Fraction(amount) * micros_per_minor(currency)
+    return int(round(exact))
 
 
 def from_units(amount: int | float | str | Decimal) -> int:
@@ -54,7 +54,7 @@ def from_units(amount: int | float | str | Decimal) -> int:
     try:
         value = Decimal(str(amount).strip())
         micros = (value * MICROS).to_integral_value(ROUND_HALF_EVEN)
-    except (InvalidOperation, ValueError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise InvalidInput(f"{amount!r} is not an amount of money.") from error
     if not micros.is_finite() or abs(micros) >= 2**63:
         raise InvalidInput(f"{amount!r} is not an amount of money.")

@@ -30,7 +30,7 @@ def word_key() -> Any:
 
 def instant(**options: Any) -> Any:
     """timestamptz; Python sees aware datetimes."""
-    return Field(sa_type=DateTime(timezone=True), **options)  # type: ignore[call-overload]
+    return Field(sa_type=DateTime(timezone=True), **options)
 
 
 def whole(**options: Any) -> Any:
@@ -45,7 +45,7 @@ def jsonb(**options: Any) -> Any:
 
 def words(**options: Any) -> Any:
     """text[]."""
-    return Field(sa_type=ARRAY(Text), **options)  # type: ignore[call-overload]
+    return Field(sa_type=ARRAY(Text), **options)
 
 
 def raw(**options: Any) -> Any:
