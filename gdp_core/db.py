@@ -126,7 +126,7 @@ def recordset(table: type[SQLModel], columns: Iterable[str]) -> str:
 
 @cache
 def _column_types(table: type[SQLModel]) -> dict[str, str]:
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return {column.name: column.type.compile(dialect) for column in _table(table).columns}
 
 

@@ -40,7 +40,7 @@ def exponent(currency: str) -> int:
 
 def micros_per_minor(currency: str) -> int:
     """How many micros one minor unit (a cent, a yen, a fils) is."""
-    return MICROS // 10 ** exponent(currency)
+    return MICROS // int(10 ** exponent(currency))
 
 
 def from_minor(amount: int | str | Decimal | Fraction, currency: str) -> int:

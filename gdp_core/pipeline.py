@@ -185,6 +185,19 @@ def apply(session: Session, workspace_id: UUID, deliveries: Sequence[Delivery], 
     return _outcomes(deliveries, parsed, keys)
 
 
+def rederive(session: Session, workspace_id: UUID, owners: Iterable[tuple[UUID, str]], now: datetime) -> None:
+    """Derive what these billing owners (source, owner id) pay again, as after an edit of the plan mapping.
+
+    Their events and persons follow. The caller holds the workspace's lock.
+    """
+    workspace = _read_workspace(session, workspace_id)
+    billed = billing.refresh_owners(session, workspace_id, owners, now)
+    stale = _replace_derived(session, workspace, billed, now)
+    events.recount(session, workspace_id, stale, workspace.roles, workspace.money)
+    actors = billed.actors | {actor for actor, _ in stale}
+    people.refresh(session, workspace_id, people.persons_of(session, actors), now)
+
+
 # -------------------------------------------------------------------------------------------------------- steps
 
 
@@ -362,7 +375,7 @@ def _resolve(session: Session, workspace: _Workspace, facts: Iterable[Stated], n
 
 def _derive(session: Session, workspace: _Workspace, winners: Sequence[Stated], now: datetime) -> set[UUID]:
     """Keep the states of vendors' objects and derive billing and mail from them. Returns the actors concerned."""
-    values = {}
+    values: dict[tuple[tuple[UUID, str], str, str], dict[str, Any]] = {}
     for stated in winners:
         for state in stated.fact.states:
             values[stated.key, state.kind, state.id] = {
@@ -382,7 +395,7 @@ def _derive(session: Session, workspace: _Workspace, winners: Sequence[Stated], 
     failpoint("apply.states")
     if not values:
         return set()
-    objects = {(row["source_id"], row["kind"], row["object_id"]) for row in values.values()}
+    objects = {(key[0], kind, object_id) for key, kind, object_id in values}
     billed = billing.refresh(session, workspace.id, objects, now)
     stale = _replace_derived(session, workspace, billed, now)
     failpoint("apply.billing")
