@@ -38,6 +38,7 @@ class AsynchronousCommit(Line):
 
 
 MUTANTS: dict[str, dict[str, Any]] = {
+    "none": {},
     "ack_before_commit": {"appender": AckBeforeCommit},
     "asynchronous_commit": {"line": AsynchronousCommit},
 }
