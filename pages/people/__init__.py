@@ -1,9 +1,9 @@
 """People: who they are, one by one."""
 
-from pages.ui.entries import Section
+from pages.ui.entries import Entry, Section
 
 SECTION = Section(
     folder="people",
     title="Audience",
-    entries=(),
+    entries=(Entry("people", "People", ":material/group:", "people.read"),),
 )

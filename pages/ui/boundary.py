@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from traceback import extract_tb
+from typing import Any, Literal, ParamSpec
 from uuid import uuid4
 
 import streamlit as st
@@ -23,9 +24,17 @@ def guarded(what: str) -> Iterator[None]:
         yield
     except GrowthError as error:
         _show(error)
-    except Exception as error:  # the one guard of the pages: record, show, go on
+    except Exception as error:  # noqa: BLE001 - the one guard of the pages: record, show, go on
         reference = uuid4().hex[:8]
-        log.exception("page failed", action="page.failed", page=what, reference=reference, error=type(error).__name__)
+        log.error(
+            "page failed",
+            action="page.failed",
+            page=what,
+            reference=reference,
+            error=type(error).__name__,
+            # Frames only: the message of an exception may quote what a person's data was.
+            stack=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-8:]],
+        )
         with st.container(key=f"failed-{reference}"):
             st.error(
                 f"Something went wrong here, and it was recorded. Reload the page; if it happens again, tell your"
@@ -53,6 +62,21 @@ def fragment(*, every: float | None = None, parallel: bool = False) -> Callable[
 
     def make(function: Callable[P, Any]) -> Callable[P, None]:
         made: Callable[P, None] = st.fragment(run_every=every, parallel=parallel)(guard(function))
+        return made
+
+    return make
+
+
+def dialog(
+    title: str, *, icon: str | None = None, drawer: bool = False, width: Literal["small", "medium", "large"] = "small"
+) -> Callable[[Callable[P, Any]], Callable[P, None]]:
+    """A guarded dialog, or a drawer at the right; `title` is plain text. Only one may open in a run."""
+
+    def make(function: Callable[P, Any]) -> Callable[P, None]:
+        position: Literal["right", "center"] = "right" if drawer else "center"
+        made: Callable[P, None] = st.dialog(safe_text(title), icon=icon, position=position, width=width)(
+            guard(function)
+        )
         return made
 
     return make

@@ -5,11 +5,14 @@ workspace, role and the data's version, and lives for a minute at most.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 import streamlit as st
 
+from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.workspace import Freshness, read_freshness
 from gdp_core.runtime import database
 from pages.ui.context import Here
@@ -31,8 +34,7 @@ def remembered(place: Here, reader: Callable[..., R], /, *args: Any) -> R:
     """
     where = f"{reader.__module__}.{reader.__qualname__}"
     version = freshness(place).version
-    minute = place.now.replace(second=0, microsecond=0).isoformat()
-    found: R = _read(where, place.workspace.id, place.role.value, version, minute, args_key(args), reader, args)
+    found: R = _read(where, place.workspace.id, place.role.value, version, _key(args), reader, args)
     return found
 
 
@@ -42,12 +44,16 @@ def forget() -> None:
     _freshness.clear()
 
 
-def args_key(args: tuple[Any, ...]) -> str:
-    """The arguments as text, without the instant they were asked at."""
+def _key(args: tuple[Any, ...]) -> str:
+    """What a result depends on, as text; the instant it is asked at counts by the minute."""
     parts = []
     for item in args:
-        now = getattr(item, "now", None)
-        parts.append(repr(item).replace(repr(now), "") if now is not None else repr(item))
+        if isinstance(item, Scope):
+            parts.append(repr(replace(item, now=item.now.replace(second=0, microsecond=0))))
+        elif isinstance(item, datetime):
+            parts.append(item.replace(second=0, microsecond=0).isoformat())
+        else:
+            parts.append(repr(item))
     return "|".join(parts)
 
 
@@ -57,7 +63,6 @@ def _read(
     workspace_id: UUID,
     role: str,  # noqa: ARG001 - part of the key
     version: str,  # noqa: ARG001 - part of the key
-    minute: str,  # noqa: ARG001 - part of the key
     key: str,  # noqa: ARG001 - part of the key
     _reader: Callable[..., Any],
     _args: tuple[Any, ...],

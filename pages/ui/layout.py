@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.boundary import dialog
 from pages.ui.context import COMPARE, PERIOD, SCOPE_FIELDS, Here
 from pages.ui.escape import safe_text
 
@@ -175,10 +176,8 @@ def confirm(
     run it is called in: call it when its button was clicked.
     """
 
-    @st.dialog(safe_text(title_text))
+    @dialog(title_text)
     def ask() -> None:
-        from pages.ui.boundary import guarded
-
         st.markdown(safe_text(body, longest=2000))
         typed = st.text_input(f"Type {safe_text(expected)} to confirm", key=f"{key}.typed") if expected else None
         with st.container(horizontal=True, horizontal_alignment="right"):
@@ -187,11 +186,10 @@ def confirm(
             ready = expected is None or (typed or "").strip() == expected
             agreed = st.button(safe_text(button), type="primary", key=f"{key}.agree", disabled=not ready)
         if agreed:
-            with guarded(f"dialog {key}"):
-                said = act()
-                if said:
-                    state.NOTICE.set(said)
-                st.rerun()
+            said = act()
+            if said:
+                state.NOTICE.set(said)
+            st.rerun()
 
     ask()
 

@@ -92,6 +92,12 @@ def link(
     )
 
 
+def download(place: Here, path: str, query: Mapping[str, str], *, text: str = "Export CSV", key: str) -> None:
+    """A link to a file that one of the `/api/export/` routes streams."""
+    address = f"{path}?{urlencode({'ws': place.workspace.slug} | dict(query))}"
+    st.link_button(safe_text(text), address, icon=":material/download:", key=key)
+
+
 def href(place: Here, name: str, **more: str | None) -> str:
     """The address of a page on this site, for table cells that are links."""
     return f"/{'' if name == HOME else name}?{urlencode(parameters(place, **more))}"

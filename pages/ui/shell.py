@@ -66,6 +66,7 @@ def _navigation(place: Here, current: str) -> None:
         with st.container(gap=None, key=f"nav-{section.folder}"):
             if section.title:
                 st.caption(safe_text(section.title))
+                st.space(4)
             for item in entries:
                 nav.link(place, item.name, width="stretch")
     del current

@@ -1,0 +1,325 @@
+"""The list of people: search by the start of any word, filters, four orders, pages of any depth in both directions.
+
+Search goes through `person_token`, the rarest word first. A page is found by the sort value and id it begins after, so
+the ten-thousandth costs what the first does. Holds personal data: not to be cached.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlmodel import Session
+
+from gdp_core.db import Database, one, rows
+from gdp_core.errors import InvalidInput
+from gdp_core.people import fold
+
+Sort = Literal["last_seen", "first_seen", "spent", "mrr"]
+Known = Literal["", "known", "anonymous"]
+Internal = Literal["", "with", "only"]
+
+SORTS: dict[Sort, str] = {
+    "last_seen": "last_seen_at",
+    "first_seen": "first_seen_at",
+    "spent": "total_spent_micros",
+    "mrr": "mrr_micros",
+}
+ACTIVITY = {"active_7": 7, "active_30": 30, "active_90": 90, "silent_30": -30, "silent_60": -60, "silent_90": -90}
+"""Days: positive, did something within them; negative, has not."""
+
+MOST_COUNTED = 10_000
+_MOST_CANDIDATES = 10_000  # of the rarest word; with more, matches are dense and the order is walked instead
+_MOST_WORDS = 6
+_EXPORT_PAGE = 2_000
+_LAST_CHARACTER = "\U0010ffff"
+_SEPARATORS = re.compile(r"[\s@.,;:/|()\[\]\"'+_-]+")
+_PHONE = re.compile(r"\+?\d[\d\s()/.-]{5,}")
+_COLUMNS = (
+    "id name email phone company industry stage status source medium campaign cohort tags plan_name currency"
+    " mrr_micros total_spent_micros lifetime_value_micros total_events active_days core_actions identifiers is_known"
+    " is_internal first_seen_at last_seen_at signup_at trial_started_at subscribed_at churned_at"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """A person in a list. Amounts in micros of `currency`; it is None for who never paid."""
+
+    id: UUID
+    name: str | None
+    email: str | None
+    phone: str | None
+    company: str | None
+    industry: str | None
+    stage: str | None
+    status: str
+    source: str | None
+    medium: str | None
+    campaign: str | None
+    cohort: str | None
+    tags: list[str]
+    plan_name: str | None
+    currency: str | None
+    mrr_micros: int
+    total_spent_micros: int
+    lifetime_value_micros: int
+    total_events: int
+    active_days: int
+    core_actions: int
+    identifiers: int
+    is_known: bool
+    is_internal: bool
+    first_seen_at: datetime | None
+    last_seen_at: datetime | None
+    signup_at: datetime | None
+    trial_started_at: datetime | None
+    subscribed_at: datetime | None
+    churned_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which people, in which order. Empty parts do not filter; internal people are left out unless asked for."""
+
+    words: str = ""
+    stages: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    activity: str = ""  # a key of ACTIVITY
+    known: Known = ""
+    internal: Internal = ""
+    sort: Sort = "last_seen"
+    descending: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for everybody."""
+        return replace(self, sort="last_seen", descending=True) == Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page begins: after this person (or before, when `backward`)."""
+
+    value: str | None  # of the sort column; None is NULL
+    id: UUID
+    backward: bool = False
+
+    @property
+    def text(self) -> str:
+        """For a URL."""
+        return f"{'-' if self.backward else '+'}{self.id.hex}{'' if self.value is None else self.value}"
+
+    @classmethod
+    def parse(cls, text: str, sort: Sort) -> "Place | None":
+        """What `text` said; None for what cannot be one, so that a mistyped address shows the first page."""
+        try:
+            found = cls(text[33:] or None, UUID(text[1:33]), text[0] == "-")
+            if found.value is not None:
+                _sort_value(found.value, sort)
+        except (ValueError, IndexError, OverflowError):
+            return None
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, and where the next and the previous begin; None: there is none."""
+
+    rows: tuple[PersonRow, ...]
+    next: Place | None
+    previous: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What there is to filter by."""
+
+    plans: tuple[str, ...]
+
+
+def read_page(session: Session, wanted: Filter, now: datetime, *, place: Place | None = None, size: int = 50) -> Page:
+    """The page of people that begins at `place`, the first one by default."""
+    where, values = _conditions(session, wanted, now)
+    backward = place is not None and place.backward
+    if place is not None:
+        condition, bound = _beyond(wanted, place)
+        where.append(condition)
+        values |= bound
+    found = _fetch(session, where, values, _order(wanted, backward=backward), size + 1)
+    more = len(found) > size
+    shown = found[:size][::-1] if backward else found[:size]
+    if not shown:
+        return Page((), None, None)
+    has_next, has_previous = (True, more) if backward else (more, place is not None)
+    return Page(
+        tuple(shown),
+        _place(shown[-1], wanted.sort) if has_next else None,
+        _place(shown[0], wanted.sort, backward=True) if has_previous else None,
+    )
+
+
+def count(session: Session, wanted: Filter, now: datetime) -> int:
+    """How many people match, counted up to MOST_COUNTED + 1."""
+    where, values = _conditions(session, wanted, now)
+    row = one(
+        session,
+        f"SELECT count(*) AS n FROM (SELECT FROM person p WHERE {_all(where)} LIMIT :most) found",
+        **values,
+        most=MOST_COUNTED + 1,
+    )
+    return int(row.n)
+
+
+def read_choices(session: Session) -> Choices:
+    """The plans people are on, by name."""
+    found = rows(
+        session, "SELECT DISTINCT plan_name FROM subscription WHERE plan_name <> '' ORDER BY plan_name LIMIT 200"
+    )
+    return Choices(tuple(row.plan_name for row in found))
+
+
+def stream(database: Database, workspace_id: UUID, wanted: Filter, now: datetime) -> Iterator[PersonRow]:
+    """Everybody who matches, page by page, each in a short transaction of its own. `database` runs as gdp_web.
+
+    Somebody who moves in the order meanwhile may come twice or not at all; sort by first seen for an exact list.
+    """
+    place: Place | None = None
+    while True:
+        with database.transaction(workspace_id, read_only=True) as session:
+            page = read_page(session, wanted, now, place=place, size=_EXPORT_PAGE)
+        yield from page.rows
+        place = page.next
+        if place is None:
+            return
+
+
+def _fetch(session: Session, where: Sequence[str], values: dict[str, Any], order: str, limit: int) -> list[PersonRow]:
+    found = rows(
+        session,
+        f"SELECT {', '.join(_COLUMNS)} FROM person p WHERE {_all(where)} ORDER BY {order} LIMIT :limit",
+        **values,
+        limit=limit,
+    )
+    return [PersonRow(*row) for row in found]
+
+
+def _all(where: Sequence[str]) -> str:
+    return " AND ".join(where) or "true"
+
+
+def _conditions(session: Session, wanted: Filter, now: datetime) -> tuple[list[str], dict[str, Any]]:
+    where: list[str] = []
+    values: dict[str, Any] = {}
+    if wanted.internal != "with":
+        where.append("p.is_internal" if wanted.internal == "only" else "NOT p.is_internal")
+    if wanted.known:
+        where.append("p.is_known" if wanted.known == "known" else "NOT p.is_known")
+    for column, chosen in (("stage", wanted.stages), ("source", wanted.sources), ("plan_name", wanted.plans)):
+        if chosen:
+            where.append(f"p.{column} = ANY(:{column})")
+            values[column] = list(chosen)
+    if wanted.activity:
+        days = ACTIVITY.get(wanted.activity)
+        if days is None:
+            raise InvalidInput("Choose one of the offered times of activity.")
+        where.append("p.last_seen_at >= :acted" if days > 0 else "(p.last_seen_at < :acted OR p.last_seen_at IS NULL)")
+        values["acted"] = now - timedelta(days=abs(days))
+    if wanted.words.strip():
+        condition, bound = _matching(session, wanted.words)
+        where.append(condition)
+        values |= bound
+    return where, values
+
+
+# A range is what `token ^@ word` means in a bytewise order, and keeps its index in a plan made before the word is known.
+_STARTS = "t.token >= :{0} AND t.token < :{0}_end"
+
+
+def _matching(session: Session, text: str) -> tuple[str, dict[str, Any]]:
+    """The condition that every word of the text starts a token of the person."""
+    counts = _counted_words(session, text)
+    words = sorted(counts, key=counts.__getitem__)
+    if not words or not counts[words[0]]:
+        return "false", {}
+    values: dict[str, Any] = {}
+    for index, word in enumerate(words):
+        values |= {f"word{index}": word, f"word{index}_end": word + _LAST_CHARACTER}
+    if counts[words[0]] > _MOST_CANDIDATES:
+        return _all([_has(f"word{index}", "p.id") for index in range(len(words))]), values
+    rarest = f"SELECT DISTINCT t.person_id FROM person_token t WHERE {_STARTS.format('word0')}"
+    others = [_has(f"word{index}", "r.person_id") for index in range(1, len(words))]
+    return f"p.id IN (SELECT r.person_id FROM ({rarest}) r WHERE {_all(others)})", values
+
+
+def _has(word: str, person: str) -> str:
+    return f"EXISTS (SELECT FROM person_token t WHERE t.person_id = {person} AND {_STARTS.format(word)})"
+
+
+def _counted_words(session: Session, text: str) -> dict[str, int]:
+    """The words to look for and how often tokens start with each; an unknown compound counts by its parts."""
+    folded = fold(text.replace("\x00", ""))[:200]
+    number = re.sub(r"[^\d+]", "", folded)
+    if _PHONE.fullmatch(folded) and (found := _occurrences(session, number)):
+        return {number: found}
+    counts: dict[str, int] = {}
+    for word in sorted(set(folded.split()), key=lambda word: (-len(word), word))[:_MOST_WORDS]:
+        found = _occurrences(session, word)
+        parts = [] if found else [part for part in _SEPARATORS.split(word) if part]
+        if len(parts) > 1:
+            counts |= {part: _occurrences(session, part) for part in parts[:_MOST_WORDS]}
+        else:
+            counts[word] = found
+    return counts
+
+
+def _occurrences(session: Session, word: str) -> int:
+    """How many tokens begin with the word, counted as far as it matters."""
+    row = one(
+        session,
+        f"SELECT count(*) AS n FROM (SELECT FROM person_token t WHERE {_STARTS.format('word')} LIMIT :most) found",
+        word=word,
+        word_end=word + _LAST_CHARACTER,
+        most=_MOST_CANDIDATES + 1,
+    )
+    return int(row.n)
+
+
+def _order(wanted: Filter, *, backward: bool) -> str:
+    column = SORTS[wanted.sort]
+    direction = "DESC" if wanted.descending != backward else "ASC"
+    return f"p.{column} {direction}, p.id {direction}"
+
+
+def _beyond(wanted: Filter, place: Place) -> tuple[str, dict[str, Any]]:
+    """After a place in reading direction. NULL sorts as the largest value, as the index has it."""
+    column = f"p.{SORTS[wanted.sort]}"
+    falling = wanted.descending != place.backward
+    sign = "<" if falling else ">"
+    if place.value is None:
+        rest = f" OR {column} IS NOT NULL" if falling else ""
+        return f"(({column} IS NULL AND p.id {sign} :at_id){rest})", {"at_id": place.id}
+    value = _sort_value(place.value, wanted.sort)
+    beyond = f"({column}, p.id) {sign} (:at_value, :at_id)"
+    return (beyond if falling else f"({beyond} OR {column} IS NULL)"), {"at_value": value, "at_id": place.id}
+
+
+def _place(row: PersonRow, sort: Sort, *, backward: bool = False) -> Place:
+    value = getattr(row, SORTS[sort])
+    text = None if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
+    return Place(text, row.id, backward)
+
+
+def _sort_value(text: str, sort: Sort) -> datetime | int:
+    if sort in ("spent", "mrr"):
+        number = int(text)
+        if abs(number) >= 2**63:
+            raise ValueError(text)
+        return number
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(text)
+    return at

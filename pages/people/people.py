@@ -1,0 +1,50 @@
+"""People: find somebody, filter everybody, take the list away."""
+
+import streamlit as st
+
+from gdp_core.analytics import people_list
+from gdp_core.analytics.people_list import MOST_COUNTED, Place
+from pages.ui import data, layout, nav, people, state
+from pages.ui.context import here
+
+place = here()
+state.adopt(people.FIELDS)
+people.keep_columns()
+wanted = people.chosen()
+
+total = data.remembered(place, people_list.count, wanted, place.now) if not wanted.words else None
+if total is None:
+    total = place.read(people_list.count, wanted, place.now)
+said = f"{place.write.number(min(total, MOST_COUNTED))}{'+' if total > MOST_COUNTED else ''}"
+with layout.head("People", f"{said} {'person' if total == 1 else 'people'}"):
+    if place.may("people.export") and total:
+        nav.download(place, "/api/export/people.csv", people.export_query(wanted), key="people-export")
+
+people.filters(place, data.remembered(place, people_list.read_choices).plans)
+people.remember_columns()
+state.publish(people.FIELDS)
+
+start = Place.parse(people.AT.value, wanted.sort) if people.AT.value else None
+page = place.read(people_list.read_page, wanted, place.now, place=start, size=people.PAGE_SIZE)
+
+if not page.rows:
+    if wanted.is_plain:
+        with layout.empty(
+            ":material/group:",
+            "Nobody yet",
+            "People appear here as soon as a connected source sends their first event.",
+        ):
+            if nav.may_open(place, "sources"):
+                nav.link(place, "sources", label="Connect a source")
+    else:
+        with layout.empty(":material/search_off:", "Nobody matches", "Change the search or remove a filter."):
+            st.button("Clear filters", on_click=people.clear, key="people-clear")
+    st.stop()
+
+people.people_table(place, page.rows)
+people.pager(place, page, total)
+
+opened = people.opened()
+found = next((person for person in page.rows if person.id == opened), None)
+if found:
+    people.drawer(place, found)

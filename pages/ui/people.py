@@ -1,0 +1,349 @@
+"""The people list's parts: its fields in the URL, its columns, and the drawer that shows one person briefly."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+
+from gdp_core.analytics.people_list import ACTIVITY, MOST_COUNTED, SORTS, Filter, Page, PersonRow, Place
+from gdp_core.tables.people import FIRST_TOUCH, STAGES
+from pages.ui import boundary, layout, nav, state
+from pages.ui.context import Here
+from pages.ui.escape import clean, safe_text
+from pages.ui.format import UNKNOWN, Format, label
+
+PAGE_SIZE = 50
+WORDS = state.Field("people", "q")
+STAGE = state.Field("people", "stage", kind="list", default=[], choices=STAGES)
+SOURCE = state.Field("people", "source", kind="list", default=[], choices=FIRST_TOUCH)
+PLAN = state.Field("people", "plan", kind="list", default=[])
+ACTIVE = state.Field("people", "activity", default=None, choices=tuple(ACTIVITY))
+KNOWN = state.Field("people", "known", default=None, choices=("known", "anonymous"))
+INTERNAL = state.Field("people", "internal", default=None, choices=("with", "only"))
+SORT = state.Field("people", "sort", default="last_seen", choices=tuple(SORTS))
+ASCENDING = state.Field("people", "asc", kind="flag", default=False)
+AT = state.Field("people", "at")
+FIRST = state.Field("people", "n", kind="number", default=1)
+SORT_NAMES = {"last_seen": "Last seen", "first_seen": "First seen", "spent": "Spent", "mrr": "MRR"}
+ACTIVITY_NAMES = {
+    name: f"Active in {days} days" if days > 0 else f"Silent for {-days} days" for name, days in ACTIVITY.items()
+}
+
+_COLUMNS: dict[str, str] = {
+    "email": "E-mail",
+    "stage": "Stage",
+    "source": "Source",
+    "plan": "Plan",
+    "mrr": "MRR",
+    "spent": "Spent",
+    "last_seen": "Last seen",
+    "first_seen": "First seen",
+    "company": "Company",
+    "phone": "Phone",
+    "industry": "Industry",
+    "status": "Status",
+    "medium": "Medium",
+    "campaign": "Campaign",
+    "cohort": "Cohort",
+    "tags": "Tags",
+    "lifetime_value": "Lifetime value",
+    "events": "Events",
+    "active_days": "Active days",
+    "core_actions": "Core actions",
+    "identifiers": "Identifiers",
+    "signup": "Signed up",
+    "trial": "Trial started",
+    "subscribed": "Subscribed",
+    "churned": "Churned",
+    "id": "Id",
+}
+_USUAL = ["email", "stage", "source", "plan", "mrr", "spent", "last_seen"]
+COLUMNS = state.Field("people", "cols", kind="list", default=_USUAL, choices=tuple(_COLUMNS))
+FIELDS = (WORDS, STAGE, SOURCE, PLAN, ACTIVE, KNOWN, INTERNAL, SORT, ASCENDING, COLUMNS, AT, FIRST)
+FILTERS = (WORDS, STAGE, SOURCE, PLAN, ACTIVE, KNOWN, INTERNAL)
+
+STAGE_TONES: dict[str, layout.Tone] = {
+    "lead": "gray",
+    "marketing": "blue",
+    "trial": "violet",
+    "active": "green",
+    "churned": "red",
+    "dormant": "orange",
+}
+OPEN = "people.open"
+_SHOWN: state.Slot[tuple[str, ...]] = state.Slot("people.shown", ())
+_CHOSEN_COLUMNS: state.Slot[list[str] | None] = state.Slot("people.columns", None)
+
+
+def chosen() -> Filter:
+    """The filter that the page's fields make."""
+    return _filter({field.name: field.value for field in FIELDS})
+
+
+def filter_of(query: Mapping[str, str]) -> Filter:
+    """The filter that a URL's parameters make: what `export_query` wrote."""
+    return _filter({field.name: field.parse(query.get(field.name)) for field in FIELDS})
+
+
+def export_query(wanted: Filter) -> dict[str, str]:
+    """The URL parameters that say this filter."""
+    values: list[tuple[state.Field, Any]] = [
+        (WORDS, wanted.words),
+        (STAGE, list(wanted.stages)),
+        (SOURCE, list(wanted.sources)),
+        (PLAN, list(wanted.plans)),
+        (ACTIVE, wanted.activity or None),
+        (KNOWN, wanted.known or None),
+        (INTERNAL, wanted.internal or None),
+        (SORT, wanted.sort),
+        (ASCENDING, not wanted.descending),
+    ]
+    said = {field.name: field.text(value) for field, value in values}
+    return {name: text for name, text in said.items() if text is not None}
+
+
+def _filter(values: Mapping[str, Any]) -> Filter:
+    return Filter(
+        words=values[WORDS.name] or "",
+        stages=tuple(values[STAGE.name]),
+        sources=tuple(values[SOURCE.name]),
+        plans=tuple(values[PLAN.name]),
+        activity=values[ACTIVE.name] or "",
+        known=values[KNOWN.name] or "",
+        internal=values[INTERNAL.name] or "",
+        sort=values[SORT.name],
+        descending=not values[ASCENDING.name],
+    )
+
+
+def first_page() -> None:
+    """A callback: the filter or the order changed, so the list begins again."""
+    AT.set("")
+    FIRST.set(1)
+
+
+def clear() -> None:
+    """A callback: no filter."""
+    for field in FILTERS:
+        field.set(field.default)
+    first_page()
+
+
+def turn(place: Place, first: int) -> None:
+    """A callback: go to the page that begins at `place`, its first row being the `first`th."""
+    AT.set(place.text)
+    FIRST.set(max(1, first))
+
+
+def filters(place: Here, plans: Sequence[str]) -> None:
+    """The row of filters."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.text_input(
+            "Search",
+            key=WORDS.key,
+            type="search",
+            live="400ms",
+            placeholder="Name, e-mail or any identifier",
+            icon=":material/search:",
+            on_change=first_page,
+            label_visibility="collapsed",
+            width=250,
+        )
+        _many("Stage", STAGE, STAGES)
+        _many("Source", SOURCE, FIRST_TOUCH)
+        _many("Plan", PLAN, [*dict.fromkeys([*plans, *PLAN.value])], spelt=False)
+        st.selectbox(
+            "Activity",
+            [*ACTIVITY_NAMES],
+            key=ACTIVE.key,
+            index=None,
+            format_func=ACTIVITY_NAMES.__getitem__,
+            placeholder="Activity",
+            on_change=first_page,
+            label_visibility="collapsed",
+            width=160,
+        )
+        with st.popover("More", icon=":material/tune:", key="people-more"):
+            _more(place)
+
+
+def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool = True) -> None:
+    st.multiselect(
+        name,
+        list(options),
+        key=field.key,
+        format_func=label if spelt else clean,
+        placeholder=name,
+        on_change=first_page,
+        label_visibility="collapsed",
+        width=160,
+    )
+
+
+def _more(place: Here) -> None:
+    st.segmented_control(
+        "Identity", ["known", "anonymous"], key=KNOWN.key, format_func=label, on_change=first_page, width="stretch"
+    )
+    st.segmented_control(
+        "Internal people",
+        ["with", "only"],
+        key=INTERNAL.key,
+        format_func={"with": "Show too", "only": "Only them"}.__getitem__,
+        on_change=first_page,
+        width="stretch",
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Sort by", [*SORT_NAMES], key=SORT.key, format_func=SORT_NAMES.__getitem__, on_change=first_page, width=160
+        )
+        st.checkbox("Lowest first", key=ASCENDING.key, on_change=first_page)
+    st.multiselect("Columns", [*_COLUMNS], key=COLUMNS.key, format_func=_COLUMNS.__getitem__, width=360)
+    del place
+
+
+def keep_columns() -> None:
+    """Before the widgets: the columns this tab chose last, where the URL does not say."""
+    kept = _CHOSEN_COLUMNS.get()
+    if state.query(COLUMNS.name) is None and kept and COLUMNS.value == _USUAL:
+        COLUMNS.set(kept)
+
+
+def remember_columns() -> None:
+    """After the widgets: keep the choice for the next visit."""
+    _CHOSEN_COLUMNS.set(list(COLUMNS.value))
+
+
+def people_table(place: Here, people: Sequence[PersonRow]) -> None:
+    """The page's rows; the button at the left opens a person."""
+    write = place.write
+    _SHOWN.set(tuple(str(person.id) for person in people))
+    columns: dict[str, list[Any]] = {
+        "open": [":material/side_navigation:"] * len(people),
+        "Name": [name_of(place, person) for person in people],
+    }
+    wanted = [name for name in COLUMNS.value if name in _COLUMNS] or _USUAL
+    for name in wanted:
+        columns[_COLUMNS[name]] = [_cell(place, write, name, person) for person in people]
+    config: dict[str, Any] = {
+        "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
+        "Name": st.column_config.TextColumn(pinned=True, width="medium"),
+        "Stage": st.column_config.MultiselectColumn(
+            options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES]
+        ),
+        "Tags": st.column_config.ListColumn(),
+    }
+    for name in ("mrr", "spent", "lifetime_value", "events", "active_days", "core_actions", "identifiers"):
+        config[_COLUMNS[name]] = st.column_config.TextColumn(alignment="right")
+    layout.table(columns, alt="People who match the filters", config=config, height="content")
+
+
+def pager(place: Here, page: Page, total: int) -> None:
+    """Which rows these are, and the way to the next and the previous ones."""
+    write, first = place.write, FIRST.value if page.previous else 1
+    last = first + len(page.rows) - 1
+    said = f"{write.number(MOST_COUNTED)}+" if total > MOST_COUNTED else write.number(max(total, last))
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
+        st.caption(
+            f"{safe_text(write.number(first))}–{safe_text(write.number(last))} of {safe_text(said)}", width="content"
+        )
+        for name, icon, where, row in (
+            ("Previous page", ":material/chevron_left:", page.previous, first - PAGE_SIZE),
+            ("Next page", ":material/chevron_right:", page.next, last + 1),
+        ):
+            st.button(
+                icon,
+                key=f"people-{name.split()[0].lower()}",
+                help=name,
+                disabled=where is None,
+                on_click=turn,
+                args=(where, row),
+                width=44,
+            )
+
+
+def opened() -> UUID | None:
+    """The person whose button was clicked in the table as it was shown."""
+    hit = state.clicked(OPEN)
+    shown = _SHOWN.get()
+    return UUID(shown[hit[0]]) if hit and 0 <= hit[0] < len(shown) else None
+
+
+def name_of(place: Here, person: PersonRow) -> str:
+    """What a person is called in a list; who has no name is told by e-mail, else as a visitor."""
+    named = place.sees(person.name) or place.sees(person.email) or place.sees(person.phone)
+    return clean(named, longest=120) if named else f"Visitor {str(person.id)[:8]}"
+
+
+def _cell(place: Here, write: Format, name: str, person: PersonRow) -> Any:
+    match name:
+        case "email" | "phone":
+            found = place.sees(getattr(person, name))
+            return clean(found) if found else UNKNOWN
+        case "stage":
+            return [label(person.stage)] if person.stage else []
+        case "source" | "status":
+            return label(getattr(person, name))
+        case "plan":
+            return clean(person.plan_name) if person.plan_name else UNKNOWN
+        case "mrr" | "spent" | "lifetime_value":
+            return _amount(write, person, name)
+        case "last_seen" | "first_seen" | "signup" | "trial" | "subscribed" | "churned":
+            return write.instant(getattr(person, _INSTANTS[name]))
+        case "events" | "active_days" | "core_actions" | "identifiers":
+            return write.number(getattr(person, _COUNTS.get(name, name)))
+        case "tags":
+            return [clean(tag) for tag in person.tags]
+        case "id":
+            return str(person.id)
+    found = getattr(person, name)
+    return clean(str(found)) if found else UNKNOWN
+
+
+_INSTANTS = {
+    "last_seen": "last_seen_at",
+    "first_seen": "first_seen_at",
+    "signup": "signup_at",
+    "trial": "trial_started_at",
+    "subscribed": "subscribed_at",
+    "churned": "churned_at",
+}
+_COUNTS = {"events": "total_events"}
+
+
+def _amount(write: Format, person: PersonRow, name: str) -> str:
+    micros = {
+        "mrr": person.mrr_micros,
+        "spent": person.total_spent_micros,
+        "lifetime_value": person.lifetime_value_micros,
+    }[name]
+    return write.money(micros, person.currency) if person.currency else UNKNOWN
+
+
+def drawer(place: Here, person: PersonRow) -> None:
+    """One person in brief, at the right of the list, with the link to everything."""
+
+    @boundary.dialog(name_of(place, person), drawer=True, icon=":material/person:")
+    def show() -> None:
+        write = place.write
+        with st.container(horizontal=True):
+            if person.stage:
+                layout.badge(label(person.stage), STAGE_TONES[person.stage])
+            if person.plan_name:
+                layout.badge(person.plan_name, "primary")
+            if person.is_internal:
+                layout.badge("Internal", "gray", ":material/visibility_off:")
+        seen = {"E-mail": place.sees(person.email), "Phone": place.sees(person.phone), "Company": person.company}
+        pairs = {name: text for name, text in seen.items() if text}
+        pairs |= {
+            "Came by": label(person.source),
+            "First seen": write.instant(person.first_seen_at),
+            "Last seen": f"{write.instant(person.last_seen_at)} ({write.ago(person.last_seen_at, place.now)})",
+            "Events": write.number(person.total_events),
+            "Spent": _amount(write, person, "spent"),
+            "MRR": _amount(write, person, "mrr"),
+        }
+        layout.facts(pairs)
+        nav.link(place, "person", label="Open full profile", icon=":material/open_in_new:", id=str(person.id))
+
+    show()
