@@ -59,7 +59,7 @@ class _Turn(NamedTuple):
 
 def want(session: Session, steps: Iterable[Step], now: datetime, *, roles: Iterable[str] = ()) -> None:
     """Have these steps done, and these roles given again, in the transaction that makes it necessary (gdp_web)."""
-    wanted = {**dict.fromkeys(steps, True), **{f"role {role}": True for role in roles}}
+    wanted = dict.fromkeys([*steps, *(f"role {role}" for role in roles)], True)
     if not wanted:
         return
     run(
