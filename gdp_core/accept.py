@@ -10,7 +10,8 @@ import binascii
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -37,6 +38,8 @@ SEGMENT_BYTES = 500 * KIB
 SEGMENT_EVENT_BYTES = 32 * KIB
 SEGMENT_EVENTS = 2_500
 POSTHOG_BYTES = 20 * KIB * KIB
+UNCOUNTED_BYTES = KIB * KIB
+MOST_VALUES = 1_000_000
 
 _HOOK_BYTES = {"stripe": KIB * KIB}
 _UNSIGNED_HOOKS = frozenset({"posthog"})  # PostHog's destination cannot sign; its address is the secret
@@ -115,7 +118,7 @@ class Acceptor:
             payload = _segment_payload(call, request)
         if servers_only and sender.kind != "server":
             raise Forbidden("Imports need a server key.")
-        return Accepted(self._tracked(request, sender, f"v1/{call}", payload, key))
+        return Accepted(self._tracked(request, sender, f"v1/{call}", lambda: payload, key))
 
     async def posthog(self, capture: Capture, request: Request) -> Accepted:
         """A capture call of a PostHog SDK: the token is in the body, in v1 in the Authorization header."""
@@ -125,11 +128,14 @@ class Acceptor:
             payload = _posthog_payload(request)
         else:
             self._limits.failures.check(request.address)
-            payload = _posthog_payload(request)
-            key = posthog.token_of(payload)
+            # The values may be many times the size of the bytes, so they are not kept while Postgres is asked.
+            key = posthog.token_of(_posthog_payload(request))
             sender = await self._sender("posthog", key, request)
-        delivery = self._tracked(request, sender, f"posthog/{capture}", payload, key)
-        return Accepted(delivery, posthog.event_ids(payload) if capture == "v1" else ())
+            return Accepted(
+                self._tracked(request, sender, f"posthog/{capture}", lambda: _posthog_payload(request), key)
+            )
+        delivery = self._tracked(request, sender, "posthog/v1", lambda: payload, key)
+        return Accepted(delivery, posthog.event_ids(payload))
 
     async def _sender(self, family: str, key: str | None, request: Request) -> Sender:
         if not key or len(key) > _LONGEST_KEY:
@@ -150,10 +156,12 @@ class Acceptor:
         self._limits.per_key.take(sender.key_id)
         return sender
 
-    def _tracked(self, request: Request, sender: Sender, route: str, payload: Json, key: str | None) -> Delivery:
+    def _tracked(
+        self, request: Request, sender: Sender, route: str, payload: Callable[[], Json], key: str | None
+    ) -> Delivery:
         request = _with_body(request)
         if sender.kind == "server" and key:
-            request = _blanked(request, payload, key)
+            request = _blanked(request, payload(), key)
         return _delivery(request, sender, route, sender.kind, request.body)
 
     def _unauthorised(self, request: Request) -> Unauthorised | TooMany:
@@ -271,10 +279,47 @@ def _segment_payload(call: Call, request: Request) -> dict[str, Json]:
 
 
 def _posthog_payload(request: Request) -> Json:
-    payload = read_posthog(request.body, request.headers, request.query, POSTHOG_BYTES)
+    payload = read_posthog(request.body, request.headers, request.query, _posthog_cap(request))
     if not isinstance(payload, dict | list):
         raise InvalidInput("The body must be an event, a list of events or an object with a batch.")
     return payload
+
+
+def _posthog_cap(request: Request) -> int:
+    """How many decoded bytes may be parsed: a megabyte, or all that PostHog takes where their values were counted.
+
+    Twenty megabytes of `[],[],[]...` are twenty kilobytes to send and half a gigabyte of objects.
+    """
+    body = request.body
+    encoding = "gzip" if body.startswith(b"\x1f\x8b") else request.headers.get("content-encoding", "").strip().lower()
+    # gzip ends with the size of what it holds; if that is a lie, the cap finds out.
+    size = int.from_bytes(body[-4:], "little") if encoding == "gzip" else len(body)
+    if size <= UNCOUNTED_BYTES and encoding != "deflate":
+        return UNCOUNTED_BYTES
+    values = 0
+    try:
+        for number, piece in enumerate(_pieces(body, encoding)):
+            if number == 0 and piece.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"{", b"["):
+                return UNCOUNTED_BYTES  # still encoded; its values cannot be seen
+            values += piece.count(b",") + piece.count(b"[") + piece.count(b"{")
+            if values > MOST_VALUES:
+                raise InvalidInput(f"The body holds more than {MOST_VALUES:,} values; send smaller batches.")
+    except zlib.error:
+        return UNCOUNTED_BYTES  # it will be refused for what it is
+    return POSTHOG_BYTES
+
+
+def _pieces(body: bytes, encoding: str) -> Iterator[bytes]:
+    if encoding not in ("gzip", "deflate"):
+        yield body
+        return
+    stream = zlib.decompressobj(31 if encoding == "gzip" else 15)
+    for _ in range(POSTHOG_BYTES // UNCOUNTED_BYTES):
+        piece = stream.decompress(body, UNCOUNTED_BYTES)
+        if not piece:
+            return
+        yield piece
+        body = stream.unconsumed_tail
 
 
 def _with_body(request: Request) -> Request:

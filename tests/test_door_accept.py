@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import uuid
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook as StandardWebhook
 
 from gdp_core.accept import (
+    MOST_VALUES,
+    POSTHOG_BYTES,
     SEGMENT_BYTES,
     SEGMENT_EVENT_BYTES,
     SEGMENT_EVENTS,
@@ -407,6 +410,47 @@ class TestPostHog:
     def test_what_is_no_capture_is_malformed(self, body):
         with pytest.raises(InvalidInput):
             accept(acceptor(KEY=sender("posthog")).posthog("batch", request(body)))
+
+
+class TestDenseBodies:
+    """Few bytes that would be many values are refused before they are parsed."""
+
+    def call(self, body: bytes, query: Any = None, **headers: str) -> Accepted:
+        return accept(acceptor(KEY=sender("posthog")).posthog("e", request(body, query=query, **headers)))
+
+    @pytest.mark.parametrize("unit", [b"[],", b"{},", b"0,", b"[[[[[[]]]]]],"])
+    @pytest.mark.parametrize("wrapping", ["plain", "gzip", "deflate"])
+    def test_they_are_counted(self, unit, wrapping):
+        dense = b'{"api_key":"KEY","batch":[' + unit * (3 * MOST_VALUES // 2) + b"0]}"
+        assert len(dense) < POSTHOG_BYTES
+        body = {"plain": bytes, "gzip": gzip.compress, "deflate": zlib.compress}[wrapping](dense)
+        headers = {} if wrapping == "plain" else {"content_encoding": wrapping}
+        with pytest.raises(InvalidInput, match="values"):
+            self.call(body, **headers)
+
+    @pytest.mark.parametrize("wrapping", ["plain", "gzip", "deflate"])
+    def test_a_large_batch_of_ordinary_events_is_fine(self, wrapping):
+        events = [{"event": "x", "properties": {"text": "y" * 1_000}} for _ in range(5_000)]
+        plain = orjson.dumps({"api_key": "KEY", "batch": events})
+        body = {"plain": bytes, "gzip": gzip.compress, "deflate": zlib.compress}[wrapping](plain)
+        headers = {} if wrapping == "plain" else {"content_encoding": wrapping}
+        assert self.call(body, **headers)
+
+    def test_what_cannot_be_counted_is_kept_small(self):
+        dense = b'{"api_key":"KEY","batch":[' + b"[]," * 500_000 + b"0]}"
+        encoded = base64.b64encode(dense)
+        for body, query in (
+            (encoded, {"compression": "base64"}),
+            (gzip.compress(encoded), {"compression": "base64"}),
+            (b"data=" + encoded, {}),
+        ):
+            with pytest.raises(TooLarge):
+                self.call(body, query)
+
+    def test_a_size_that_lies_is_found_out(self):
+        body = gzip.compress(b'{"api_key":"KEY","x":"' + b"y" * 5_000_000 + b'"}')
+        with pytest.raises(InvalidInput):
+            self.call(body[:-4] + b"\x10\x00\x00\x00")
 
 
 class TestSegmentLimits:

@@ -198,9 +198,9 @@ class Sender(threading.Thread):
         goal = len(self.acked) + more
         self.wait_until(lambda: len(self.acked) >= goal)
 
-    def wait_until(self, reached: Callable[[], bool]) -> None:
+    def wait_until(self, reached: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Return when that is so."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not reached():
             assert time.monotonic() < deadline, f"nothing moves: {self.statuses}"
             time.sleep(0.01)
