@@ -81,8 +81,9 @@ def _create_roles(connection: Connection, login: tuple[str, str] | None) -> None
         connection.commit()
     except exc.ProgrammingError as error:
         raise BadSetting(
-            "DATABASE_URL's user may not create the roles this product runs as: give it CREATEROLE and ownership of the"
-            f" database, or connect as its owner ({str(error.orig).splitlines()[0]})."
+            "DATABASE_URL's user may not create or use the roles this product runs as: give it CREATEROLE and ownership"
+            f" of the database, or, where the roles exist, have their owner run GRANT gdp_owner, {', '.join(RUNTIME_ROLES)}"
+            f" TO it ({str(error.orig).splitlines()[0]})."
         ) from error
 
 
@@ -102,7 +103,10 @@ def _grant(connection: Connection, member: str) -> None:
 
 
 def _member(connection: Connection, role: str) -> bool:
-    return bool(connection.execute(text("SELECT pg_has_role(current_user, :role, 'MEMBER')"), {"role": role}).scalar())
+    """Whether we may SET ROLE to it. From 16 on, whoever makes a role may administer it but not become it."""
+    newer = (connection.dialect.server_version_info or (0,)) >= (16,)
+    query = text("SELECT pg_has_role(current_user, :role, :privilege)")
+    return bool(connection.execute(query, {"role": role, "privilege": "SET" if newer else "MEMBER"}).scalar())
 
 
 def _migrate(connection: Connection) -> None:

@@ -13,10 +13,11 @@ from uuid import UUID
 import schedule
 from sqlmodel import Session
 
-from gdp_core import inbox, people, recompute, retention
+from gdp_core import backfill, inbox, people, recompute, retention
 from gdp_core.db import Database, lock_key, rows, run
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
+from gdp_core.settings import settings
 from jobs.runner import Job, run_job
 from jobs.web import log_json
 from jobs.worker import beat
@@ -28,6 +29,7 @@ def timetable(pool: Database) -> tuple[Job, ...]:
         Job("partitions", timedelta(hours=1), lambda now: retention.make_room(pool, now)),
         Job("recompute", timedelta(seconds=5), _each(pool, recompute.recompute), quiet=True),
         Job("stages", timedelta(minutes=1), _each_locked(pool, people.refresh_due), quiet=True),
+        Job("stripe", timedelta(minutes=5), lambda _: _settle(pool), quiet=True),
         Job("ledger", timedelta(hours=1), _each_locked(pool, _fold)),
         Job("retention", timedelta(hours=6), lambda now: retention.enforce(pool, now)),
     )
@@ -54,6 +56,14 @@ def _each_locked(
             return task(session, workspace_id, now)
 
     return _each(pool, one_workspace)
+
+
+def _settle(pool: Database) -> dict[str, Any]:
+    """Ask Stripe what is right where two versions of an object carry the same second, if a key to ask with is set."""
+    if settings().stripe_api_key is None:
+        return {}
+    account = backfill.account_of(settings())
+    return {"asked": sum(backfill.settle(pool, workspace_id, account) for workspace_id in _workspaces(pool))}
 
 
 def _fold(session: Session, _workspace_id: UUID, now: datetime) -> int:

@@ -1,7 +1,8 @@
 """The worker: applies what the door stored, workspace by workspace, the one that waits longest first.
 
-Polls (the door's NOTIFY is only a hint that saves a wait); several workers share the inbox by SKIP LOCKED. Holds no
-state: killed at any point, its claims fall back and nothing is applied twice.
+Polls, every 50 ms while busy and four times a second at rest, which costs less than the lock NOTIFY takes at every
+commit. Several workers share the inbox by SKIP LOCKED. Holds no state: killed at any point, its claims fall back and
+nothing is applied twice.
 """
 
 import gc
@@ -20,7 +21,7 @@ from jobs.web import log_json
 log = structlog.get_logger()
 
 _BUSY_WAIT = 0.05
-_IDLE_WAIT = 1.0
+_IDLE_WAIT = 0.25
 _BEAT = 10.0
 
 
@@ -50,7 +51,7 @@ class Worker:
                 continue
             wait = _BUSY_WAIT if finished else min(wait * 1.5, _IDLE_WAIT)
             if not finished:
-                self._stopping.wait(min(wait, 0.25))
+                self._stopping.wait(wait)
 
     def round(self) -> int:
         """One batch of every workspace with something due. Returns how many deliveries were finished."""
