@@ -5,6 +5,7 @@ way, ends here. Refuses unknown hosts, answers Streamlit's probes under a deep l
 every answer. Knows nothing of roles: what a person may see is decided in core.
 """
 
+import re
 from datetime import datetime
 from urllib.parse import quote
 from uuid import uuid4
@@ -30,8 +31,9 @@ from pages.gate.html import page
 
 log = structlog.get_logger()
 
-_PUBLIC_PREFIXES = ("/static/", "/app/static/", "/login/", "/invite/", "/oidc/")
-_PUBLIC_PATHS = frozenset({"/login", "/logout", "/favicon.png", "/favicon.ico", "/robots.txt"})
+_PUBLIC = re.compile(
+    r"/(?:login|logout|favicon\.(?:png|ico)|robots\.txt|oidc/(?:start|callback)|(?:login|invite)/[^/]+|(?:app/)?static/.*)"
+)
 _MACHINE_PREFIXES = ("/api", "/_stcore", "/media", "/component", "/auth", "/oauth2callback")
 _PROBES = ("/_stcore/health", "/_stcore/host-config")
 _POLICY_VIOLATION, _TRY_LATER = 1008, 1013
@@ -74,7 +76,7 @@ class Gate:
             # Under /people Streamlit tries /people/_stcore/... before the root. 300 is "not here" to it, and unlike
             # any 4xx no error to the browser's console.
             return PlainTextResponse("The application is served from /.\n", 300)
-        if path.startswith(_PUBLIC_PREFIXES) or path in _PUBLIC_PATHS:
+        if _PUBLIC.fullmatch(path):
             return None
         token = cookie(scope["headers"], cookie_name())
         try:
