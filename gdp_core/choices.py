@@ -249,6 +249,33 @@ def read_plans(session: Session) -> list[PlanChoice]:
     return [PlanChoice(*row) for row in found]
 
 
+@dataclass(frozen=True, slots=True)
+class UnmappedPrice:
+    """A price of live subscriptions that nobody has called by a plan: what Stripe calls it, how many, their MRR."""
+
+    price_id: str | None
+    product_id: str | None
+    stripe_name: str
+    subscriptions: int
+    mrr: tuple[tuple[str, int], ...]
+
+
+def read_unmapped(session: Session) -> list[UnmappedPrice]:
+    """Prices that live subscriptions pay and no plan names, the most used first. `mrr` is (currency, micros)."""
+    found = rows(
+        session,
+        "SELECT stripe_price_id, stripe_product_id, min(plan_name) AS name, sum(n)::bigint AS n,"
+        " jsonb_object_agg(currency, mrr) AS mrr FROM (SELECT stripe_price_id, stripe_product_id, currency,"
+        " min(plan_name) AS plan_name, count(*) AS n, sum(mrr_micros)::bigint AS mrr FROM subscription"
+        " WHERE NOT is_plan_mapped AND status IN ('active', 'past_due', 'trialing') GROUP BY 1, 2, 3) s"
+        " GROUP BY 1, 2 ORDER BY n DESC, 1, 2 LIMIT 200",
+    )
+    return [
+        UnmappedPrice(row.stripe_price_id, row.stripe_product_id, row.name, row.n, tuple(sorted(row.mrr.items())))
+        for row in found
+    ]
+
+
 def set_plan(session: Session, principal: Principal, wanted: PlanChoice, *, now: datetime) -> None:
     """Call a price by the plan it is. A price wins over its product. Raises InvalidInput, Forbidden."""
     authorise(session, principal, "settings.write")
