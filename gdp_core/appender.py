@@ -33,7 +33,6 @@ QUEUE_ROWS = 10_000
 QUEUE_BYTES = 64 * 1024 * 1024
 
 _SHARE: dict[Trust, float] = {"browser": 0.5, "server": 0.75, "signed": 1.0}  # of the queue, for each trust
-_HINT_SECONDS = 0.1  # workers poll; a hint wakes an idle one sooner
 
 # Data Postgres will never take: data exception, integrity, program limit. Everything else may pass.
 _POISON = ("22", "23", "54")
@@ -92,7 +91,6 @@ class Appender:
         self._wake = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
-        self._hinted_at = 0.0
 
     @property
     def depth(self) -> int:
@@ -175,7 +173,6 @@ class Appender:
             for waiting in batch:
                 if not waiting.stored.done():
                     waiting.stored.set_result(None)
-            await self._hint(connection)
 
     async def _commit(self, connection: AsyncConnection[Any], deliveries: Sequence[Delivery]) -> None:
         columns = _columns(deliveries)
@@ -214,15 +211,6 @@ class Appender:
             middle = len(batch) // 2
             await self._store(connection, batch[:middle])
             await self._store(connection, batch[middle:])
-
-    async def _hint(self, connection: AsyncConnection[Any]) -> None:
-        """Wake idle workers. Outside the transaction, because NOTIFY takes a lock that is one for all databases."""
-        now = time.monotonic()
-        if now - self._hinted_at < _HINT_SECONDS:
-            return
-        self._hinted_at = now
-        with contextlib.suppress(psycopg.Error):
-            await connection.execute("NOTIFY inbox")
 
 
 def _columns(deliveries: Sequence[Delivery]) -> list[Any]:

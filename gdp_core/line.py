@@ -13,6 +13,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from gdp_core.db import unreachable
 from gdp_core.errors import BadSetting, Unavailable
 
 ROLE = "gdp_ingest"
@@ -99,7 +100,7 @@ class Line:
                 raise
         except psycopg.Error as error:
             if not self._pause:
-                log.warning("Postgres is out of reach", action="line.down", line=self._name, error=type(error).__name__)
+                log.warning("no connection", action="line.down", line=self._name, reason=str(unreachable(error)))
             self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
             self._not_before = time.monotonic() + self._pause * random.uniform(0.5, 1)  # noqa: S311 - not a secret
             raise self._unavailable() from error

@@ -46,6 +46,7 @@ from gdp_core.accept import (
     query_of,
 )
 from gdp_core.appender import Appender
+from gdp_core.db import check_server
 from gdp_core.errors import BadSetting, Forbidden, GrowthError, InvalidInput, Unauthorised, Unavailable
 from gdp_core.ids import time_ordered
 from gdp_core.limits import Limits, TooMany
@@ -663,7 +664,10 @@ def main() -> int:
         log_json(chosen.verbosity)
         if chosen.database_url is None:
             raise BadSetting("DATABASE_URL is not set: start everything with `python -m jobs`, or set it for the door.")
-        door = Door(chosen.database_url.get_secret_value(), trusted_proxies=chosen.trusted_proxies)
+        dsn = chosen.database_url.get_secret_value()
+        with contextlib.suppress(Unavailable):  # it may come later
+            check_server(dsn)
+        door = Door(dsn, trusted_proxies=chosen.trusted_proxies)
         listener = _listen(chosen.door_port)
     except GrowthError as error:
         print(error, file=sys.stderr)

@@ -286,15 +286,23 @@ def test_closing_stores_what_waits_and_takes_no_more(database, make):
     assert len(inbox(database)) == 10
 
 
-def test_idle_workers_get_a_hint(database, make):
-    async def use(appender: Appender) -> int:
-        async with await psycopg.AsyncConnection.connect(database.admin, autocommit=True) as listener:
-            await listener.execute("LISTEN inbox")
-            for _ in range(5):
-                await appender.append(make())
-            return len([note async for note in listener.notifies(timeout=0.5)])
+@pytest.mark.parametrize("state", ["53100", "53200", "42501", "57014", "40001", "P0001"])
+def test_what_is_not_the_senders_fault_is_not_said_to_be(database, make, state):
+    """A full disk, a missing grant, a timeout: come back later. It goes on by itself when that is over."""
+    query(
+        database,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$",
+    )
+    query(database, "CREATE TRIGGER refuse BEFORE INSERT ON ledger_entry EXECUTE FUNCTION refuse()")
 
-    assert with_appender(database.dsn, use) >= 1
+    async def use(appender: Appender) -> list[Any]:
+        refused = await outcomes(appender, [make() for _ in range(4)])
+        query(database, "DROP TRIGGER refuse ON ledger_entry")
+        return refused + await outcomes(appender, [make()])
+
+    assert with_appender(database.dsn, use) == [Unavailable] * 4 + [None]
+    assert len(inbox(database)) == received(database) == 1
 
 
 # --- look-ups

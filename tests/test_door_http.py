@@ -4,8 +4,11 @@ import gzip
 import io
 import json
 import logging
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -20,6 +23,7 @@ from gdp_core import failpoint as failpoints
 from gdp_core.limits import Buckets, Limits
 from gdp_core.settings import settings
 from jobs import web
+from tests.conftest import ROOT
 from tests.door import (
     add_secret,
     connect,
@@ -499,3 +503,48 @@ def test_a_door_that_closes_stores_what_it_has_begun(database):
         sender.join(20)
     assert set(statuses) <= {200, 503}
     assert len(inbox(database)) == received(database) >= statuses.count(200) >= 50
+
+
+# --- when something is missing
+
+
+def test_without_postgres_the_door_lives_and_lies_to_nobody():
+    with serving("postgresql://nobody:x@127.0.0.1:1/none") as live:
+        began = time.monotonic()
+        hook = live.client.post("/hooks/stripe/x", content=BODY, headers=sign_stripe(BODY, SECRET))
+        tracked = live.client.post("/v1/track", json=EVENT, auth=("key", ""))
+        ready = live.client.get("/readyz")
+        assert time.monotonic() - began < 3 * 2.5
+        assert live.client.get("/livez").status_code == 200
+    for answer in (hook, tracked, ready):
+        assert (answer.status_code, error_code(answer)) == (503, "unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({}, "DATABASE_URL is not set"),
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL: must start with postgresql://"),
+        ({"DATABASE_URL": "postgresql://x:hunter2@h:port/db"}, "DATABASE_URL cannot be read"),
+        ({"GDP_DOOR_PORT": "ninety"}, "GDP_DOOR_PORT"),
+        ({"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "GDP_TRUSTED_PROXIES": "proxy.local"}, "GDP_TRUSTED_PROXIES"),
+        ({"DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}, "cannot listen on port"),
+    ],
+)
+def test_a_start_that_cannot_work_is_one_sentence(environment, sentence, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = subprocess.run(
+            [sys.executable, "-m", "jobs.web"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GDP_DOOR_PORT": port, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert result.returncode == 1
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "hunter2" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -3,8 +3,10 @@
 Each check is also run against a door that is wrong on purpose, and must fail there.
 """
 
+import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,3 +187,41 @@ def test_a_monkey_that_stops_postgres(rig):
     assert rig.door.poll() is None
     assert set(sender.statuses) <= {200, 503}
     assert lost(rig, sender) == set()
+
+
+@pytest.mark.heavy
+def test_a_full_disk(rig, tmp_path):
+    """The partition lies on a few megabytes that fill up: refusals, then all is well again when there is room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk]).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        for parent in (tmp_path, *list(tmp_path.parents)[:-2]):
+            parent.chmod(0o755)
+        home = rig.postgres.cluster.stat()
+        (disk / "space").mkdir()
+        os.chown(disk / "space", home.st_uid, home.st_gid)
+        move_inbox(rig, f"CREATE TABLESPACE small LOCATION '{disk}/space'", "small")
+        rig.start_door()
+        with Sender(rig, padding=1_400) as sender:
+            sender.wait_until(lambda: sender.statuses[503] >= 100)
+            subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+            sender.wait_for(300)
+        assert set(sender.statuses) == {200, 503}
+        assert rig.door
+        assert rig.door.poll() is None
+        assert lost(rig, sender) == set()
+    finally:
+        rig.reset()
+        move_inbox(rig, "SELECT", "pg_default")
+        with rig.admin() as connection:
+            connection.execute("DROP TABLESPACE IF EXISTS small")
+        subprocess.run(["umount", disk], check=True)
+
+
+def move_inbox(rig: Rig, first: str, tablespace: str) -> None:
+    with rig.admin() as connection:
+        connection.execute(first)
+        for (name,) in connection.execute("SELECT name FROM partition_list('inbox')").fetchall():
+            connection.execute(f"ALTER TABLE part.{name} SET TABLESPACE {tablespace}")
