@@ -37,7 +37,7 @@ _EXPORT_PAGE = 2_000
 _LAST_CHARACTER = "\U0010ffff"
 _SEPARATORS = re.compile(r"[\s@.,;:/|()\[\]\"'+_-]+")
 _PHONE = re.compile(r"\+?\d[\d\s()/.-]{5,}")
-_COLUMNS = (
+PERSON_COLUMNS = (
     "id name email phone company industry stage status source medium campaign cohort tags plan_name currency"
     " mrr_micros total_spent_micros lifetime_value_micros total_events active_days core_actions identifiers is_known"
     " is_internal first_seen_at last_seen_at signup_at trial_started_at subscribed_at churned_at"
@@ -200,7 +200,7 @@ def stream(database: Database, workspace_id: UUID, wanted: Filter, now: datetime
 def _fetch(session: Session, where: Sequence[str], values: dict[str, Any], order: str, limit: int) -> list[PersonRow]:
     found = rows(
         session,
-        f"SELECT {', '.join(_COLUMNS)} FROM person p WHERE {_all(where)} ORDER BY {order} LIMIT :limit",
+        f"SELECT {', '.join(PERSON_COLUMNS)} FROM person p WHERE {_all(where)} ORDER BY {order} LIMIT :limit",
         **values,
         limit=limit,
     )

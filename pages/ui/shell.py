@@ -63,10 +63,9 @@ def _navigation(place: Here, current: str) -> None:
         entries = [item for item in section.entries if not item.hidden and place.may(item.action)]
         if not entries:
             continue
-        with st.container(gap=None, key=f"nav-{section.folder}"):
+        with st.container(gap="xxsmall", key=f"nav-{section.folder}"):
             if section.title:
                 st.caption(safe_text(section.title))
-                st.space(4)
             for item in entries:
                 nav.link(place, item.name, width="stretch")
     del current

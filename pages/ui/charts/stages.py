@@ -1,0 +1,52 @@
+"""A person's stages as one bar from the first to now."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import plotly.graph_objects as go
+
+from gdp_core.analytics.profile import StageStep
+from pages.ui.charts.style import styled
+from pages.ui.format import Format, label
+
+_COLOURS = {
+    "lead": "#94A3B8",
+    "marketing": "#3B82F6",
+    "trial": "#8B5CF6",
+    "active": "#10B981",
+    "churned": "#EF4444",
+    "dormant": "#F59E0B",
+}
+_WIDE_ENOUGH = 0.09  # of the whole bar, to carry its name
+
+
+def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> go.Figure:
+    """One segment for each stay in a stage, named where there is room; hovering tells the days."""
+    zone = ZoneInfo(write.timezone)
+    ends = [*(step.at for step in steps[1:]), now]
+    whole = max((now - steps[0].at).total_seconds(), 1.0)
+    figure = go.Figure()
+    for step, end in zip(steps, ends, strict=True):
+        seconds = (end - step.at).total_seconds()
+        name = label(step.stage)
+        figure.add_bar(
+            y=[""],
+            x=[seconds * 1000],
+            base=[step.at.astimezone(zone).replace(tzinfo=None)],
+            orientation="h",
+            marker={"color": _COLOURS.get(step.stage or "", "#94A3B8"), "line": {"width": 0}, "cornerradius": 4},
+            text=name if seconds / whole >= _WIDE_ENOUGH else "",
+            textposition="inside",
+            insidetextanchor="middle",
+            textfont={"color": "white", "size": 12},
+            constraintext="none",
+            hovertemplate=f"{name}<br>{write.date_of(step.at)} – {write.date_of(end)}<extra></extra>",
+        )
+    figure.update_layout(barmode="overlay")
+    figure = styled(figure, height=76, legend=False)
+    span = [at.astimezone(zone).replace(tzinfo=None) for at in (steps[0].at, now)]
+    figure.update_xaxes(type="date", nticks=8, tickformat="%b %Y", range=span)
+    figure.update_layout(hovermode="closest", bargap=0.1, margin={"l": 2, "r": 2, "t": 4, "b": 4})
+    figure.update_yaxes(showgrid=False, showticklabels=False, zeroline=False)
+    return figure
