@@ -1,8 +1,8 @@
 """Writes events and the summaries that outlive them: what each actor did per day, roles played, money, event types.
 
 Counts are added for each new event, exactly once because the caller holds the workspace's lock and passes only events
-whose key was new. A changed event (an earlier delivery of the same key) is taken back first; the days it touched are
-then counted again from the events.
+whose key was new. A changed event (an earlier delivery of the same key) is taken back first, out of the registry of
+types too; the days it touched are then counted again from the events.
 """
 
 import ipaddress
@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
 
+import orjson
 from sqlmodel import Session
 
 from gdp_core.db import insert, records, recordset, rows, run
@@ -122,22 +123,27 @@ def take_back(session: Session, workspace_id: UUID, places: Sequence[Placed]) ->
     gone = rows(
         session,
         "DELETE FROM event e USING unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[])) AS old(id, at)"
-        " WHERE e.id = old.id AND e.occurred_at = old.at RETURNING e.actor_id, e.occurred_at, e.name, e.source_id",
+        " WHERE e.id = old.id AND e.occurred_at = old.at"
+        " RETURNING e.id, e.actor_id, e.occurred_at, e.name, e.source_id, e.properties",
         ids=[place.id for place in places],
         ats=[place.occurred_at for place in places],
     )
-    days = [
-        {
-            "name": row.name,
-            "source_id": row.source_id,
-            "workspace_id": workspace_id,
-            "day": row.occurred_at.date(),
-            "events": -1,
-        }
-        for row in gone
-    ]
-    _add_type_days(session, days)
+    _forget_touches(session, [row.id for row in gone], [row.actor_id for row in gone if row.actor_id])
+    _take_from_types(session, workspace_id, gone)
     return [(row.actor_id, row.occurred_at.astimezone(UTC).date()) for row in gone if row.actor_id]
+
+
+def _forget_touches(session: Session, events: Sequence[UUID], actors: Sequence[UUID]) -> None:
+    """Blank the first touches that these events were; `recount` finds the next ones."""
+    if not events:
+        return
+    run(
+        session,
+        "UPDATE actor SET first_touch = NULL WHERE id = ANY(:actors)"
+        " AND CAST(split_part(first_touch ->> 'order', '|', 3) AS uuid) = ANY(:events)",
+        actors=list(set(actors)),
+        events=list(events),
+    )
 
 
 def recount(
@@ -179,24 +185,30 @@ def mark_machine(session: Session, flags: Sequence[tuple[Placed, bool]]) -> list
         session,
         "UPDATE event e SET is_machine = f.flag FROM unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[]),"
         " CAST(:flags AS boolean[])) AS f(id, at, flag)"
-        " WHERE e.id = f.id AND e.occurred_at = f.at AND e.is_machine <> f.flag RETURNING e.actor_id, e.occurred_at",
+        " WHERE e.id = f.id AND e.occurred_at = f.at AND e.is_machine <> f.flag RETURNING e.id, e.actor_id, e.occurred_at",
         ids=[place.id for place, _ in flags],
         ats=[place.occurred_at for place, _ in flags],
         flags=[flag for _, flag in flags],
     )
+    _forget_touches(session, [row.id for row in changed], [row.actor_id for row in changed if row.actor_id])
     return [(row.actor_id, row.occurred_at.astimezone(UTC).date()) for row in changed if row.actor_id]
 
 
 def ensure_partitions(session: Session, table: str, instants: Iterable[datetime]) -> None:
     """Make the monthly partitions that these instants fall into.
 
-    What exists is remembered per pool; `forget_partitions` after a rollback, which may have undone one.
+    What exists is remembered per pool, but not what this transaction made: it may be undone, and others cannot see it.
     """
     known = _known_partitions.setdefault(session.get_bind(), set())
-    for month in {(instant.year, instant.month) for instant in (at.astimezone(UTC) for at in instants)}:
-        if (table, month) not in known:
-            run(session, "SELECT partition_ensure(:parent, :at)", parent=table, at=datetime(*month, 1, tzinfo=UTC))
+    made = session.info.setdefault("partitions", set())
+    for month in sorted({(instant.year, instant.month) for instant in (at.astimezone(UTC) for at in instants)}):
+        if (table, month) in known:
+            continue
+        at = datetime(*month, 1, tzinfo=UTC)
+        if rows(session, "SELECT partition_ensure(:parent, :at) AS made", parent=table, at=at)[0].made:
+            made.add((table, month))
             failpoint("partition.created")
+        if (table, month) not in made:
             known.add((table, month))
 
 
@@ -219,10 +231,9 @@ def _add_to_actors(session: Session, workspace_id: UUID, events: Sequence[NewEve
     for event in events:
         total = totals.setdefault(
             event.actor,  # type: ignore[arg-type]
-            {"id": event.actor, "event_count": 0, "first_seen_at": None, "last_seen_at": None, "first_touch": None},
+            {"id": event.actor, "event_count": 0, "last_seen_at": None, "first_touch": None},
         )
         total["event_count"] += 1
-        total["first_seen_at"] = min(total["first_seen_at"] or event.occurred_at, event.occurred_at)
         if event.is_human:
             total["last_seen_at"] = max(total["last_seen_at"] or event.occurred_at, event.occurred_at)
         touch = first_touch(event)
@@ -234,7 +245,6 @@ def _add_to_actors(session: Session, workspace_id: UUID, events: Sequence[NewEve
         f"""
         UPDATE actor SET
             event_count = actor.event_count + incoming.event_count,
-            first_seen_at = least(actor.first_seen_at, incoming.first_seen_at),
             last_seen_at = greatest(actor.last_seen_at, incoming.last_seen_at),
             first_touch = CASE WHEN actor.first_touch IS NULL
                 OR (incoming.first_touch ->> 'order') COLLATE "C" < (actor.first_touch ->> 'order') COLLATE "C"
@@ -326,7 +336,7 @@ def _add_days(session: Session, workspace_id: UUID, events: Sequence[NewEvent], 
 
 
 def _retotal(session: Session, actors: Sequence[UUID]) -> None:
-    """An actor's totals again from its days, and its first touch again from its events."""
+    """An actor's totals again from its days, and its first touch from its events where an earlier one is not known."""
     touches = rows(
         session,
         """
@@ -344,7 +354,9 @@ def _retotal(session: Session, actors: Sequence[UUID]) -> None:
         session,
         f"""
         UPDATE actor SET event_count = coalesce(d.events, 0), last_seen_at = d.last_at,
-            first_touch = nullif(incoming.first_touch, 'null')
+            first_touch = CASE WHEN actor.first_touch IS NULL
+                OR (incoming.first_touch ->> 'order') COLLATE "C" < (actor.first_touch ->> 'order') COLLATE "C"
+                THEN nullif(incoming.first_touch, 'null') ELSE actor.first_touch END
         FROM {recordset(Actor, values[0])}
         LEFT JOIN LATERAL (SELECT sum(events) AS events, max(last_at) AS last_at
             FROM actor_day WHERE workspace_id = app_ws() AND actor_id = incoming.id) d ON true
@@ -398,6 +410,88 @@ def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEven
     )
 
 
+def _take_from_types(session: Session, workspace_id: UUID, gone: Sequence[Any]) -> None:
+    """Undo what deleted events added to the registry. Where one was the first or the last, the next is looked up."""
+    named: dict[str, list[Any]] = {}
+    for row in gone:
+        named.setdefault(row.name, []).append(row)
+    if not named:
+        return
+    place = {"workspace_id": workspace_id, "events": -1}
+    _add_type_days(
+        session,
+        [
+            {"name": row.name, "source_id": row.source_id, "day": row.occurred_at.astimezone(UTC).date(), **place}
+            for row in gone
+        ],
+    )
+    run(session, "DELETE FROM event_type_day WHERE name = ANY(:names) AND events = 0", names=list(named))
+    run(
+        session,
+        "DELETE FROM event_type t WHERE name = ANY(:names) AND owner IS NULL AND description IS NULL AND required = '{}'"
+        " AND NOT EXISTS (SELECT FROM event_type_day d WHERE d.workspace_id = app_ws() AND d.name = t.name)",
+        names=list(named),
+    )
+    for kind in rows(
+        session,
+        "SELECT name, properties, first_seen_at, last_seen_at FROM event_type WHERE name = ANY(:names)",
+        names=list(named),
+    ):
+        taken: dict[str, Any] = {}
+        for row in named[kind.name]:
+            _learn(taken, row.properties, row.occurred_at.astimezone(UTC).isoformat())
+        first, last = kind.first_seen_at, kind.last_seen_at
+        instants = [row.occurred_at for row in named[kind.name]]
+        if min(instants) <= first or max(instants) >= last:
+            left = rows(
+                session, "SELECT min(occurred_at), max(occurred_at) FROM event WHERE name = :name", name=kind.name
+            )
+            first, last = left[0][0] or first, left[0][1] or last
+        run(
+            session,
+            "UPDATE event_type SET properties = CAST(:properties AS jsonb), first_seen_at = :first, last_seen_at = :last"
+            " WHERE name = :name",
+            properties=records([_without(session, kind.name, kind.properties, taken)])[1:-1],
+            first=first,
+            last=last,
+            name=kind.name,
+        )
+
+
+def _without(session: Session, name: str, known: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of an event type's properties, less what some deleted events had told."""
+    result = dict(known)
+    for prop in taken.keys() & known.keys():
+        old, part = known[prop], taken[prop]
+        types = dict(Counter(old["types"]) - Counter(part["types"]))
+        if not types:
+            del result[prop]
+            continue
+        first_at, example, last_at = old["first_at"], old["example"], old["last_at"]
+        if part["first_at"] <= first_at and (found := _edge(session, name, prop, "min")):
+            first_at, example = found
+        if part["last_at"] >= last_at and (found := _edge(session, name, prop, "max")):
+            last_at = found[0]
+        result[prop] = {"types": types, "example": example, "first_at": first_at, "last_at": last_at}
+    return result
+
+
+def _edge(session: Session, name: str, prop: str, which: Literal["min", "max"]) -> tuple[str, str] | None:
+    """(instant, example) of the first or last event of a type that has a property."""
+    order = "ASC" if which == "min" else "DESC"
+    has = "name = :name AND jsonb_typeof(properties -> :prop) <> 'null'"
+    found = rows(
+        session,
+        f"SELECT occurred_at, properties -> :prop AS value FROM event WHERE {has} AND occurred_at ="
+        f" (SELECT occurred_at FROM event WHERE {has} ORDER BY occurred_at {order} LIMIT 1)",
+        name=name,
+        prop=prop,
+    )
+    if not found:
+        return None
+    return found[0].occurred_at.astimezone(UTC).isoformat(), min(_example(row.value) for row in found)
+
+
 def _add_type_days(session: Session, days: Sequence[dict[str, Any]]) -> None:
     merged: dict[tuple[Any, ...], dict[str, Any]] = {}
     for value in days:
@@ -425,13 +519,24 @@ def _learn(shape: dict[str, Any], properties: Mapping[str, Any], at: str) -> Non
         kind = _TYPE_NAMES.get(type(value), "string")
         known = shape.get(name)
         if known is None:
-            if len(shape) < _MOST_PROPERTIES:
-                shape[name] = {"types": {kind: 1}, "example": str(value)[:80], "first_at": at, "last_at": at}
+            shape[name] = {"types": {kind: 1}, "example": _example(value), "first_at": at, "last_at": at}
+            _cap(shape)
             continue
         known["types"][kind] = known["types"].get(kind, 0) + 1
-        if at < known["first_at"]:
-            known["first_at"], known["example"] = at, str(value)[:80]
+        if at <= known["first_at"]:
+            known["first_at"], known["example"] = min((at, _example(value)), (known["first_at"], known["example"]))
         known["last_at"] = max(known["last_at"], at)
+
+
+def _example(value: Any) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return text[:80]
+
+
+def _cap(shape: dict[str, Any]) -> None:
+    """Keep the first names in the order of the alphabet: which came first would depend on the order of arrival."""
+    while len(shape) > _MOST_PROPERTIES:
+        del shape[max(shape)]
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -439,8 +544,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in new.items():
         known = merged.get(name)
         if known is None:
-            if len(merged) < _MOST_PROPERTIES:
-                merged[name] = value
+            merged[name] = value
             continue
         earlier, _ = sorted((known, value), key=lambda item: (item["first_at"], item["example"]))
         merged[name] = {
@@ -449,6 +553,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
             "first_at": earlier["first_at"],
             "last_at": max(known["last_at"], value["last_at"]),
         }
+    _cap(merged)
     return merged
 
 

@@ -8,7 +8,7 @@ it refuses goes to a review queue.
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -185,7 +185,14 @@ class Seen(NamedTuple):
     personless: bool
 
 
-def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], now: datetime) -> None:
+class Named(NamedTuple):
+    """The actors of some facts, and those of them that had been known by an id of ours only until now."""
+
+    actors: set[UUID]
+    revealed: set[UUID]
+
+
+def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], now: datetime) -> Named:
     """Make the actors that are new, each a person of its own, and remember when the others were first seen."""
     values: dict[UUID, dict[str, Any]] = {}
     for identifier, at, personless in seen:
@@ -197,6 +204,11 @@ def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], no
         else:
             value["first_seen_at"] = min(value["first_seen_at"], at)
             value["personless"] = value["personless"] and personless
+    revealed = rows(
+        session,
+        "SELECT id FROM actor WHERE id = ANY(:ids) AND namespace = 'person'",
+        ids=[actor for actor, value in values.items() if value["namespace"] != "person"],
+    )
     insert(
         session,
         Actor,
@@ -214,17 +226,27 @@ def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], no
             OR actor.personless > excluded.personless OR (actor.namespace = 'person' AND excluded.namespace <> 'person')
         """,
     )
+    return Named(set(values), {row.id for row in revealed})
 
 
 def assert_edges(
-    session: Session, workspace_id: UUID, edges: Iterable[Edge], limits: Limits, now: datetime
+    session: Session,
+    workspace_id: UUID,
+    edges: Iterable[Edge],
+    limits: Limits,
+    now: datetime,
+    *,
+    revealed: Collection[UUID] = (),
 ) -> set[UUID]:
-    """Add edges and recompute the components they touch. Returns the persons, old and new, that may have changed."""
+    """Add edges and recompute the components they touch. Returns the persons, old and new, that may have changed.
+
+    `revealed` actors have got another namespace, on which the limits depend: theirs are recomputed too.
+    """
     pairs: dict[tuple[UUID, UUID], Edge] = {}
     for edge in edges:
         pairs[edge.a, edge.b] = better(pairs.get((edge.a, edge.b)), edge)
     if not pairs:
-        return set()
+        return recompute(session, workspace_id, revealed, limits, now)
     known = {
         (row.a, row.b): Edge(*row)
         for row in rows(
@@ -251,7 +273,7 @@ def assert_edges(
         " occurred_at = excluded.occurred_at, source_id = excluded.source_id,"
         " source_event_id = excluded.source_event_id",
     )
-    return recompute(session, workspace_id, {actor for pair in changed for actor in pair}, limits, now)
+    return recompute(session, workspace_id, {actor for pair in changed for actor in pair}.union(revealed), limits, now)
 
 
 def recompute(session: Session, workspace_id: UUID, actors: Iterable[UUID], limits: Limits, now: datetime) -> set[UUID]:

@@ -200,22 +200,36 @@ def attempts_of(session: Session, delivery: Delivery) -> int:
     return found[0].attempts if found else 0
 
 
-def moved(session: Session, losers: Iterable[UUID]) -> None:
-    """Facts of earlier-applied deliveries lost to a delivery received before them: applied becomes duplicate."""
-    counts: dict[UUID, int] = defaultdict(int)
-    for inbox_id in losers:
-        counts[inbox_id] += 1
-    for inbox_id, count in sorted(counts.items()):
-        for row in rows(
+class Loss(NamedTuple):
+    """A fact that a delivery had stated first lost to a delivery received before it."""
+
+    inbox_id: UUID
+    source_id: UUID
+    received_at: datetime
+
+
+def moved(session: Session, workspace_id: UUID, losses: Iterable[Loss]) -> None:
+    """Facts of earlier-applied deliveries lost to others: applied becomes duplicate.
+
+    A delivery that waits to be applied again has no postings to move; one whose body is gone has, in its hour.
+    """
+    counts: dict[UUID, list[Loss]] = defaultdict(list)
+    for loss in losses:
+        counts[loss.inbox_id].append(loss)
+    for inbox_id, lost in sorted(counts.items()):
+        found = rows(
             session,
             "UPDATE inbox SET facts_applied = facts_applied - :n, facts_duplicate = facts_duplicate + :n WHERE id = :id"
-            " RETURNING workspace_id, source_id, received_at",
-            n=count,
+            " AND state <> 'pending' RETURNING received_at",
+            n=len(lost),
             id=inbox_id,
-        ):
-            entry = {"id": uuid4(), "ledger": "fact", "workspace_id": row.workspace_id, "source_id": row.source_id}
-            entry |= {"hour": _hour(row.received_at), "applied": -count, "duplicate": count}
-            _post(session, [_blank() | entry])
+        )
+        if not found and rows(session, "SELECT 1 FROM inbox WHERE id = :id", id=inbox_id):
+            continue
+        received_at = found[0].received_at if found else lost[0].received_at
+        entry = {"id": uuid4(), "ledger": "fact", "workspace_id": workspace_id, "source_id": lost[0].source_id}
+        entry |= {"hour": _hour(received_at), "applied": -len(lost), "duplicate": len(lost)}
+        _post(session, [_blank() | entry])
 
 
 def replay(

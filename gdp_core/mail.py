@@ -8,20 +8,22 @@ good or complained are suppressed; a suppression is a keyed digest, so that it c
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session
 
 from gdp_core import vault
-from gdp_core.db import insert, rows
+from gdp_core.db import insert, rows, run
 from gdp_core.events import Placed, event_id
 from gdp_core.identity import actor_id
+from gdp_core.lost import LostState
 from gdp_core.sources.resend import recipients
 from gdp_core.tables.mail import Consent, EmailEvent, EmailMessage
 
 _TOO_FAST = timedelta(seconds=2)
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # since when to stop, of an address that was only ever lifted
 _RANK = "scheduled sent delivery_delayed delivered opened clicked failed suppressed bounced complained received".split()
 _REPLACE_MESSAGE = (
     "actor_id sender recipient subject tags campaign segment_id funnel status sent_at delivered_at"
@@ -37,10 +39,21 @@ class Derived:
     machine: list[tuple[Placed, bool]] = field(default_factory=list)
 
 
-def refresh(session: Session, workspace_id: UUID, objects: Collection[tuple[UUID, str, str]]) -> Derived:
-    """Derive e-mails, consents and suppressions of the touched objects (source, kind, object id)."""
+def refresh(
+    session: Session,
+    workspace_id: UUID,
+    objects: Collection[tuple[UUID, str, str]],
+    lost: Sequence[LostState] = (),
+) -> Derived:
+    """Derive e-mails, consents and suppressions of the touched objects (source, kind, object id).
+
+    `lost` are versions that stand no more; what only they had said is undone first.
+    """
     derived = Derived()
-    wanted = [item for item in objects if item[1].startswith("resend.")]
+    wanted = {item for item in objects if item[1].startswith("resend.")}
+    gone = [state for state in lost if state.kind.startswith("resend.")]
+    if gone:
+        wanted |= {state.object for state in gone} | _undo(session, workspace_id, gone)
     if not wanted:
         return derived
     states: dict[tuple[UUID, str, str], list[Any]] = defaultdict(list)
@@ -85,7 +98,50 @@ def refresh(session: Session, workspace_id: UUID, objects: Collection[tuple[UUID
     )
     _write_consents(session, consents)
     _write_stops(session, workspace_id, stops)
+    if gone:
+        run(session, "DELETE FROM suppression WHERE since = :never AND lifted_at IS NULL", never=_NEVER)
     return derived
+
+
+def _undo(session: Session, workspace_id: UUID, gone: Sequence[LostState]) -> set[tuple[UUID, str, str]]:
+    """Delete what lost versions had said. Returns the objects whose other versions may say it too."""
+    sources = [state.source_id for state in gone]
+    keys = [state.source_event_id for state in gone]
+    for table in ("email_event", "consent"):
+        same_source = " AND t.source_id = old.source_id" if table == "email_event" else ""
+        run(
+            session,
+            f"DELETE FROM {table} t USING unnest(CAST(:sources AS uuid[]), CAST(:keys AS text[]))"
+            f" AS old(source_id, key) WHERE t.source_event_id = old.key{same_source}",
+            sources=sources,
+            keys=keys,
+        )
+    run(
+        session,
+        "DELETE FROM email_message m USING unnest(CAST(:sources AS uuid[]), CAST(:ids AS text[])) AS old(source_id, id)"
+        " WHERE m.source_id = old.source_id AND m.resend_id = old.id",
+        sources=sources,
+        ids=[state.object_id for state in gone],
+    )
+    lists = [state for state in gone if state.kind == "resend.suppression"]
+    lifted = [stop for stop in _stops_of_list(lists) if not stop.reason]
+    run(
+        session,
+        "UPDATE suppression SET reason = 'manual', since = :never, source_event_id = '' WHERE source_event_id = ANY(:keys)",
+        never=_NEVER,
+        keys=keys,
+    )
+    run(
+        session,
+        "UPDATE suppression SET lifted_at = NULL WHERE digest = ANY(:digests)",
+        digests=[vault.digest(workspace_id, _bare(stop.address)) for stop in lifted],
+    )
+    others = rows(
+        session,
+        "SELECT DISTINCT source_id, kind, object_id FROM object_state WHERE kind IN ('resend.contact',"
+        " 'resend.suppression') OR (kind = 'resend.email' AND data ->> 'type' IN ('email.bounced', 'email.complained'))",
+    )
+    return {(row.source_id, row.kind, row.object_id) for row in others}
 
 
 def is_suppressed(session: Session, workspace_id: UUID, address: str) -> bool:
@@ -250,9 +306,10 @@ def _upsert_stop(session: Session, value: dict[str, Any]) -> None:
         rows(
             session,
             "INSERT INTO suppression (digest, channel, workspace_id, reason, since, lifted_at, address, source_event_id)"
-            " VALUES (:digest, 'email', :ws, 'manual', '-infinity', :at, :address, '')"
+            " VALUES (:digest, 'email', :ws, 'manual', :never, :at, :address, '')"
             " ON CONFLICT (digest, channel, workspace_id) DO UPDATE SET"
             " lifted_at = greatest(suppression.lifted_at, excluded.lifted_at) RETURNING 1",
+            never=_NEVER,
             **{name: item for name, item in value.items() if name not in {"reason", "event"}},
         )
 

@@ -43,9 +43,11 @@ class _Gathered:
     traits: dict[str, Any] = field(default_factory=dict)
     known_by_trait: datetime | None = None
     active_days: int = 0
+    first_act: datetime | None = None
     silences: list[tuple[datetime, datetime | None]] = field(default_factory=list)
     roles: dict[str, Any] = field(default_factory=dict)
     money: list[tuple[str, date, int, int]] = field(default_factory=list)  # currency, day, paid, returned (micros)
+    first_bill: datetime | None = None
     mrr: list[Any] = field(default_factory=list)
     subscriptions: list[Any] = field(default_factory=list)
 
@@ -199,7 +201,8 @@ def _gather_activity(session: Session, people: dict[UUID, _Gathered], choices: _
             WHERE a.person_id = ANY(:ids) AND d.human_events > 0 GROUP BY 1, 2
         ), gap AS (
             SELECT person_id, last_at, lead(first_at) OVER (PARTITION BY person_id ORDER BY day) AS back,
-                count(*) OVER (PARTITION BY person_id) AS days FROM day
+                count(*) OVER (PARTITION BY person_id) AS days, min(first_at) OVER (PARTITION BY person_id) AS first_act
+            FROM day
         )
         SELECT * FROM gap WHERE back IS NULL OR back - last_at > make_interval(days => :dormant)
         ORDER BY person_id, last_at
@@ -208,7 +211,7 @@ def _gather_activity(session: Session, people: dict[UUID, _Gathered], choices: _
         dormant=choices.windows.dormant.days,
     ):
         person = people[row.person_id]
-        person.active_days = row.days
+        person.active_days, person.first_act = row.days, row.first_act
         person.silences.append((row.last_at, row.back))
     for row in rows(
         session,
@@ -225,22 +228,26 @@ def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
     for row in rows(
         session,
         """
-        SELECT a.person_id, m.currency, m.day, sum(m.paid)::bigint AS paid, sum(m.returned)::bigint AS returned
+        SELECT a.person_id, m.currency, m.day, sum(m.paid)::bigint AS paid, sum(m.returned)::bigint AS returned,
+            min(m.bill_at) AS bill_at
         FROM actor a JOIN LATERAL (
-            SELECT i.currency, (i.paid_at AT TIME ZONE 'UTC')::date AS day, i.amount_paid_micros AS paid, 0 AS returned
+            SELECT i.currency, (i.paid_at AT TIME ZONE 'UTC')::date AS day, i.amount_paid_micros AS paid, 0 AS returned,
+                least(i.created_at, i.paid_at) AS bill_at
             FROM invoice i WHERE i.workspace_id = a.workspace_id AND i.actor_id = a.id AND i.status = 'paid'
             UNION ALL
-            SELECT r.currency, (r.refunded_at AT TIME ZONE 'UTC')::date, 0, r.amount_micros
+            SELECT r.currency, (r.refunded_at AT TIME ZONE 'UTC')::date, 0, r.amount_micros, NULL
             FROM refund r WHERE r.workspace_id = a.workspace_id AND r.actor_id = a.id AND r.counts
             UNION ALL
-            SELECT v.currency, v.day, v.paid_micros, v.refunded_micros
+            SELECT v.currency, v.day, v.paid_micros, v.refunded_micros, NULL
             FROM actor_value_day v WHERE v.workspace_id = a.workspace_id AND v.actor_id = a.id
         ) m ON m.day IS NOT NULL
         WHERE a.person_id = ANY(:ids) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         """,
         ids=ids,
     ):
-        people[row.person_id].money.append((row.currency, row.day, row.paid, row.returned))
+        person = people[row.person_id]
+        person.money.append((row.currency, row.day, row.paid, row.returned))
+        person.first_bill = _earliest(person.first_bill, row.bill_at)
     for row in rows(
         session,
         "SELECT a.person_id, m.source_id, m.stripe_customer_id, m.currency, m.changed_at, m.after_micros FROM actor a"
@@ -257,6 +264,7 @@ def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
         ids=ids,
     ):
         people[row.person_id].subscriptions.append(row)
+        people[row.person_id].first_bill = _earliest(people[row.person_id].first_bill, row.started_at)
 
 
 # ------------------------------------------------------------------------------------------------------ one row
@@ -267,7 +275,9 @@ def _row(
 ) -> tuple[dict[str, Any], list[Any]]:
     traits = facts.traits
     known_at = _earliest(
-        facts.known_by_trait, *(actor.first_seen_at for actor in facts.actors if actor.namespace not in UNKNOWN)
+        facts.known_by_trait,
+        facts.first_bill,
+        *(actor.first_seen_at for actor in facts.actors if actor.namespace not in UNKNOWN),
     )
     signup, core = facts.roles.get("signup"), facts.roles.get("core")
     touch = facts.roles.get("campaign_touch")
@@ -281,14 +291,14 @@ def _row(
             for item in facts.subscriptions
             if item.trial_start and (item.trial_end or item.ended_at)
         ],
-        silences=facts.silences or ([(known_at, None)] if known_at else []),
+        silences=_silences(facts, known_at),
     )
     changes, next_at = history(life, choices.windows, now)
     stage = changes[-1].stage if changes else None
     entered = {change.stage: change.at for change in reversed(changes)}
     name = traits.get("name") or " ".join(str(traits[part]) for part in ("first_name", "last_name") if traits.get(part))
     email = traits.get("email") or _named(facts.actors, "email")
-    first_seen = _earliest(*(actor.first_seen_at for actor in facts.actors))
+    first_seen = _earliest(facts.first_bill, *(actor.first_seen_at for actor in facts.actors))
     row = {
         "id": person_id,
         "workspace_id": workspace_id,
@@ -308,7 +318,7 @@ def _row(
         "active_days": facts.active_days,
         "core_actions": int(core.events) if core else 0,
         "total_events": sum(actor.event_count for actor in facts.actors),
-        **_money(facts, choices, now),
+        **_money(facts, choices),
         "plan_name": _plan(facts.subscriptions),
         "first_seen_at": first_seen,
         "last_seen_at": max((actor.last_seen_at for actor in facts.actors if actor.last_seen_at), default=first_seen),
@@ -324,6 +334,13 @@ def _row(
         "stage_next_at": next_at,
     }
     return row, changes
+
+
+def _silences(facts: _Gathered, known_at: datetime | None) -> list[tuple[datetime, datetime | None]]:
+    """Gaps between acts; somebody known before acting at all was silent since then."""
+    if known_at and (facts.first_act is None or known_at < facts.first_act):
+        return [(known_at, facts.first_act), *facts.silences]
+    return facts.silences
 
 
 def _earliest(*instants: datetime | None) -> datetime | None:
@@ -357,12 +374,14 @@ def _total_mrr(ledger: Sequence[Any]) -> list[tuple[datetime, int]]:
     return totals
 
 
-def _money(facts: _Gathered, choices: _Choices, now: datetime) -> dict[str, Any]:
-    """The person's amounts in the workspace's currency, or, without rates, in the currency they paid most in."""
+def _money(facts: _Gathered, choices: _Choices) -> dict[str, Any]:
+    """The person's amounts in the workspace's currency, or, without rates, in the currency they paid most in.
+
+    MRR is worth what the newest rate says: it must not change by the mere passing of days.
+    """
     mrr = {(row.source_id, row.stripe_customer_id, row.currency): row.after_micros for row in facts.mrr}
-    today = now.date()
     entries = [(currency, day, paid, returned, 0) for currency, day, paid, returned in facts.money]
-    entries += [(currency, today, 0, 0, micros) for (_, _, currency), micros in mrr.items() if micros]
+    entries += [(currency, date.max, 0, 0, micros) for (_, _, currency), micros in mrr.items() if micros]
     if not entries:
         return {"currency": None, "total_spent_micros": 0, "lifetime_value_micros": 0, "mrr_micros": 0}
     sums = [

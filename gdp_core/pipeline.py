@@ -22,8 +22,9 @@ from gdp_core.errors import Unavailable
 from gdp_core.event_roles import EventRoles, read_roles
 from gdp_core.events import NewEvent, Placed
 from gdp_core.failpoint import failpoint
-from gdp_core.identity import Edge, Limits, Seen
+from gdp_core.identity import Edge, Limits, Named, Seen
 from gdp_core.inbox import Outcome
+from gdp_core.lost import LostState
 from gdp_core.sources import source
 from gdp_core.sources.chunk import unpack
 from gdp_core.sources.facts import Delivery, Fact, Reject, fingerprint
@@ -66,8 +67,17 @@ class _Keys:
     winners: list[Stated] = field(default_factory=list)  # to apply now
     mine: list[Stated] = field(default_factory=list)  # applied before by the same delivery: a replay
     replaced: list[tuple[Stated, datetime | None]] = field(default_factory=list)  # winner, where the old event lies
-    dethroned: list[UUID] = field(default_factory=list)  # deliveries whose fact lost, once for each fact
+    dethroned: list[inbox.Loss] = field(default_factory=list)  # once for each fact lost
     conflicts: list[dict[str, Any]] = field(default_factory=list)  # losers with another content
+
+
+@dataclass(slots=True)
+class _Lost:
+    """What the losers of replaced keys had stated."""
+
+    days: list[tuple[UUID, date]] = field(default_factory=list)  # of actors, to count again
+    actors: set[UUID] = field(default_factory=set)  # of whom something was said
+    states: list[LostState] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,19 +177,18 @@ def apply(session: Session, workspace_id: UUID, deliveries: Sequence[Delivery], 
     workspace = _read_workspace(session, workspace_id)
     keys = _judge_keys(session, workspace, parsed.facts)
     failpoint("apply.keys")
-    recount = _take_back(session, workspace, keys)
-    _write_actors(session, workspace, parsed.facts, now)
+    lost = _take_back(session, workspace, keys)
+    named = _write_actors(session, workspace, parsed.facts, now)
     failpoint("apply.actors")
     events.write(session, workspace_id, _events(workspace, keys.winners), workspace.roles, now)
-    events.recount(session, workspace_id, recount, workspace.roles, workspace.money)
+    events.recount(session, workspace_id, lost.days, workspace.roles, workspace.money)
     failpoint("apply.events")
     _write_traits(session, workspace, keys.winners, now)
     failpoint("apply.traits")
-    touched = _resolve(session, workspace, parsed.facts, now)
+    touched = _resolve(session, workspace, parsed.facts, named.revealed, now)
     failpoint("apply.identity")
-    actors = {identity.actor_id(workspace_id, who) for stated in parsed.facts for who in stated.fact.actors}
-    actors |= {actor for actor, _ in recount}
-    actors |= _derive(session, workspace, keys.winners, now)
+    actors = named.actors | lost.actors | {actor for actor, _ in lost.days}
+    actors |= _derive(session, workspace, keys.winners, lost.states, now)
     people.refresh(session, workspace_id, touched | people.persons_of(session, actors), now)
     failpoint("apply.people")
     return _outcomes(deliveries, parsed, keys)
@@ -211,10 +220,10 @@ def _read_workspace(session: Session, workspace_id: UUID) -> _Workspace:
 def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]) -> _Keys:
     keys = _Keys()
     best: dict[tuple[UUID, str], Stated] = {}
+    seen: dict[tuple[UUID, str], dict[str, UUID]] = {}  # contents of each key, and a delivery that has it
     for stated in sorted(facts, key=lambda item: item.order):
-        first = best.setdefault(stated.key, stated)
-        if first.fact.hash != stated.fact.hash:
-            keys.conflicts.append(_conflict(workspace.id, stated.key, stated.fact.hash, stated.delivery.id))
+        best.setdefault(stated.key, stated)
+        seen.setdefault(stated.key, {}).setdefault(stated.fact.hash, stated.delivery.id)
     if not best:
         return keys
     values = [_key_row(workspace.id, best[key]) for key in sorted(best)]
@@ -228,22 +237,27 @@ def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]
         rows=records(values),
     )
     stored = {(row.source_id, row.key): row for row in known}  # the snapshot from before: without the rows just made
+    again = {(stated.key, stated.delivery.id): stated for stated in facts} if stored else {}
     for key, stated in best.items():
         row = stored.get(key)
+        standing = row.hash if row else stated.fact.hash
         if row is None:
             keys.winners.append(stated)
-            continue
-        if row.inbox_id == stated.delivery.id:
-            keys.mine.append(stated)
-            continue
-        wins = (stated.delivery.received_at, stated.fact.hash) < (row.received_at, row.hash)
-        if wins:
+        elif row.inbox_id != stated.delivery.id and (stated.delivery.received_at, stated.fact.hash) < (
+            row.received_at,
+            row.hash,
+        ):
             keys.winners.append(stated)
             keys.replaced.append((stated, row.event_at))
-            keys.dethroned.append(row.inbox_id)
-        if row.hash != stated.fact.hash:
-            loser = (row.hash, row.inbox_id) if wins else (stated.fact.hash, stated.delivery.id)
-            keys.conflicts.append(_conflict(workspace.id, key, *loser))
+            keys.dethroned.append(inbox.Loss(row.inbox_id, row.source_id, row.received_at))
+            seen[key].setdefault(row.hash, row.inbox_id)
+            standing = stated.fact.hash
+        elif holder := again.get((key, row.inbox_id)):
+            keys.mine.append(holder)
+            seen[key].pop(holder.fact.hash, None)
+        keys.conflicts += [
+            _conflict(workspace.id, key, other, inbox_id) for other, inbox_id in seen[key].items() if other != standing
+        ]
     insert(session, FactConflict, keys.conflicts, "ON CONFLICT DO NOTHING")
     return keys
 
@@ -270,10 +284,11 @@ def _conflict(workspace_id: UUID, key: tuple[UUID, str], other_hash: str, inbox_
     }
 
 
-def _take_back(session: Session, workspace: _Workspace, keys: _Keys) -> list[tuple[UUID, date]]:
+def _take_back(session: Session, workspace: _Workspace, keys: _Keys) -> _Lost:
     """Undo what the losers of replaced keys had stated, except edges: an authenticated pair stays stated."""
+    lost = _Lost()
     if not keys.replaced:
-        return []
+        return lost
     values = [_key_row(workspace.id, stated) for stated, _ in keys.replaced]
     run(
         session,
@@ -282,31 +297,43 @@ def _take_back(session: Session, workspace: _Workspace, keys: _Keys) -> list[tup
         " WHERE k.source_id = incoming.source_id AND k.workspace_id = incoming.workspace_id AND k.key = incoming.key",
         rows=records(values),
     )
-    for table in ("trait_assertion", "object_state"):
-        run(
-            session,
-            f"DELETE FROM {table} t USING unnest(CAST(:sources AS uuid[]), CAST(:keys AS text[])) AS old(source_id, key)"
-            " WHERE t.source_id = old.source_id AND t.source_event_id = old.key",
-            sources=[stated.delivery.source_id for stated, _ in keys.replaced],
-            keys=[stated.fact.key for stated, _ in keys.replaced],
-        )
-    inbox.moved(session, keys.dethroned)
+    # What stands now is no conflict, though it may have been one before.
+    gone = _delete_stated(session, "fact_conflict", keys.replaced, "key", "other_hash = old.hash", "other_hash")
+    gone = _delete_stated(session, "trait_assertion", keys.replaced, "source_event_id", "true", "actor_id")
+    lost.actors = {row.actor_id for row in gone}
+    gone = _delete_stated(
+        session, "object_state", keys.replaced, "source_event_id", "true", ", ".join(LostState._fields)
+    )
+    lost.states = [LostState(*row) for row in gone]
+    inbox.moved(session, workspace.id, keys.dethroned)
     places = [
-        Placed(events.event_id(stated.delivery.source_id, stated.fact.key), at)
-        for stated, at in keys.replaced
-        if at
+        Placed(events.event_id(stated.delivery.source_id, stated.fact.key), at) for stated, at in keys.replaced if at
     ]
-    stale = events.take_back(session, workspace.id, places)
-    # The winner's day is counted again too: it may be another one.
-    return stale + [
-        (identity.actor_id(workspace.id, stated.fact.actors[0]), event.day)
-        for stated, _ in keys.replaced
-        if stated.fact.event and stated.fact.actors
-        for event in _events(workspace, [stated])
-    ]
+    lost.days = events.take_back(session, workspace.id, places)
+    return lost
 
 
-def _write_actors(session: Session, workspace: _Workspace, facts: Sequence[Stated], now: datetime) -> None:
+def _delete_stated(
+    session: Session,
+    table: str,
+    replaced: Sequence[tuple[Stated, datetime | None]],
+    key: str,
+    condition: str,
+    returning: str,
+) -> Sequence[Any]:
+    columns = ", ".join(f"t.{name}" for name in returning.split(", "))
+    return rows(
+        session,
+        f"DELETE FROM {table} t USING unnest(CAST(:sources AS uuid[]), CAST(:keys AS text[]), CAST(:hashes AS text[]))"
+        f" AS old(source_id, key, hash) WHERE t.source_id = old.source_id AND t.{key} = old.key AND {condition}"
+        f" RETURNING {columns}",
+        sources=[stated.delivery.source_id for stated, _ in replaced],
+        keys=[stated.fact.key for stated, _ in replaced],
+        hashes=[stated.fact.hash for stated, _ in replaced],
+    )
+
+
+def _write_actors(session: Session, workspace: _Workspace, facts: Sequence[Stated], now: datetime) -> Named:
     """Actors come from every statement of a key, like edges: what an authenticated sender named once exists."""
     seen = []
     for stated in facts:
@@ -315,7 +342,7 @@ def _write_actors(session: Session, workspace: _Workspace, facts: Sequence[State
         linked = [who for link in fact.links for who in (link.a, link.b)]
         about = [trait.of for trait in fact.traits]
         seen += [Seen(who, fact.occurred_at, personless) for who in (*fact.actors, *linked, *about)]
-    identity.ensure_actors(session, workspace.id, seen, now)
+    return identity.ensure_actors(session, workspace.id, seen, now)
 
 
 def _events(workspace: _Workspace, winners: Iterable[Stated]) -> list[NewEvent]:
@@ -355,7 +382,9 @@ def _write_traits(session: Session, workspace: _Workspace, winners: Iterable[Sta
     insert(session, TraitAssertion, list(values.values()), "ON CONFLICT DO NOTHING")
 
 
-def _resolve(session: Session, workspace: _Workspace, facts: Iterable[Stated], now: datetime) -> set[UUID]:
+def _resolve(
+    session: Session, workspace: _Workspace, facts: Iterable[Stated], revealed: set[UUID], now: datetime
+) -> set[UUID]:
     """Edges come from every statement of a key, also the losing ones: a set that only grows needs no order."""
     found: list[Edge] = []
     for stated in facts:
@@ -370,10 +399,12 @@ def _resolve(session: Session, workspace: _Workspace, facts: Iterable[Stated], n
             )
             if edge:
                 found.append(edge)
-    return identity.assert_edges(session, workspace.id, found, workspace.limits, now)
+    return identity.assert_edges(session, workspace.id, found, workspace.limits, now, revealed=revealed)
 
 
-def _derive(session: Session, workspace: _Workspace, winners: Sequence[Stated], now: datetime) -> set[UUID]:
+def _derive(
+    session: Session, workspace: _Workspace, winners: Sequence[Stated], lost: Sequence[LostState], now: datetime
+) -> set[UUID]:
     """Keep the states of vendors' objects and derive billing and mail from them. Returns the actors concerned."""
     values: dict[tuple[tuple[UUID, str], str, str], dict[str, Any]] = {}
     for stated in winners:
@@ -393,13 +424,13 @@ def _derive(session: Session, workspace: _Workspace, winners: Sequence[Stated], 
             }
     insert(session, ObjectStateRow, list(values.values()), "ON CONFLICT DO NOTHING")
     failpoint("apply.states")
-    if not values:
+    if not values and not lost:
         return set()
     objects = {(key[0], kind, object_id) for key, kind, object_id in values}
-    billed = billing.refresh(session, workspace.id, objects, now)
+    billed = billing.refresh(session, workspace.id, objects, now, lost)
     stale = _replace_derived(session, workspace, billed, now)
     failpoint("apply.billing")
-    mailed = mail.refresh(session, workspace.id, objects)
+    mailed = mail.refresh(session, workspace.id, objects, lost)
     stale += events.mark_machine(session, mailed.machine)
     events.recount(session, workspace.id, stale, workspace.roles, workspace.money)
     failpoint("apply.mail")
@@ -450,8 +481,7 @@ def _replace_derived(
     stale = events.take_back(session, workspace.id, old)
     insert(session, DerivedEvent, [rows_now[item.source_id, item.key] for item in changed])
     events.write(session, workspace.id, changed, workspace.roles, now)
-    replaced = set(gone)
-    return stale + [(item.actor, item.day) for item in changed if item.actor and (item.source_id, item.key) in replaced]
+    return stale
 
 
 def _outcomes(deliveries: Sequence[Delivery], parsed: Parsed, keys: _Keys) -> list[Outcome]:

@@ -20,6 +20,7 @@ from gdp_core.billing.rows import Billing, Owner, State
 from gdp_core.db import insert, one, rows, run
 from gdp_core.events import NewEvent
 from gdp_core.identity import actor_id
+from gdp_core.lost import LostState
 from gdp_core.tables.billing import Invoice, MrrChange, Refund, Subscription, SubscriptionItem
 
 _STEPS_UP = 3
@@ -36,22 +37,30 @@ class Refreshed:
     actors: set[UUID] = field(default_factory=set)
 
 
-def refresh(session: Session, workspace_id: UUID, objects: Collection[Object], now: datetime) -> Refreshed:
-    """Derive every owner that these objects touch."""
-    touched = [item for item in objects if item[1].startswith("stripe.")]
+def refresh(
+    session: Session, workspace_id: UUID, objects: Collection[Object], now: datetime, lost: Sequence[LostState] = ()
+) -> Refreshed:
+    """Derive every owner that these objects touch, and those that `lost` versions of objects had touched."""
+    gone = [state for state in lost if state.kind.startswith("stripe.")]
+    touched = [item for item in objects if item[1].startswith("stripe.")] + [state.object for state in gone]
     if not touched:
         return Refreshed()
-    owners = _owners(session, touched)
+    parents = [(state.source_id, "", state.parent) for state in gone if state.parent]
+    owners = _owners(session, touched + parents) | {(state.source_id, state.owner) for state in gone if state.owner}
     owners |= _owners_of_catalogue(session, [item for item in touched if item[1] in CATALOGUE])
-    return refresh_owners(session, workspace_id, owners, now)
+    return refresh_owners(session, workspace_id, owners, now, gone)
 
 
 def refresh_owners(
-    session: Session, workspace_id: UUID, owners: Iterable[tuple[UUID, str]], now: datetime
+    session: Session,
+    workspace_id: UUID,
+    owners: Iterable[tuple[UUID, str]],
+    now: datetime,
+    lost: Sequence[LostState] = (),
 ) -> Refreshed:
     """Derive these owners (source, owner id) again, as after an edit of the plan mapping."""
     result = Refreshed(owners=sorted(set(owners)))
-    if not result.owners:
+    if not result.owners and not lost:
         return result
     states = _states(session, result.owners)
     settings, plans = _settings(session), _plans(session)
@@ -60,7 +69,7 @@ def refresh_owners(
         derive(Owner(workspace_id, source, owner), states.get((source, owner), []), catalogue[source], plans, settings)
         for source, owner in result.owners
     ]
-    result.actors |= _forget(session, result.owners, states)
+    result.actors |= _forget(session, result.owners, states, lost)
     for billing in derived:
         result.events += [(billing.owner.id, _event(billing.owner, item, now)) for item in billing.events]
     _write(session, workspace_id, derived)
@@ -215,11 +224,14 @@ def _plans(session: Session) -> PlanMapping:
 
 
 def _forget(
-    session: Session, owners: Sequence[tuple[UUID, str]], states: dict[tuple[UUID, str], list[State]]
+    session: Session,
+    owners: Sequence[tuple[UUID, str]],
+    states: dict[tuple[UUID, str], list[State]],
+    lost: Sequence[LostState],
 ) -> set[UUID]:
     """Delete what was derived for these owners. Returns the actors it was about."""
-    sources: list[UUID] = []
-    ids: list[str] = []
+    sources = [state.source_id for state in lost]
+    ids = [state.object_id for state in lost]
     for (source, owner), versions in states.items():
         objects = sorted({version.id for version in versions} | {owner})
         sources += [source] * len(objects)
