@@ -1,0 +1,82 @@
+"""The started product, once for all browser tests, and people who look at it.
+
+Every test leaves the demo as it found it, but for the last file, which removes it.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from .product import DEMO, Product
+from .visitor import Visitor
+
+_ORDER = ("test_story", "test_access", "test_hostile", "test_retail", "test_farewell")
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.browser)
+        item.add_marker(pytest.mark.timeout(2400))
+    ours.sort(key=lambda item: _ORDER.index(item.path.stem))
+    others = [item for item in items if item not in ours]
+    items[:] = [*others, *ours]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless browser: Debian's, one that is there already, or Playwright's own."""
+    with sync_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, _NAMES)), None)
+        if found is None and not Path(playwright.chromium.executable_path).exists():
+            pytest.skip(
+                "There is no Chromium: run `sudo apt install chromium` or `.venv/bin/playwright install chromium`."
+            )
+        browser = playwright.chromium.launch(executable_path=found, args=["--font-render-hinting=none"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Product]:
+    """Everything, started with the demo; stopped at the end, when nothing may be left of it."""
+    made = Product(tmp_path_factory.mktemp("product") / "data")
+    try:
+        made.start("--demo", name="first start, demo filled")
+        yield made
+    finally:
+        left = made.stop()
+        print("\nbrowser tests, seconds:", made.seconds)
+    assert left == []
+
+
+@pytest.fixture(scope="session")
+def owner(product: Product) -> str:
+    """The session of an owner of both demo workspaces."""
+    return product.member("OWNER", DEMO, "hearthnote")
+
+
+Arrive = Callable[..., Visitor]
+
+
+@pytest.fixture
+def arrive(chromium: Browser, product: Product) -> Iterator[Arrive]:
+    """Makes visitors: `arrive(token, dark=..., size=...)`. A test fails when one of them met any trouble."""
+    visitors: list[Visitor] = []
+
+    def make(token: str | None = None, **looks: object) -> Visitor:
+        visitor = Visitor(chromium, product.dashboard, **looks)  # type: ignore[arg-type]
+        visitors.append(visitor)
+        if token:
+            visitor.sign_in_as(token)
+        return visitor
+
+    yield make
+    trouble = [line for visitor in visitors for line in visitor.trouble]
+    for visitor in visitors:
+        visitor.context.close()
+    assert trouble == []

@@ -1,0 +1,189 @@
+"""Somebody at a browser: one tab that knows when Streamlit has finished and writes down everything that goes wrong."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request, Response
+
+PATIENCE = 60_000  # ms; the machine may be shared, and nothing here asserts a time
+COOKIE = "gdp"
+
+_SETTLED = """
+() => {
+  const app = document.querySelector('[data-testid="stApp"]')
+  if (!app) return false
+  if (app.dataset.testScriptState !== 'notRunning' || app.dataset.testConnectionState !== 'CONNECTED') return false
+  return !document.querySelector('[data-testid="stSkeleton"], [data-stale="true"]')
+}
+"""
+_TOO_WIDE = """
+() => {
+  const wide = []
+  const main = document.querySelector('[data-testid="stMain"]') || document.scrollingElement
+  for (const box of [document.scrollingElement, main]) {
+    if (box.scrollWidth > box.clientWidth + 1) {
+      wide.push(`${box.dataset.testid || box.tagName} is ${box.scrollWidth} px wide in ${box.clientWidth}`)
+    }
+  }
+  return wide
+}
+"""
+
+
+@dataclass
+class Visitor:
+    """One browser context with one tab on the dashboard at `home`."""
+
+    browser: Browser
+    home: str
+    dark: bool = False
+    size: tuple[int, int] = (1440, 900)
+    trouble: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
+    context: BrowserContext = field(init=False)
+    page: Page = field(init=False)
+
+    def __post_init__(self) -> None:
+        width, height = self.size
+        self.context = self.browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if self.dark else "light",
+            reduced_motion="reduce",
+            locale="en-US",
+            accept_downloads=True,
+        )
+        self.context.set_default_timeout(PATIENCE)
+        self.page = self.context.new_page()
+        self._watch(self.page)
+
+    # Going places
+
+    def sign_in_as(self, token: str) -> None:
+        """Put the session of somebody signed in into the browser."""
+        self.context.add_cookies(
+            [{"name": COOKIE, "value": token, "url": self.home, "httpOnly": True, "sameSite": "Lax"}]
+        )
+
+    def open(self, path: str = "", **query: str) -> None:
+        """A page of the dashboard, once it has finished."""
+        parameters = f"?{urlencode(query)}" if query else ""
+        self.page.goto(f"{self.home}/{path}{parameters}", wait_until="domcontentloaded")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nothing runs any more, twice in a row: what a run starts may start another."""
+        for _ in range(2):
+            self.page.wait_for_function(_SETTLED, timeout=PATIENCE)
+            self.page.wait_for_timeout(120)
+        self.page.wait_for_function(_SETTLED, timeout=PATIENCE)
+
+    def until(self, holds: Callable[[], bool], what: str, *, again: Callable[[], None] | None = None) -> None:
+        """Wait for something that happens by itself, doing `again` (a reload) between looks."""
+        for _ in range(60):
+            if holds():
+                return
+            self.page.wait_for_timeout(1000)
+            if again:
+                again()
+        raise AssertionError(f"{what} did not happen; the page says:\n{self.text}")
+
+    # Looking
+
+    @property
+    def text(self) -> str:
+        """Everything the page says, tables included: a canvas draws them, a hidden twin says them."""
+        main = self.page.locator('[data-testid="stMain"]')
+        said: str = (main if main.count() else self.page.locator("body")).inner_text()
+        return "\n".join([said, *self.cells()])
+
+    def cells(self) -> list[str]:
+        """The cells of every table, a row to a line."""
+        rows: list[str] = self.page.evaluate(
+            """() => [...document.querySelectorAll('[data-testid="stDataFrame"] [role="row"]')]
+                .map(row => [...row.querySelectorAll('[role="gridcell"],[role="columnheader"]')]
+                .map(cell => cell.textContent).join(' | '))"""
+        )
+        return rows
+
+    def path(self) -> str:
+        """The address's path and query."""
+        parts = urlsplit(self.page.url)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+    def too_wide(self) -> list[str]:
+        """What is wider than the window."""
+        found: list[str] = self.page.evaluate(_TOO_WIDE)
+        return found
+
+    def failures(self) -> list[str]:
+        """Boxes in which the page says that it broke."""
+        boxes = self.page.locator('[data-testid="stException"], [class*="st-key-failed-"]')
+        return [box.inner_text() for box in boxes.all()]
+
+    # Doing
+
+    def button(self, name: str | re.Pattern[str]) -> Locator:
+        """The visible button of that name; a button with a help text has a hidden twin."""
+        return self.page.get_by_role("button", name=name, exact=isinstance(name, str)).locator("visible=true").first
+
+    def press(self, name: str | re.Pattern[str]) -> None:
+        self.button(name).click()
+        self.settle()
+
+    def key(self, name: str) -> Locator:
+        """A widget or container by its key."""
+        return self.page.locator(f".st-key-{re.sub(r'[^a-zA-Z0-9_-]', '-', name)}")
+
+    def write(self, label: str, text: str) -> None:
+        """Fill a field, and leave it, which is when Streamlit takes it."""
+        box = self.page.get_by_label(label, exact=True).locator("visible=true").first
+        box.fill(text)
+        box.press("Tab")
+        self.settle()
+
+    def choose(self, label: str, option: str) -> None:
+        """Pick an option of a select box."""
+        self.page.get_by_role("combobox", name=label).locator("visible=true").first.click()
+        self.page.get_by_role("option", name=option, exact=True).first.click()
+        self.settle()
+
+    # Trouble
+
+    def _watch(self, page: Page) -> None:
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.trouble.append(f"script error: {error}"))
+        page.on("dialog", self._dialog)
+        page.on("request", self._request)
+        page.on("requestfailed", self._failed)
+        page.on("response", self._response)
+        page.on("websocket", lambda socket: self._off_site(socket.url))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._note(f"console: {message.text} ({message.location.get('url', '')})")
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.trouble.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _request(self, request: Request) -> None:
+        self._off_site(request.url)
+
+    def _off_site(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(self.home).netloc:
+            self.trouble.append(f"request to {url}")
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the browser drops what a page left behind was still loading
+            self._note(f"{request.failure}: {request.url}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self._note(f"{response.status}: {response.url}")
+
+    def _note(self, line: str) -> None:
+        if not any(re.search(pattern, line) for pattern in self.allowed):
+            self.trouble.append(line)
