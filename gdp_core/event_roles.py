@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from gdp_core.db import rows
+from gdp_core.sources.facts import Category
 
 ROLES: Mapping[str, str] = {
     "signup": "Created an account",
@@ -31,6 +32,26 @@ DEFAULT_NAMES: Mapping[str, tuple[str, ...]] = {
     "checkout_started": ("checkout_started", "Checkout Started"),
     "purchase": ("purchase_completed", "order", "Order Completed"),
 }
+
+_CATEGORY_OF_ROLE: Mapping[str, Category] = {
+    "signup": "acquisition",
+    "activation": "activation",
+    "core": "core_value",
+    "pricing_view": "acquisition",
+    "checkout_started": "monetization",
+    "purchase": "monetization",
+}
+_CATEGORIES: Mapping[str, Category] = {
+    **{name: _CATEGORY_OF_ROLE[role] for role, names in DEFAULT_NAMES.items() for name in names},
+    **dict.fromkeys(("page_view", "screen_view", "landing_view", "newsletter_subscribed"), "acquisition"),
+    **dict.fromkeys(("email_opened", "email_clicked", "email_unsubscribed"), "retention"),
+    **dict.fromkeys(("invite_sent", "invite_accepted", "referral_completed"), "referral"),
+}
+
+
+def category_of(name: str) -> Category | None:
+    """The usual category of an event whose sender named none; None for names only this company knows."""
+    return _CATEGORIES.get(name)
 
 
 class RoleFilter(BaseModel):

@@ -19,7 +19,7 @@ import orjson
 from sqlmodel import Session
 
 from gdp_core.db import insert, records, recordset, rows, run
-from gdp_core.event_roles import CAMPAIGN_TOUCH, EventRoles
+from gdp_core.event_roles import CAMPAIGN_TOUCH, EventRoles, category_of
 from gdp_core.failpoint import failpoint
 from gdp_core.sources.facts import EventFact
 from gdp_core.tables.ingest import Event, EventType, EventTypeDay
@@ -60,6 +60,7 @@ class NewEvent:
             "workspace_id": workspace_id,
             "occurred_at": self.occurred_at,
             "actor_id": self.actor,
+            "category": self.category,
             "source": self.fact.channel,
             "source_id": self.source_id,
             "source_event_id": self.key,
@@ -67,6 +68,11 @@ class NewEvent:
             "received_at": self.received_at,
             "applied_at": now,
         }
+
+    @property
+    def category(self) -> str | None:
+        """What the sender said, else what the name usually means."""
+        return self.fact.category or category_of(self.fact.name)
 
     @property
     def day(self) -> date:
@@ -382,7 +388,7 @@ def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEven
             {
                 "name": event.fact.name,
                 "workspace_id": workspace_id,
-                "category": event.fact.category,
+                "category": event.category,
                 "properties": {},
                 "required": [],
                 "first_seen_at": event.occurred_at,
@@ -391,7 +397,7 @@ def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEven
         )
         kind["first_seen_at"] = min(kind["first_seen_at"], event.occurred_at)
         kind["last_seen_at"] = max(kind["last_seen_at"], event.occurred_at)
-        kind["category"] = kind["category"] or event.fact.category
+        kind["category"] = kind["category"] or event.category
         _learn(kind["properties"], event.fact.properties, event.occurred_at.isoformat())
     known = {
         row.name: row.properties
