@@ -51,7 +51,8 @@ class Database:
     ) -> Iterator[Session]:
         """One transaction for one workspace; None sees only what has no tenant. Commits on success.
 
-        `timeout` is the longest a statement may take, in seconds. Raises Unavailable when Postgres cannot be reached.
+        `timeout` is the longest a statement may take, in seconds. Raises Unavailable when Postgres cannot be reached,
+        or when others hold what this needs.
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
@@ -65,6 +66,10 @@ class Database:
             if _is_outage(error):
                 raise Unavailable(
                     "Postgres cannot be reached; it is tried again by itself.", retry_after=1.0
+                ) from error
+            if _is_contention(error):
+                raise Unavailable(
+                    "Something else was changing this at the same moment; try again.", retry_after=0.2
                 ) from error
             raise
 
@@ -231,6 +236,11 @@ def _engine(dsn: str, role: Role, size: int) -> Engine:
             raise exc.DisconnectionError
 
     return engine
+
+
+def _is_contention(error: exc.DBAPIError) -> bool:
+    """A deadlock, a serialisation failure or a lock that did not come in time."""
+    return (getattr(error.orig, "sqlstate", None) or "")[:2] in {"40", "55"}
 
 
 def _is_outage(error: exc.DBAPIError) -> bool:

@@ -902,8 +902,12 @@ def _partitions() -> None:
         BEGIN
             IF parent NOT IN ('event', 'inbox') THEN RAISE EXCEPTION 'no such partitioned table'; END IF;
             IF to_regclass(format('part.%I', name)) IS NOT NULL THEN RETURN false; END IF;
-            PERFORM pg_advisory_xact_lock(hashtext('partition:' || name));
-            IF to_regclass(format('part.%I', name)) IS NOT NULL THEN RETURN false; END IF;
+            -- One maker at a time for all months: attaching locks the parent, so two that make several would deadlock.
+            PERFORM pg_advisory_xact_lock(hashtext('partition:' || parent));
+            -- Asked of the table, not of to_regclass, which may still remember that it was not there.
+            IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'part'::regnamespace) THEN
+                RETURN false;
+            END IF;
             -- Made aside and attached: creating it in place would lock the parent against readers.
             EXECUTE format('CREATE TABLE part.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name, parent);
             EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION part.%I FOR VALUES FROM (%L) TO (%L)', parent, name,
@@ -926,7 +930,7 @@ def _partitions() -> None:
     op.execute(
         """
         CREATE FUNCTION partition_drop(parent text, at timestamptz) RETURNS boolean
-        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '2s' AS $$
         DECLARE
             month timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
             month_end timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
@@ -935,17 +939,21 @@ def _partitions() -> None:
         BEGIN
             IF parent NOT IN ('event', 'inbox') THEN RAISE EXCEPTION 'no such partitioned table'; END IF;
             IF to_regclass(format('part.%I', name)) IS NULL THEN RETURN false; END IF;
-            -- It goes only when no workspace that has rows in it wants them still, and nothing in it is pending.
-            IF parent = 'event' THEN
-                EXECUTE format('SELECT EXISTS (SELECT FROM workspace w WHERE (w.event_retention_months IS NULL
-                    OR $1 > now() - make_interval(months => w.event_retention_months))
-                    AND EXISTS (SELECT FROM part.%I p WHERE p.workspace_id = w.id))', name) INTO wanted USING month_end;
-            ELSE
-                EXECUTE format('SELECT EXISTS (SELECT FROM workspace w WHERE $1 > now() - make_interval(days => w.inbox_retention_days)
-                    AND EXISTS (SELECT FROM part.%I p WHERE p.workspace_id = w.id))
-                    OR EXISTS (SELECT FROM part.%I WHERE state = ''pending'')', name, name) INTO wanted USING month_end;
-            END IF;
-            IF wanted THEN RETURN false; END IF;
+            -- It goes only when no workspace that has rows in it wants them still, and nothing in it is pending. Asked
+            -- again once nobody can write: a late row may have come in between.
+            FOR turn IN 1..2 LOOP
+                IF parent = 'event' THEN
+                    EXECUTE format('SELECT EXISTS (SELECT FROM workspace w WHERE (w.event_retention_months IS NULL
+                        OR $1 > now() - make_interval(months => w.event_retention_months))
+                        AND EXISTS (SELECT FROM part.%I p WHERE p.workspace_id = w.id))', name) INTO wanted USING month_end;
+                ELSE
+                    EXECUTE format('SELECT EXISTS (SELECT FROM workspace w WHERE $1 > now() - make_interval(days => w.inbox_retention_days)
+                        AND EXISTS (SELECT FROM part.%I p WHERE p.workspace_id = w.id))
+                        OR EXISTS (SELECT FROM part.%I WHERE state = ''pending'')', name, name) INTO wanted USING month_end;
+                END IF;
+                IF wanted THEN RETURN false; END IF;
+                IF turn = 1 THEN EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', parent); END IF;
+            END LOOP;
             EXECUTE format('ALTER TABLE public.%I DETACH PARTITION part.%I', parent, name);
             EXECUTE format('DROP TABLE part.%I', name);
             RETURN true;

@@ -1,0 +1,207 @@
+"""Any order, any batches, any duplicates, any number of workers: every derived row is the same, byte for byte.
+
+The check is also run against pipelines that are wrong on purpose, and must fail there.
+"""
+
+import dataclasses
+import threading
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from gdp_core import clock, events, identity, people, pipeline
+from gdp_core.db import rows
+from gdp_core.tables.people import Person, TraitAssertion
+
+from . import history
+from .conftest import NOW
+from .door import encryption_keys  # noqa: F401
+
+
+@pytest.fixture
+def tenants(database):
+    return history.tenants(database, "acme", "globex")
+
+
+def told(tenants, seed, *, size=24, customers=1):
+    return [item for tenant in tenants for item in history.history(tenant, seed, size, customers)]
+
+
+def reference(database, tenants, deliveries):
+    """What the deliveries derive to when they come in the order they were received, in one batch."""
+    ids = [tenant.id for tenant in tenants]
+    history.clear(database)
+    history.put(database, sorted(deliveries, key=lambda item: (item.received_at, item.id)))
+    history.drain(database, ids)
+    return history.contents(database, ids)
+
+
+def differences(database, tenants, deliveries, expected, seeds, workers=1):
+    """What differs after each shuffle."""
+    ids = [tenant.id for tenant in tenants]
+    found = []
+    for seed in seeds:
+        history.clear(database)
+        history.shuffled(database, deliveries, seed, workers=workers)
+        derived = history.contents(database, ids)
+        if history.digest(derived) != history.digest(expected):
+            found.append(f"shuffle {seed}: {history.difference(expected, derived)}")
+    return found
+
+
+@pytest.fixture
+def balanced(database, tenants):
+    """After the test the books explain everything."""
+    yield
+    history.books(database, [tenant.id for tenant in tenants])
+
+
+@pytest.mark.usefixtures("balanced")
+@pytest.mark.parametrize(("seed", "workers", "shuffles"), [(1, 1, 4), (2, 2, 3), (3, 4, 3)])
+def test_a_few_shuffles_end_the_same(database, tenants, seed, workers, shuffles):
+    deliveries = told(tenants, seed)
+    expected = reference(database, tenants, deliveries)
+    history.books(database, [tenant.id for tenant in tenants])
+    assert differences(database, tenants, deliveries, expected, range(shuffles), workers) == []
+
+
+def test_the_histories_reach_every_derived_table(database, tenants):
+    reached = set()
+    for seed in (1, 2, 3):
+        expected = reference(database, tenants, told(tenants, seed))
+        reached |= {table for table, lines in expected.items() if lines}
+    assert reached == set(expected)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("balanced")
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_two_hundred_shuffles_end_the_same(database, tenants, seed):
+    deliveries = told(tenants, seed, size=60, customers=2)
+    expected = reference(database, tenants, deliveries)
+    for workers, seeds in ((1, range(4)), (2, range(4, 7)), (4, range(7, 10))):
+        assert differences(database, tenants, deliveries, expected, seeds, workers) == []
+
+
+def test_the_two_workspaces_do_not_touch(database, tenants):
+    """The same identifiers in both; what one derives does not depend on the other being there."""
+    deliveries = told(tenants, 1)
+    one = [item for item in deliveries if item.workspace_id == tenants[0].id]
+    alone = reference(database, tenants[:1], one)
+    reference(database, tenants, deliveries)
+    assert history.contents(database, [tenants[0].id]) == alone
+
+
+def test_a_history_is_the_same_every_time(tenants):
+    assert [dataclasses.astuple(item) for item in told(tenants, 5)] == [
+        dataclasses.astuple(item) for item in told(tenants, 5)
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- mutants
+
+
+def arrival_order_of_traits(monkeypatch):
+    """The trait that arrived last wins."""
+    count = iter(range(10**9))
+    insert = pipeline.insert
+
+    def arriving(session, table, values, on_conflict=""):
+        if table is TraitAssertion:
+            values = [value | {"occurred_at": NOW + timedelta(seconds=next(count))} for value in values]
+        return insert(session, table, values, on_conflict)
+
+    monkeypatch.setattr(pipeline, "insert", arriving)
+
+
+def the_clock_in_what_is_derived(monkeypatch):
+    """A person was last seen when it was last derived."""
+    insert = people.insert
+
+    def stamping(session, table, values, on_conflict=""):
+        if table is Person:
+            values = [value | {"last_seen_at": clock.now()} for value in values]
+        return insert(session, table, values, on_conflict)
+
+    monkeypatch.setattr(people, "insert", stamping)
+
+
+def the_newest_arrival_wins(monkeypatch):
+    """Of two contents of a key the one that arrived last stands, as an upsert would have it."""
+
+    def always_later(session, sql, /, **parameters):
+        found = rows(session, sql, **parameters)
+        if "INSERT INTO event_key" not in sql:
+            return found
+        last = NOW + timedelta(days=9999)
+        return [SimpleNamespace(**row._asdict() | {"received_at": last}) for row in found]
+
+    monkeypatch.setattr(pipeline, "rows", always_later)
+
+
+def merging_into_the_last(monkeypatch):
+    """A person keeps the id of whoever was merged last, in the order in which edges arrived."""
+
+    def join(self, a, b):
+        self.counts[b] = self.joined(a, b)
+        del self.counts[a]
+        self._parent[a] = b
+
+    monkeypatch.setattr(identity.Edge, "order", property(lambda self: ()))
+    monkeypatch.setattr(identity._Components, "join", join)
+
+
+@pytest.mark.parametrize(
+    "mutant", [arrival_order_of_traits, the_clock_in_what_is_derived, the_newest_arrival_wins, merging_into_the_last]
+)
+def test_a_pipeline_that_minds_the_order_is_caught(database, tenants, monkeypatch, mutant):
+    mutant(monkeypatch)
+    deliveries = told(tenants[:1], 1)
+    expected = reference(database, tenants[:1], deliveries)
+    assert differences(database, tenants[:1], deliveries, expected, [1])
+
+
+# --------------------------------------------------------------------------------------------------- concurrency
+
+
+_WAITING = """SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE NOT l.granted AND d.datname = current_database()"""
+
+
+def test_partitions_made_at_once_in_any_order_do_not_deadlock(database):
+    """One transaction makes a month and then another one, while a second makes the other one first."""
+    months = [NOW.replace(year=2011, month=month) for month in (1, 2)]
+    failures = []
+
+    def make(order):
+        try:
+            with database.worker.transaction(None) as session:
+                for month in order:
+                    events.ensure_partitions(session, "event", [month])
+        except Exception as error:
+            failures.append(error)
+
+    other = threading.Thread(target=make, args=(months[::-1],))
+    with database.worker.transaction(None) as session:
+        events.ensure_partitions(session, "event", months[:1])
+        other.start()
+        with database.web.transaction(None) as watch:
+            while not rows(watch, _WAITING):
+                other.join(0.01)
+        events.ensure_partitions(session, "event", months[1:])
+    other.join()
+    assert failures == []
+
+
+def test_what_a_transaction_made_is_remembered_only_once_it_is_kept(database):
+    ws = database.workspace()
+    at = NOW.replace(year=2011)
+    with pytest.raises(ZeroDivisionError), database.worker.transaction(ws) as session:
+        events.ensure_partitions(session, "event", [at])
+        events.ensure_partitions(session, "event", [at])
+        raise ZeroDivisionError
+    with database.worker.transaction(ws) as session:
+        events.ensure_partitions(session, "event", [at])
+        assert f"event_{at:%Y_%m}" in {row.name for row in rows(session, "SELECT name FROM partition_list('event')")}
