@@ -180,9 +180,9 @@ def check_server(dsn: str) -> None:
 def unreachable(error: Exception) -> Unavailable | BadSetting:
     """The sentence for a server that cannot be used, without the address's password."""
     message = str(getattr(error, "orig", error)).strip().splitlines()
-    reason = message[-1] if message else type(error).__name__
+    reason = message[0].removeprefix("connection failed: ").strip() if message else type(error).__name__
     if "password authentication failed" in reason or "does not exist" in reason:
-        return BadSetting(f"DATABASE_URL is refused by the server: {reason.removeprefix('connection failed: ')}.")
+        return BadSetting(f"DATABASE_URL is refused by the server: {reason}.")
     return Unavailable(
         f"Postgres cannot be reached at the address in DATABASE_URL ({reason}); start it or correct the address."
     )

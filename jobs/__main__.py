@@ -21,13 +21,12 @@ def main() -> int:
             from jobs.timetable import main as analyst
 
             return analyst()
-        from jobs.commands import app
-
-        app(prog_name="python -m jobs")
     except GrowthError as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    from jobs.commands import main as command
+
+    return command(arguments)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,22 @@ from jobs.postgres import EmbeddedPostgres, ServerUrls
 from jobs.supervisor import supervise
 
 _ROOT = Path(__file__).parent.parent
-_HELP = """The growth data plane: door, workers, analyst, with the embedded Postgres when DATABASE_URL is not set.
+_HELP = "Run the product: door, workers and analyst, with a Postgres of its own when DATABASE_URL is not set."
+_COMMANDS = """commands, which work whether or not the product runs (python -m jobs COMMAND --help):
+  workspace    make and list workspaces
+  user         accounts: create, sign-in link, password, disable
+  source       connect a source, set its signing secret
+  key          tracking keys: create, rotate, revoke
+  import       a file of events or people
+  backfill     what Stripe holds
+  inbox        replay deliveries, check the books
+  roles        what each role may do
+  audit        check the audit log
+  encryption   the keys that secrets are sealed with
+  prepare      bring the database up to date
+  demo         fill the demo workspaces
 
-Admin commands: python -m jobs {prepare, workspace, user, key, source, import, backfill, inbox, demo, keys, roles} --help
-"""
+settings come from the environment or .env: GDP_DATA_DIR, DATABASE_URL, GDP_DOOR_PORT ... (docs/settings.md)"""
 
 
 def children(chosen: Settings, *, dashboard: bool) -> list[Child]:
@@ -42,7 +54,11 @@ def children(chosen: Settings, *, dashboard: bool) -> list[Child]:
 def main(arguments: list[str]) -> int:
     """Run until ctrl-C. Returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m jobs", description=_HELP, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m jobs",
+        usage="%(prog)s [--dashboard] [--demo] | COMMAND ...",
+        description=_HELP,
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--dashboard", action="store_true", help="the dashboard too")
     parser.add_argument("--demo", action="store_true", help="fill the demo workspaces at the first start")
