@@ -18,6 +18,7 @@ from gdp_core.db import Database, lock_key, rows, run
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
 from gdp_core.settings import settings
+from gdp_core.settings import settings
 from jobs.runner import Job, run_job
 from jobs.web import log_json
 from jobs.worker import beat
@@ -72,7 +73,7 @@ def _fold(session: Session, _workspace_id: UUID, now: datetime) -> int:
 
 def main() -> int:
     """Run the timetable until SIGTERM. Returns the exit code."""
-    log_json("info")
+    log_json(settings().verbosity)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -16,6 +16,7 @@ from gdp_core import clock, inbox, pipeline
 from gdp_core.db import Database, one, records, run
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
+from gdp_core.settings import settings
 from jobs.web import log_json
 
 log = structlog.get_logger()
@@ -90,7 +91,7 @@ def beat(pool: Database, process: str, detail: dict[str, object]) -> None:
 
 def main(name: str = "worker-1") -> int:
     """Work until SIGTERM. Returns the exit code."""
-    log_json("info")
+    log_json(settings().verbosity)
     # A batch makes many objects that all die together; looking for cycles among them is a tenth of the work.
     gc.set_threshold(200_000, 20, 50)
     worker = Worker(database("gdp_worker"), name)

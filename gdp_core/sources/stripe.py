@@ -511,7 +511,7 @@ await new Stripe('sk_...').checkout.sessions.create({
 ```
 
 4. Bring in what happened before: set `STRIPE_API_KEY` to a restricted key that may read, and run
-   `python -m jobs backfill stripe`. It can be stopped and started again at any time.
+   `python -m jobs backfill stripe --workspace SLUG`. It can be stopped and started again at any time.
 
 Metadata that joins people: `user_id`, `userId`, `person_id`, `personId`; `anonymous_id`, `anonymousId`,
 `ajs_anonymous_id`; `posthog_distinct_id`, `posthogDistinctId`, `distinct_id`.
