@@ -195,6 +195,7 @@ def _engine(dsn: str, role: Role, size: int) -> Engine:
         max_overflow=size,
         pool_timeout=5,
         pool_recycle=1800,
+        hide_parameters=True,  # an error's text goes to logs; what people sent does not
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={

@@ -18,8 +18,8 @@ from gdp_core.db import Database, lock_key, rows, run
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
 from gdp_core.settings import settings
+from jobs.logs import log_json
 from jobs.runner import Job, run_job
-from jobs.web import log_json
 from jobs.worker import beat
 
 

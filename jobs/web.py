@@ -8,7 +8,6 @@ is accepted is `gdp_core.accept`; storing is `gdp_core.appender`. Logs no body, 
 
 import asyncio
 import contextlib
-import logging
 import math
 import os
 import socket
@@ -56,6 +55,7 @@ from gdp_core.settings import settings
 from gdp_core.sources.payload import TooLarge
 from jobs import door_docs
 from jobs.door_metrics import Metrics
+from jobs.logs import log_json
 
 HOST = "127.0.0.1"
 HEAD_SECONDS = 5.0
@@ -618,43 +618,6 @@ def server(door: Door, **options: Any) -> Server:
             **options,
         )
     )
-
-
-def log_json(level: str) -> None:
-    """One JSON object per line on standard error, for our own logger and for every library's."""
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    number = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(serializer=_one_line)],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, _without_exception, *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(serializer=_one_line),
-            ],
-        )
-    )
-    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
-
-
-def _without_exception(_logger: object, _method: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """A library's traceback may quote what was sent; the type of the error stays."""
-    error = entry.pop("exc_info", None)
-    if isinstance(error, tuple) and error[0] is not None:
-        entry["error"] = error[0].__name__
-    return entry
-
-
-def _one_line(value: object, **_: object) -> str:
-    return orjson.dumps(value, default=str).decode()
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from gdp_core.db import Database, one, records, run
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
 from gdp_core.settings import settings
-from jobs.web import log_json
+from jobs.logs import log_json
 
 log = structlog.get_logger()
 

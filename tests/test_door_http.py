@@ -22,7 +22,7 @@ import structlog
 from gdp_core import failpoint as failpoints
 from gdp_core.limits import Buckets, Limits
 from gdp_core.settings import settings
-from jobs import web
+from jobs import logs, web
 from tests.conftest import ROOT
 from tests.door import (
     add_secret,
@@ -431,7 +431,7 @@ def test_nothing_of_a_request_is_logged(database, monkeypatch):
     before = structlog.get_config(), list(logging.getLogger().handlers)
     try:
         monkeypatch.setattr("sys.stderr", out)
-        web.log_json("debug")
+        logs.log_json("debug")
         hook, key = connect(database, "stripe", secret=SECRET), issue_key(database, "segment")
         body = orjson.dumps({"userId": canaries["mail"], "event": canaries["body"]})
         headers = {"user-agent": canaries["agent"], "origin": f"https://{canaries['origin']}"}
