@@ -180,3 +180,9 @@ def _drift(shape: Mapping[str, Any], row: Any, now: datetime) -> tuple[Drift, ..
 def _all_drift(row: Any, now: datetime) -> tuple[Drift, ...]:
     seen = {kind for shape in row.properties.values() for kind in _drift(shape, row, now)}
     return tuple(kind for kind in ("several_types", "new", "vanished") if kind in seen)
+
+
+def read_names(session: Session) -> list[str]:
+    """The names of all event types, the most recent first."""
+    found = rows(session, "SELECT name FROM event_type ORDER BY last_seen_at DESC, name LIMIT 1000")
+    return [row.name for row in found]

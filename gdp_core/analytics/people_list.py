@@ -31,7 +31,11 @@ ACTIVITY = {"active_7": 7, "active_30": 30, "active_90": 90, "silent_30": -30, "
 """Days: positive, did something within them; negative, has not."""
 
 MOST_COUNTED = 10_000
-_MOST_CANDIDATES = 10_000  # of the rarest word; with more, matches are dense and the order is walked instead
+_FEW = 10_000  # tokens: collect who has them, then sort
+_SAMPLED = 30_000  # tokens
+_COUNTED = 5_000  # tokens of a word
+_MANY = 300_000  # tokens: intersect with those of another word; beyond, ask people one by one
+_MOST_ASKED = 2_000  # people, for a count
 _MOST_WORDS = 6
 _EXPORT_PAGE = 2_000
 _LAST_CHARACTER = "\U0010ffff"
@@ -135,21 +139,46 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How many match; when not `exact`, at least so many."""
+
+    people: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Choices:
     """What there is to filter by."""
 
     plans: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """How to find who has every word. `ids` selects the candidates (None: so many that walking the order finds a page
+    soon); `asked` are the conditions left to ask of each. `sample` selects some candidates, for a count."""
+
+    ids: str | None
+    sample: str
+    asked: tuple[str, ...]
+    values: dict[str, Any]
+
+
 def read_page(session: Session, wanted: Filter, now: datetime, *, place: Place | None = None, size: int = 50) -> Page:
     """The page of people that begins at `place`, the first one by default."""
-    where, values = _conditions(session, wanted, now)
+    where, values = _conditions(wanted, now)
+    match: _Match | None = None
+    if wanted.words.strip():
+        match = _match(session, wanted.words)
+        if match is None:
+            return Page((), None, None)
+        values |= match.values
     backward = place is not None and place.backward
     if place is not None:
         condition, bound = _beyond(wanted, place)
         where.append(condition)
         values |= bound
-    found = _fetch(session, where, values, _order(wanted, backward=backward), size + 1)
+    found = _fetch(session, where, match, values, _order(wanted, backward=backward), size + 1)
     more = len(found) > size
     shown = found[:size][::-1] if backward else found[:size]
     if not shown:
@@ -162,16 +191,27 @@ def read_page(session: Session, wanted: Filter, now: datetime, *, place: Place |
     )
 
 
-def count(session: Session, wanted: Filter, now: datetime) -> int:
-    """How many people match, counted up to MOST_COUNTED + 1."""
-    where, values = _conditions(session, wanted, now)
+def count(session: Session, wanted: Filter, now: datetime) -> Count:
+    """How many people match, counted up to MOST_COUNTED."""
+    where, values = _conditions(wanted, now)
+    match: _Match | None = None
+    if wanted.words.strip():
+        match = _match(session, wanted.words)
+        if match is None:
+            return Count(0, exact=True)
+        where.append(f"p.id = ANY(ARRAY({match.sample}))")
+        values |= match.values
+    asked = match.asked if match and match.ids else ()
     row = one(
         session,
-        f"SELECT count(*) AS n FROM (SELECT FROM person p WHERE {_all(where)} LIMIT :most) found",
+        f"SELECT count(*) AS seen, count(*) FILTER (WHERE {_all(asked)}) AS n"
+        f" FROM (SELECT p.id FROM person p WHERE {_all(where)} LIMIT :most) p",
         **values,
-        most=MOST_COUNTED + 1,
+        most=_MOST_ASKED if asked else MOST_COUNTED + 1,
     )
-    return int(row.n)
+    cut = row.seen >= (_MOST_ASKED if asked else MOST_COUNTED + 1)
+    exact = not cut and (match is None or match.ids is not None)
+    return Count(min(row.n, MOST_COUNTED), exact=exact)
 
 
 def read_choices(session: Session) -> Choices:
@@ -197,21 +237,27 @@ def stream(database: Database, workspace_id: UUID, wanted: Filter, now: datetime
             return
 
 
-def _fetch(session: Session, where: Sequence[str], values: dict[str, Any], order: str, limit: int) -> list[PersonRow]:
-    found = rows(
-        session,
-        f"SELECT {', '.join(PERSON_COLUMNS)} FROM person p WHERE {_all(where)} ORDER BY {order} LIMIT :limit",
-        **values,
-        limit=limit,
-    )
-    return [PersonRow(*row) for row in found]
+def _fetch(
+    session: Session, where: Sequence[str], match: _Match | None, values: dict[str, Any], order: str, limit: int
+) -> list[PersonRow]:
+    columns = ", ".join(PERSON_COLUMNS)
+    conditions = list(where)
+    if match and match.ids:
+        conditions.append(f"p.id = ANY(ARRAY({match.ids}))")
+        # OFFSET 0 keeps the order inside, so that the candidates are asked in order and only until the page is full.
+        source = f"(SELECT {columns} FROM person p WHERE {_all(conditions)} ORDER BY {order} OFFSET 0) p"
+        sql = f"SELECT {columns} FROM {source} WHERE {_all(match.asked)} LIMIT :limit"
+    else:
+        conditions += match.asked if match else ()
+        sql = f"SELECT {columns} FROM person p WHERE {_all(conditions)} ORDER BY {order} LIMIT :limit"
+    return [PersonRow(*row) for row in rows(session, sql, **values, limit=limit)]
 
 
 def _all(where: Sequence[str]) -> str:
     return " AND ".join(where) or "true"
 
 
-def _conditions(session: Session, wanted: Filter, now: datetime) -> tuple[list[str], dict[str, Any]]:
+def _conditions(wanted: Filter, now: datetime) -> tuple[list[str], dict[str, Any]]:
     where: list[str] = []
     values: dict[str, Any] = {}
     if wanted.internal != "with":
@@ -226,12 +272,8 @@ def _conditions(session: Session, wanted: Filter, now: datetime) -> tuple[list[s
         days = ACTIVITY.get(wanted.activity)
         if days is None:
             raise InvalidInput("Choose one of the offered times of activity.")
-        where.append("p.last_seen_at >= :acted" if days > 0 else "(p.last_seen_at < :acted OR p.last_seen_at IS NULL)")
+        where.append(f"p.last_seen_at {'>=' if days > 0 else '<'} :acted")
         values["acted"] = now - timedelta(days=abs(days))
-    if wanted.words.strip():
-        condition, bound = _matching(session, wanted.words)
-        where.append(condition)
-        values |= bound
     return where, values
 
 
@@ -239,28 +281,41 @@ def _conditions(session: Session, wanted: Filter, now: datetime) -> tuple[list[s
 _STARTS = "t.token >= :{0} AND t.token < :{0}_end"
 
 
-def _matching(session: Session, text: str) -> tuple[str, dict[str, Any]]:
-    """The condition that every word of the text starts a token of the person."""
+def _match(session: Session, text: str) -> _Match | None:
+    """Everybody of whom every word of the text starts a token; None: nobody."""
     counts = _counted_words(session, text)
     words = sorted(counts, key=counts.__getitem__)
     if not words or not counts[words[0]]:
-        return "false", {}
+        return None
     values: dict[str, Any] = {}
     for index, word in enumerate(words):
         values |= {f"word{index}": word, f"word{index}_end": word + _LAST_CHARACTER}
-    if counts[words[0]] > _MOST_CANDIDATES:
-        return _all([_has(f"word{index}", "p.id") for index in range(len(words))]), values
-    rarest = f"SELECT DISTINCT t.person_id FROM person_token t WHERE {_STARTS.format('word0')}"
-    others = [_has(f"word{index}", "r.person_id") for index in range(1, len(words))]
-    return f"p.id IN (SELECT r.person_id FROM ({rarest}) r WHERE {_all(others)})", values
+    every = range(len(words))
+    met = [index for index in every if counts[words[index]] <= _MANY]
+    sample = f"SELECT DISTINCT x.person_id FROM ({_range(0)} LIMIT {_SAMPLED}) x"
+    ids, asked = None, tuple(_has(index) for index in every)
+    if len(met) > 1:
+        ids, asked = " INTERSECT ".join(_range(index) for index in met), asked[len(met) :]
+    elif counts[words[0]] <= _FEW:
+        ids, asked = _range(0), asked[1:]
+    return _Match(ids, ids or sample, asked, values)
 
 
-def _has(word: str, person: str) -> str:
-    return f"EXISTS (SELECT FROM person_token t WHERE t.person_id = {person} AND {_STARTS.format(word)})"
+def _range(index: int) -> str:
+    return f"SELECT t.person_id FROM person_token t WHERE {_STARTS.format(f'word{index}')}"
+
+
+def _has(index: int) -> str:
+    # A scalar subquery with LIMIT stays one, where an EXISTS may become a join over every token of the workspace; and
+    # `left` is no index condition, which leaves the index by person, a handful of rows, as the only way.
+    return (
+        "(SELECT true FROM person_token t WHERE t.person_id = p.id"
+        f" AND left(t.token, length(:word{index})) = :word{index} LIMIT 1)"
+    )
 
 
 def _counted_words(session: Session, text: str) -> dict[str, int]:
-    """The words to look for and how often tokens start with each; an unknown compound counts by its parts."""
+    """The words to look for and how often tokens start with each; an unknown compound is looked for by its parts."""
     folded = fold(text.replace("\x00", ""))[:200]
     number = re.sub(r"[^\d+]", "", folded)
     if _PHONE.fullmatch(folded) and (found := _occurrences(session, number)):
@@ -268,7 +323,7 @@ def _counted_words(session: Session, text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for word in sorted(set(folded.split()), key=lambda word: (-len(word), word))[:_MOST_WORDS]:
         found = _occurrences(session, word)
-        parts = [] if found else [part for part in _SEPARATORS.split(word) if part]
+        parts = [] if found or "@" in word else [part for part in _SEPARATORS.split(word) if part]
         if len(parts) > 1:
             counts |= {part: _occurrences(session, part) for part in parts[:_MOST_WORDS]}
         else:
@@ -277,15 +332,14 @@ def _counted_words(session: Session, text: str) -> dict[str, int]:
 
 
 def _occurrences(session: Session, word: str) -> int:
-    """How many tokens begin with the word, counted as far as it matters."""
-    row = one(
-        session,
-        f"SELECT count(*) AS n FROM (SELECT FROM person_token t WHERE {_STARTS.format('word')} LIMIT :most) found",
-        word=word,
-        word_end=word + _LAST_CHARACTER,
-        most=_MOST_CANDIDATES + 1,
-    )
-    return int(row.n)
+    """How many tokens begin with the word: exact up to 5,000, beyond that what the planner expects."""
+    values = {"word": word, "word_end": word + _LAST_CHARACTER}
+    tokens = f"SELECT FROM person_token t WHERE {_STARTS.format('word')}"
+    found = int(one(session, f"SELECT count(*) AS n FROM ({tokens} LIMIT {_COUNTED}) x", **values).n)
+    if found < _COUNTED:
+        return found
+    plan = one(session, f"EXPLAIN (FORMAT JSON) {tokens}", **values)[0]
+    return max(found, int(plan[0]["Plan"]["Plan Rows"]))
 
 
 def _order(wanted: Filter, *, backward: bool) -> str:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from gdp_core.analytics import people_list
-from gdp_core.analytics.people_list import MOST_COUNTED, Place
+from gdp_core.analytics.people_list import Place
 from pages.ui import data, layout, nav, people, state
 from pages.ui.context import here
 
@@ -12,12 +12,13 @@ state.adopt(people.FIELDS)
 people.keep_columns()
 wanted = people.chosen()
 
-total = data.remembered(place, people_list.count, wanted, place.now) if not wanted.words else None
-if total is None:
-    total = place.read(people_list.count, wanted, place.now)
-said = f"{place.write.number(min(total, MOST_COUNTED))}{'+' if total > MOST_COUNTED else ''}"
-with layout.head("People", f"{said} {'person' if total == 1 else 'people'}"):
-    if place.may("people.export") and total:
+total = (
+    place.read(people_list.count, wanted, place.now)
+    if wanted.words
+    else data.remembered(place, people_list.count, wanted, place.now)
+)
+with layout.head("People", f"{people.total_text(place, total)} {'person' if total.people == 1 else 'people'}"):
+    if place.may("people.export") and total.people:
         nav.download(place, "/api/export/people.csv", people.export_query(wanted), key="people-export")
 
 people.filters(place, data.remembered(place, people_list.read_choices).plans)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from gdp_core.analytics.people_list import ACTIVITY, MOST_COUNTED, SORTS, Filter, Page, PersonRow, Place
+from gdp_core.analytics.people_list import ACTIVITY, SORTS, Count, Filter, Page, PersonRow, Place
 from gdp_core.tables.people import FIRST_TOUCH, STAGES
 from pages.ui import boundary, layout, nav, state
 from pages.ui.context import Here
@@ -238,14 +238,19 @@ def people_table(place: Here, people: Sequence[PersonRow]) -> None:
     layout.table(columns, alt="People who match the filters", config=config, height="content")
 
 
-def pager(place: Here, page: Page, total: int) -> None:
+def total_text(place: Here, total: Count) -> str:
+    """4,990, or 10,000+ when there are more than were counted."""
+    return f"{place.write.number(total.people)}{'' if total.exact else '+'}"
+
+
+def pager(place: Here, page: Page, total: Count) -> None:
     """Which rows these are, and the way to the next and the previous ones."""
     write, first = place.write, FIRST.value if page.previous else 1
     last = first + len(page.rows) - 1
-    said = f"{write.number(MOST_COUNTED)}+" if total > MOST_COUNTED else write.number(max(total, last))
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
         st.caption(
-            f"{safe_text(write.number(first))}–{safe_text(write.number(last))} of {safe_text(said)}", width="content"
+            f"{safe_text(write.number(first))}–{safe_text(write.number(last))} of {safe_text(total_text(place, total))}",
+            width="content",
         )
         for name, icon, where, row in (
             ("Previous page", ":material/chevron_left:", page.previous, first - PAGE_SIZE),
