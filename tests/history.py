@@ -3,9 +3,9 @@ to apply one in any order, batches and number of workers; and the digest of ever
 
 import hashlib
 import random
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import psycopg
+from psycopg.types.json import Jsonb
 
 from gdp_core import events, inbox, pipeline
 from gdp_core.sources.chunk import Part, pack
@@ -322,9 +323,19 @@ def put(database: TestDatabase, deliveries: Sequence[Delivery]) -> None:
             " state, attempts, run_at, facts, facts_applied, facts_duplicate, facts_quarantined)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', 0, %s, 0, 0, 0, 0)",
             [
-                (item.id, item.workspace_id, item.received_at, item.source_id, item.source, item.route, item.trust)
-                + (orjson.dumps(dict(item.headers)).decode(), orjson.dumps(dict(item.query)).decode(), item.body)
-                + (NOW - timedelta(days=1) + timedelta(seconds=position),)
+                (
+                    item.id,
+                    item.workspace_id,
+                    item.received_at,
+                    item.source_id,
+                    item.source,
+                    item.route,
+                    item.trust,
+                    Jsonb(dict(item.headers)),
+                    Jsonb(dict(item.query)),
+                    item.body,
+                    NOW - timedelta(days=1) + timedelta(seconds=position),
+                )
                 for position, item in enumerate(deliveries)
             ],
         )
@@ -345,23 +356,15 @@ def drain(
     workers: int = 1,
 ) -> None:
     """Apply everything that is due with some workers at once. Raises what any of them raised."""
-    failures: list[BaseException] = []
 
     def work() -> None:
-        try:
-            # One round more than needed: what another worker still holds is not due for this one.
-            while any([pipeline.work(database.worker, ws, now, limit=limit()) for ws in workspaces]):
-                pass
-        except BaseException as error:
-            failures.append(error)
+        # One round more than needed: what another worker still holds is not due for this one.
+        while any(pipeline.work(database.worker, ws, now, limit=limit()) for ws in workspaces):
+            pass
 
-    threads = [threading.Thread(target=work) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work) for _ in range(workers)]:
+            done.result()
 
 
 def shuffled(database: TestDatabase, deliveries: Sequence[Delivery], seed: int, *, workers: int = 1) -> None:
