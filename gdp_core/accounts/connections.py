@@ -3,6 +3,7 @@
 Secrets are sealed to their row and never read back here: the page shows when they were set and until when they count.
 """
 
+import base64
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,6 +168,11 @@ def set_secret(
     )
     _record(session, principal, "sources.secret", source_id, now, overlap_hours=overlap_hours)
     return secret_id
+
+
+def new_secret() -> str:
+    """A signing secret nobody can guess, for a sender that takes ours: `whsec_` and 24 random bytes in base64."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
 
 
 def drop_secret(session: Session, principal: Principal, source_id: UUID, secret_id: UUID, *, now: datetime) -> None:

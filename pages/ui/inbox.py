@@ -228,7 +228,7 @@ def opened() -> Place | None:
 def drawer(wanted: Place) -> None:
     """One delivery, at the right of the list."""
 
-    @boundary.dialog("Delivery", drawer=True, icon=":material/inbox:", width="large")
+    @boundary.dialog("Delivery", drawer=True, icon=":material/inbox:", width="medium")
     def show() -> None:
         place = here()
         detail(place, place.read(read_delivery, place.principal, wanted))
@@ -293,7 +293,10 @@ def _rejects(place: Here, found: DeliveryDetail) -> None:
         "Code": [item.code for item in found.rejects],
         "Reason": [clean(item.reason or "Only members see the reason.") for item in found.rejects],
     }
-    config = {"Item": st.column_config.TextColumn(width="small", alignment="right")}
+    config = {
+        "Item": st.column_config.TextColumn(width=60, alignment="right"),
+        "Code": st.column_config.TextColumn(width=130),
+    }
     layout.table(columns, alt="Items that could not be used, with the reason", config=config)
     if len(found.rejects) < found.row.aside:
         layout.note(f"The first {place.write.number(len(found.rejects))} are shown.")

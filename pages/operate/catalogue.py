@@ -1,0 +1,52 @@
+"""Event catalogue: which events there are, what they mean, what they carry, and where their shape drifts."""
+
+import streamlit as st
+
+from gdp_core.analytics import catalogue as reads
+from pages.ui import catalogue, data, layout, nav, state
+from pages.ui.context import here
+
+place = here()
+state.adopt(catalogue.FIELDS)
+
+if catalogue.NAME.value:
+    state.publish(catalogue.FIELDS)
+    found = place.read(reads.read_type, catalogue.NAME.value, place.now)
+    st.button(
+        "All events", icon=":material/arrow_back:", type="tertiary", on_click=catalogue.close, key="catalogue-back"
+    )
+    layout.title(found.row.name, found.row.description or "Nobody has said yet what this event means")
+    catalogue.head(place, found.row)
+    left, right = st.columns([2, 1], gap="small")
+    with left, layout.card("Meaning"):
+        catalogue.meaning(place, found.row, found.properties)
+    with right:
+        with layout.card("Roles"):
+            catalogue.roles(place, found.row)
+        with layout.card("Sources", height="content"):
+            catalogue.by_source(place, found)
+    layout.section("Properties")
+    if found.properties:
+        catalogue.properties(place, found.properties, found.row.total)
+    else:
+        layout.note("It carries no properties.")
+    st.stop()
+
+found = data.remembered(place, reads.read_types, place.now.replace(second=0, microsecond=0))
+layout.title("Event catalogue", f"{place.write.number(len(found))} event types; volume in UTC days")
+if not found:
+    state.publish(catalogue.FIELDS)
+    with layout.empty(
+        ":material/category:", "No event has arrived yet", "Events appear here by themselves as sources send them."
+    ):
+        nav.link(place, "sources", label="Connect a source")
+    st.stop()
+
+catalogue.filters()
+state.publish(catalogue.FIELDS)
+shown = catalogue.matching(found)
+if shown:
+    catalogue.types(place, shown)
+else:
+    with layout.empty(":material/search_off:", "No event matches", "Change the search or remove a filter."):
+        st.button("Clear filters", on_click=catalogue.clear, key="catalogue-clear")
