@@ -3,6 +3,7 @@
 Every test leaves the demo as it found it, but for the last file, which removes it.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from .product import DEMO, Product
+from .product import DEMO, SECOND_BRAND, Product
 from .visitor import Visitor
 
 _ORDER = ("test_story", "test_access", "test_hostile", "test_retail", "test_farewell")
@@ -44,6 +45,13 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Product]:
     """Everything, started with the demo; stopped at the end, when nothing may be left of it."""
+    attached = os.environ.get("GDP_TEST_PRODUCT")  # folder:dashboard port:door port of one that runs already
+    if attached:
+        folder, dashboard, door = attached.rsplit(":", 2)
+        running = Product(Path(folder), int(dashboard), int(door))
+        yield running
+        running.stop()
+        return
     made = Product(tmp_path_factory.mktemp("product") / "data")
     try:
         made.start("--demo", name="first start, demo filled")
@@ -57,7 +65,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
 @pytest.fixture(scope="session")
 def owner(product: Product) -> str:
     """The session of an owner of both demo workspaces."""
-    return product.member("OWNER", DEMO, "hearthnote")
+    return product.member("OWNER", DEMO, SECOND_BRAND)
 
 
 Arrive = Callable[..., Visitor]

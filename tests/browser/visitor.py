@@ -1,21 +1,45 @@
 """Somebody at a browser: one tab that knows when Streamlit has finished and writes down everything that goes wrong."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request, Response
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    Response,
+    WebSocket,
+)
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 PATIENCE = 60_000  # ms; the machine may be shared, and nothing here asserts a time
 COOKIE = "gdp"
+ROW_HEIGHT = 35
 
+_NOT_YET = (ForwardMsg.FINISHED_EARLY_FOR_RERUN,)
 _SETTLED = """
 () => {
   const app = document.querySelector('[data-testid="stApp"]')
   if (!app) return false
   if (app.dataset.testScriptState !== 'notRunning' || app.dataset.testConnectionState !== 'CONNECTED') return false
   return !document.querySelector('[data-testid="stSkeleton"], [data-stale="true"]')
+}
+"""
+# The hidden twin of a table's canvas is drawn 200 ms after it: a timer set later ends later.
+_TABLE = """
+async (table) => {
+  await new Promise((done) => setTimeout(done, 300))
+  await new Promise(requestAnimationFrame)
+  return [...table.querySelectorAll('[role="row"]')].map((row) =>
+    [...row.querySelectorAll('[role="gridcell"],[role="columnheader"]')].map((cell) => cell.textContent))
 }
 """
 _TOO_WIDE = """
@@ -44,6 +68,7 @@ class Visitor:
     allowed: list[str] = field(default_factory=list)
     context: BrowserContext = field(init=False)
     page: Page = field(init=False)
+    _asked: bool = False  # a run that has not finished
 
     def __post_init__(self) -> None:
         width, height = self.size
@@ -55,8 +80,8 @@ class Visitor:
             accept_downloads=True,
         )
         self.context.set_default_timeout(PATIENCE)
+        self.context.on("page", self._watch)
         self.page = self.context.new_page()
-        self._watch(self.page)
 
     # Going places
 
@@ -73,11 +98,13 @@ class Visitor:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until nothing runs any more, twice in a row: what a run starts may start another."""
-        for _ in range(2):
-            self.page.wait_for_function(_SETTLED, timeout=PATIENCE)
-            self.page.wait_for_timeout(120)
-        self.page.wait_for_function(_SETTLED, timeout=PATIENCE)
+        """Wait until every run that was asked for has finished and is drawn, twice in a row: one may start another."""
+        calm = 0
+        deadline = time.monotonic() + PATIENCE / 1000
+        while calm < 2:
+            assert time.monotonic() < deadline, f"the page never came to rest; it says:\n{self.text}"
+            self.page.wait_for_timeout(100)
+            calm = calm + 1 if not self._asked and self.page.evaluate(_SETTLED) else 0
 
     def until(self, holds: Callable[[], bool], what: str, *, again: Callable[[], None] | None = None) -> None:
         """Wait for something that happens by itself, doing `again` (a reload) between looks."""
@@ -100,12 +127,10 @@ class Visitor:
 
     def cells(self) -> list[str]:
         """The cells of every table, a row to a line."""
-        rows: list[str] = self.page.evaluate(
-            """() => [...document.querySelectorAll('[data-testid="stDataFrame"] [role="row"]')]
-                .map(row => [...row.querySelectorAll('[role="gridcell"],[role="columnheader"]')]
-                .map(cell => cell.textContent).join(' | '))"""
-        )
-        return rows
+        found: list[list[list[str]]] = [
+            table.evaluate(_TABLE) for table in self.page.get_by_test_id("stDataFrame").all()
+        ]
+        return [" | ".join(row) for table in found for row in table]
 
     def path(self) -> str:
         """The address's path and query."""
@@ -149,6 +174,29 @@ class Visitor:
         self.page.get_by_role("option", name=option, exact=True).first.click()
         self.settle()
 
+    def open_row(self, table: str, row: int = 0) -> None:
+        """Click the button at the left of a table's row; `table` is what the table says it shows."""
+        canvas = self.table(table).locator("canvas").first
+        canvas.scroll_into_view_if_needed()
+        canvas.click(position={"x": 22, "y": ROW_HEIGHT * (row + 1.5)}, force=True)
+        self.page.get_by_role("dialog").wait_for()
+        self.settle()
+
+    def table(self, table: str) -> Locator:
+        return self.page.locator(f'[data-testid="stDataFrameResizable"][aria-label="{table}"]')
+
+    def rows(self, table: str) -> list[dict[str, str]]:
+        """A table's rows as far as they are drawn, by column heading; its cells are a canvas with a hidden twin."""
+        self.table(table).locator('[role="columnheader"]').first.wait_for(state="attached")
+        found: list[list[str]] = self.table(table).evaluate(_TABLE)
+        heading, *rest = found
+        return [dict(zip(heading, row, strict=True)) for row in rest]
+
+    def close_drawer(self) -> None:
+        self.page.keyboard.press("Escape")
+        self.page.get_by_role("dialog").wait_for(state="hidden")
+        self.settle()
+
     # Trouble
 
     def _watch(self, page: Page) -> None:
@@ -158,7 +206,23 @@ class Visitor:
         page.on("request", self._request)
         page.on("requestfailed", self._failed)
         page.on("response", self._response)
-        page.on("websocket", lambda socket: self._off_site(socket.url))
+        page.on("websocket", self._socket)
+
+    def _socket(self, socket: WebSocket) -> None:
+        self._off_site(socket.url)
+        self._asked = False
+        socket.on("framesent", self._sent)
+        socket.on("framereceived", self._received)
+
+    def _sent(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes) and BackMsg.FromString(frame).WhichOneof("type") == "rerun_script":
+            self._asked = True
+
+    def _received(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes):
+            message = ForwardMsg.FromString(frame)
+            if message.WhichOneof("type") == "script_finished" and message.script_finished not in _NOT_YET:
+                self._asked = False
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
