@@ -55,7 +55,9 @@ def stripe_source(session: Session, name: str | None = None) -> UUID:
         raise NotFound("No Stripe source is connected here: connect one on the Sources page first.")
     if len(found) > 1:
         raise InvalidInput(
-            "Several Stripe sources are connected: name one with --source " + " or ".join(row.name for row in found)
+            "Several Stripe sources are connected: name one with --source: "
+            + ", ".join(row.name for row in found)
+            + "."
         )
     identifier: UUID = found[0].id
     return identifier

@@ -74,9 +74,12 @@ class _Lines:
     def __init__(self, unit: str) -> None:
         self._unit = unit
         self._due = 0.0
-        self._said = self._latest = ""
+        self._what = self._said = self._latest = ""
 
     def show(self, what: str, done: int, total: int | None) -> None:
+        if what != self._what:  # the end of one thing is said before the next begins
+            self.finish()
+            self._what = what
         self._latest = f"{what}: {_count(done, total)} {self._unit}"
         if time.monotonic() >= self._due:
             self.finish()
