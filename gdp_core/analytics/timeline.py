@@ -4,9 +4,9 @@ Pages begin after the last item of the one before, by (instant, kind, id), so an
 is read by its own index range, newest month first. Holds personal data: not to be cached.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -18,6 +18,7 @@ Kind = Literal["event", "mail", "stage"]
 _KINDS: tuple[Kind, ...] = ("event", "mail", "stage")  # at the same instant, in this order
 STAGE_SOURCE = "stage"
 MAIL_SOURCE = "email"
+_WIDER = (1, 8, 64, None)  # how many times a page's worth of events is looked through; None: all of them
 _TOLD_BY_EVENTS = ["opened", "clicked"]
 
 
@@ -148,37 +149,66 @@ def _events(session: Session, actors: Sequence[UUID], cut: Cut, after: After | N
         values |= {"categories": list(cut.categories), "category_names": _names_in(session, cut.categories)}
     if cut.human_only:
         where.append("NOT e.is_machine")
-    found = rows(
+    found: Sequence[Any] = ()
+    for factor in _WIDER:
+        floor = _floor(session, actors, after, limit * factor) if factor else None
+        found = _fetch(session, actors, where, values, floor, limit)
+        if len(found) >= limit or floor is None or (cut.since and floor <= cut.since):
+            break
+    known = _categories(session, {row.name for row in found if row.category is None})
+    return [
+        Item("event", str(row.id), row.occurred_at, row.name, row.source, row.category or known.get(row.name), *row[5:])
+        for row in found
+    ]
+
+
+def _categories(session: Session, names: Collection[str]) -> dict[str, str | None]:
+    """What the catalogue says of events that came without a category."""
+    found = rows(session, "SELECT name, category FROM event_type WHERE name = ANY(:names)", names=sorted(names))
+    return {row.name: row.category for row in found}
+
+
+def _fetch(
+    session: Session, actors: Sequence[UUID], where: Sequence[str], values: Mapping[str, Any], floor: Any, limit: int
+) -> Sequence[Any]:
+    conditions = [*where, "e.occurred_at >= :floor"] if floor else where
+    return rows(
         session,
         f"""
         SELECT e.* FROM unnest(CAST(:actors AS uuid[])) AS w(actor_id) CROSS JOIN LATERAL (
             SELECT e.id, e.occurred_at, e.name, e.source, e.category, e.is_machine, e.value_micros, e.currency, e.url,
                 coalesce(e.properties ->> 'subject', e.properties ->> 'plan_name', e.properties ->> 'title',
                     e.properties ->> 'name') AS summary
-            FROM event e WHERE e.workspace_id = app_ws() AND e.actor_id = w.actor_id AND {" AND ".join(where) or "true"}
+            FROM event e WHERE e.workspace_id = app_ws() AND e.actor_id = w.actor_id
+                AND {" AND ".join(conditions) or "true"}
             ORDER BY e.occurred_at DESC, e.id DESC LIMIT :limit
         ) e ORDER BY e.occurred_at DESC, e.id DESC LIMIT :limit
         """,
         actors=list(actors),
         limit=limit,
         **values,
+        **({"floor": floor} if floor else {}),
     )
-    return [
-        Item(
-            "event",
-            str(row.id),
-            row.occurred_at,
-            row.name,
-            row.source,
-            row.category,
-            row.is_machine,
-            row.value_micros,
-            row.currency,
-            row.url,
-            row.summary,
-        )
-        for row in found
-    ]
+
+
+def _floor(session: Session, actors: Sequence[UUID], after: After | None, wanted: int) -> datetime | None:
+    """The start of the UTC day from which on the person has `wanted` events; None: they have not that many.
+
+    The planner cannot know how dense one person's events are and would sort all of them; the days' counts do.
+    """
+    row = one(
+        session,
+        """
+        WITH counted AS (
+            SELECT day, sum(events) AS n FROM actor_day WHERE actor_id = ANY(:actors) AND day < :top GROUP BY day
+        ), running AS (SELECT day, sum(n) OVER (ORDER BY day DESC) AS total FROM counted)
+        SELECT max(day) AS day FROM running WHERE total >= :wanted
+        """,
+        actors=list(actors),
+        top=after.at.astimezone(UTC).date() if after else date.max,
+        wanted=wanted,
+    )
+    return datetime(row.day.year, row.day.month, row.day.day, tzinfo=UTC) if row.day else None
 
 
 def _mails(session: Session, actors: Sequence[UUID], cut: Cut, after: After | None, limit: int) -> list[Item]:

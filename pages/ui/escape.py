@@ -10,6 +10,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _JOINER = "\u2060"  # invisible; breaks what would become a link, an e-mail link or an icon code after unescaping
 _LINKING = re.compile(r"(?i)([@:]|www)(?=\S)")
+_ICON = re.compile(r":material/[a-z0-9_]+:")
 _ARROWS = re.compile(r"(?<=[<>=~-])(?=[<>=~-])")
 
 
@@ -19,6 +20,11 @@ def safe_text(value: object, *, longest: int = 300) -> str:
     text = _LINKING.sub(rf"\1{_JOINER}", text)
     text = _ARROWS.sub(_JOINER, text)
     return _PUNCTUATION.sub(r"\\\1", text)
+
+
+def icon_text(icon: str) -> str:
+    """An icon's code for a Markdown argument: `:material/name:`, nothing for anything else."""
+    return icon if _ICON.fullmatch(icon) else ""
 
 
 def clean(text: str, *, longest: int = 300) -> str:

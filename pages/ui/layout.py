@@ -14,7 +14,7 @@ import streamlit as st
 from pages.ui import state
 from pages.ui.boundary import dialog
 from pages.ui.context import COMPARE, PERIOD, SCOPE_FIELDS, Here
-from pages.ui.escape import safe_text
+from pages.ui.escape import icon_text, safe_text
 
 Tone = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
 ROW_HEIGHT = 35
@@ -125,7 +125,7 @@ def empty(icon: str, text: str, what_to_do: str = "", *, key: str | None = None)
     box = st.container(border=True, horizontal_alignment="center", key=key, gap="small")
     with box:
         st.space("small")
-        st.markdown(f"### {icon}", text_alignment="center")  # lint: the icon is one of ours
+        st.markdown(f"### {icon_text(icon)}", text_alignment="center")
         st.markdown(f"**{safe_text(text)}**", text_alignment="center")
         if what_to_do:
             st.caption(safe_text(what_to_do, longest=600), text_alignment="center")

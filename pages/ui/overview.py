@@ -14,15 +14,15 @@ from pages.ui.escape import clean, safe_text
 from pages.ui.format import Format, label
 
 _SEVERITIES = {
-    "bad": (":material/error:", "red"),
-    "warn": (":material/warning:", "orange"),
-    "info": (":material/info:", "blue"),
+    "bad": ":red[:material/error:]",
+    "warn": ":orange[:material/warning:]",
+    "info": ":blue[:material/info:]",
 }
 _STATES = {
-    "fresh": (":material/check_circle:", "green"),
-    "quiet": (":material/bedtime:", "gray"),
-    "stale": (":material/error:", "red"),
-    "waiting": (":material/hourglass_empty:", "blue"),
+    "fresh": ":green[:material/check_circle:]",
+    "quiet": ":gray[:material/bedtime:]",
+    "stale": ":red[:material/error:]",
+    "waiting": ":blue[:material/hourglass_empty:]",
 }
 
 
@@ -82,9 +82,8 @@ def _attention_text(place: Here, item: Attention) -> str:
 
 def attention_line(place: Here, item: Attention) -> None:
     """Something that needs attention, as a link to where it is dealt with."""
-    icon, colour = _SEVERITIES[item.severity]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f":{colour}[{icon}]", width="content")
+        st.markdown(_SEVERITIES[item.severity], width="content")
         text = _attention_text(place, item)
         if nav.may_open(place, item.page):
             query: dict[str, Any] = dict(item.query)
@@ -95,7 +94,6 @@ def attention_line(place: Here, item: Attention) -> None:
 
 def source_line(place: Here, source: SourceHealth) -> None:
     """How fresh one source is."""
-    icon, colour = _STATES[source.state]
     when = {"waiting": "Waiting for the first event"}.get(source.state, place.write.ago(source.received_at, place.now))
     problems = [
         f"{place.write.number(count)} {word}"
@@ -103,7 +101,7 @@ def source_line(place: Here, source: SourceHealth) -> None:
         if count
     ]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f":{colour}[{icon}]", width="content")  # lint: constants above
+        st.markdown(_STATES[source.state], width="content")
         with st.container(gap=None):
             st.markdown(f"**{safe_text(source.name)}**")
             st.caption(safe_text(" · ".join([label(source.source), when, *problems])))

@@ -170,7 +170,7 @@ def filters(place: Here, plans: Sequence[str]) -> None:
 
 def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool = True) -> None:
     st.multiselect(
-        name,
+        safe_text(name),
         list(options),
         key=field.key,
         format_func=label if spelt else clean,
@@ -253,17 +253,16 @@ def pager(place: Here, page: Page, total: Count) -> None:
             width="content",
         )
         for name, icon, where, row in (
-            ("Previous page", ":material/chevron_left:", page.previous, first - PAGE_SIZE),
-            ("Next page", ":material/chevron_right:", page.next, last + 1),
+            ("Previous", ":material/chevron_left:", page.previous, first - PAGE_SIZE),
+            ("Next", ":material/chevron_right:", page.next, last + 1),
         ):
             st.button(
-                icon,
-                key=f"people-{name.split()[0].lower()}",
-                help=name,
+                safe_text(name),
+                icon=icon,
+                key=f"people-{name.lower()}",
                 disabled=where is None,
                 on_click=turn,
                 args=(where, row),
-                width=44,
             )
 
 

@@ -11,7 +11,7 @@ from gdp_core import identity_admin
 from gdp_core.analytics import profile, timeline
 from gdp_core.analytics.profile import Billing, Evidence, IdentifierRow, Mailbox, Profile
 from gdp_core.analytics.timeline import After, Cut, Item, Names
-from pages.ui import boundary, layout, nav, state
+from pages.ui import boundary, data, layout, nav, state
 from pages.ui.charts.stages import stage_history
 from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here, here
@@ -134,7 +134,7 @@ def timeline_filters(names: Names) -> None:
             (NAMES, "Event", names.names, False),
         ):
             st.multiselect(
-                title,
+                safe_text(title),
                 [*dict.fromkeys([*options, *field.value])],
                 key=field.key,
                 format_func=label if spelt else clean,
@@ -367,6 +367,7 @@ def _split(person_id: UUID, actors: Sequence[UUID]) -> str:
     place = here()
     with place.change("gdp_worker", timeout=120) as session:
         identity_admin.split(session, place.principal, person_id, set(actors), now=place.now)
+    data.forget()
     return "Split off. The new person has their own profile now."
 
 
@@ -375,6 +376,7 @@ def _undo_split(person_id: UUID, at: Any) -> None:
     place = here()
     with place.change("gdp_worker", timeout=120) as session:
         identity_admin.undo_split(session, place.principal, person_id, at, now=place.now)
+    data.forget()
     layout.done("Joined again.")
 
 

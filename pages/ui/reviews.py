@@ -6,7 +6,7 @@ import streamlit as st
 
 from gdp_core import identity_admin
 from gdp_core.identity_admin import Review, Side
-from pages.ui import boundary, layout, nav, state
+from pages.ui import boundary, data, layout, nav, state
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
@@ -72,6 +72,7 @@ def _accept(a: UUID, b: UUID) -> str:
     place = here()
     with place.change("gdp_worker", timeout=120) as session:
         identity_admin.accept_review(session, place.principal, a, b, now=place.now)
+    data.forget()
     return "Merged."
 
 
@@ -80,6 +81,7 @@ def _dismiss(a: UUID, b: UUID) -> None:
     place = here()
     with place.change() as session:
         identity_admin.dismiss_review(session, place.principal, a, b, now=place.now)
+    data.forget()
     layout.done("Dismissed: they stay two people.")
 
 

@@ -11,6 +11,7 @@ from pages.ui import data, nav, session, state
 from pages.ui.boundary import guard
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
+from pages.ui.format import label
 
 ICON = str(Path(__file__).parent.parent / "static" / "favicon.svg")
 _SWITCHER: state.Slot[str | None] = state.Slot("shell.switcher", None)
@@ -90,5 +91,5 @@ def _account(place: Here) -> None:
         safe_text(user.name or user.email, longest=32), icon=":material/account_circle:", width="stretch", key="account"
     ):
         st.text(clean(user.email))
-        st.caption(f"{place.role.value.capitalize()} of {safe_text(place.workspace.name)}")
+        st.caption(f"{safe_text(label(place.role.value.lower()))} of {safe_text(place.workspace.name)}")
         st.button("Sign out", icon=":material/logout:", on_click=session.sign_out, key="sign-out", width="stretch")

@@ -44,9 +44,9 @@ def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> g
             hovertemplate=f"{name}<br>{write.date_of(step.at)} – {write.date_of(end)}<extra></extra>",
         )
     figure.update_layout(barmode="overlay")
-    figure = styled(figure, height=76, legend=False)
+    figure = styled(figure, height=92, legend=False)
     span = [at.astimezone(zone).replace(tzinfo=None) for at in (steps[0].at, now)]
     figure.update_xaxes(type="date", nticks=8, tickformat="%b %Y", range=span)
-    figure.update_layout(hovermode="closest", bargap=0.1, margin={"l": 2, "r": 2, "t": 4, "b": 4})
+    figure.update_layout(hovermode="closest", bargap=0.1, margin={"l": 2, "r": 2, "t": 4, "b": 26})
     figure.update_yaxes(showgrid=False, showticklabels=False, zeroline=False)
     return figure
