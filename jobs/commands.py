@@ -316,6 +316,7 @@ def source_create(
 def source_secret(
     of: Annotated[str, typer.Argument(metavar="SOURCE", help="Its name, or its kind where there is one.")],
     workspace: WorkspaceOption,
+    generate: Annotated[bool, typer.Option("--generate", help="Make one and print it, for a sender of yours.")] = False,
     overlap: OverlapOption = 0,
 ) -> None:
     """Set the signing secret of a source. It is asked for, or read from standard input; never an argument."""
@@ -326,10 +327,12 @@ def source_secret(
             target = _connection(connections.list_connections(session, who), of)
         if source(target.source).verify is None:
             raise InvalidInput(f"{target.name} is not signed: its keys are what proves the sender.")
-        secret = terminal.ask_secret("Signing secret")
+        secret = connections.new_secret() if generate else terminal.ask_secret("Signing secret")
         with database("gdp_web").transaction(workspace_id) as session:
             connections.set_secret(session, who, target.id, secret=secret, overlap_hours=overlap, now=clock.now())
     note(f"{target.name} is verified with the new secret.")
+    if generate:
+        result(secret)
 
 
 @source_app.command("list")

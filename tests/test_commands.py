@@ -192,6 +192,15 @@ class TestSources:
             assert live.client.post(path, content=body).status_code == 401
             assert live.client.post(path, content=body, headers=signed(body)).status_code == 200
 
+    def test_a_secret_can_be_made_here(self, call: Callable[..., Said], database: TestDatabase) -> None:
+        call("workspace", "create", "acme")
+        path = call("source", "create", "generic", "-w", "acme").out.strip().removeprefix("https://in.example")
+        secret = call("source", "secret", "generic", "-w", "acme", "--generate").out.strip()
+        body = b'{"event": "deal_won", "email": "ada@example.org"}'
+        with serving(database.dsn) as live:
+            headers = sign_standard(body, secret, family="webhook")
+            assert live.client.post(path, content=body, headers=headers).status_code == 200
+
     def test_are_listed_with_their_addresses(self, call: Callable[..., Said]) -> None:
         call("workspace", "create", "acme")
         for kind in ("stripe", "segment"):
