@@ -32,7 +32,12 @@ def put(database, *deliveries):
     for item in deliveries:
         with database.worker.transaction(item.workspace_id) as session:
             inbox.store(session, item)
-            run(session, "UPDATE inbox SET headers = CAST(:h AS jsonb) WHERE id = :id", h=orjson.dumps(dict(item.headers)).decode(), id=item.id)
+            run(
+                session,
+                "UPDATE inbox SET headers = CAST(:h AS jsonb) WHERE id = :id",
+                h=orjson.dumps(dict(item.headers)).decode(),
+                id=item.id,
+            )
 
 
 def drain(database, ws, now=NOW):
@@ -90,7 +95,12 @@ def test_an_anonymous_visit_becomes_a_known_person(database, ws, segment):
     page["context"]["campaign"] = {"source": "newsletter", "medium": "email", "name": "autumn"}
     put(database, delivery(ws, segment, batch(page)))
     drain(database, ws)
-    put(database, delivery(ws, segment, batch(identify("u1", anonymous="a1", email="ada@acme.example", firstName="Ada"), track())))
+    put(
+        database,
+        delivery(
+            ws, segment, batch(identify("u1", anonymous="a1", email="ada@acme.example", firstName="Ada"), track())
+        ),
+    )
     drain(database, ws)
     with database.web.transaction(ws) as session:
         (person,) = rows(session, "SELECT * FROM person")
@@ -131,7 +141,13 @@ def test_the_earliest_of_two_contents_stands_in_any_order(database, ws, segment)
     with database.web.transaction(ws) as session:
         (event,) = rows(session, "SELECT properties FROM event")
         assert event.properties["colour"] == "red"
-        assert one(session, "SELECT p.total_events FROM person p JOIN actor a ON a.person_id = p.id WHERE external_id = 'u1'")[0] == 1
+        assert (
+            one(
+                session,
+                "SELECT p.total_events FROM person p JOIN actor a ON a.person_id = p.id WHERE external_id = 'u1'",
+            )[0]
+            == 1
+        )
         assert one(session, "SELECT sum(total_events) AS n FROM person").n == 1
         assert one(session, "SELECT count(*) AS n FROM fact_conflict").n == 1
     balanced(database, ws)
@@ -150,7 +166,10 @@ def test_a_bad_item_is_set_aside_and_its_neighbours_live(database, ws, segment):
 
 
 def test_a_replay_of_everything_changes_nothing(database, ws, segment):
-    put(database, delivery(ws, segment, batch(identify(email="a@acme.example"), track(), track(user=None, message="m9"))))
+    put(
+        database,
+        delivery(ws, segment, batch(identify(email="a@acme.example"), track(), track(user=None, message="m9"))),
+    )
     put(database, delivery(ws, segment, batch(track())))
     drain(database, ws)
     before = balanced(database, ws)
