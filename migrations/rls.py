@@ -9,7 +9,9 @@ from alembic import op
 FULL = "SELECT, INSERT, UPDATE, DELETE"
 
 
-def protect(table: str, *, web: str = "SELECT", worker: str = FULL, gate: str = "", column: str = "workspace_id") -> None:
+def protect(
+    table: str, *, web: str = "SELECT", worker: str = FULL, gate: str = "", column: str = "workspace_id"
+) -> None:
     """Enable and force RLS on a table of tenants and grant each runtime role what it may do there."""
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
