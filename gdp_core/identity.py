@@ -198,12 +198,14 @@ def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], no
     for identifier, at, personless in seen:
         actor = actor_id(workspace_id, identifier)
         value = values.get(actor)
-        if value is None or value["namespace"] == "person":
-            named = {"namespace": identifier.namespace, "external_id": identifier.value}
-            values[actor] = (value or {"first_seen_at": at, "personless": personless}) | named
-        else:
-            value["first_seen_at"] = min(value["first_seen_at"], at)
-            value["personless"] = value["personless"] and personless
+        named = {"namespace": identifier.namespace, "external_id": identifier.value}
+        if value is None:
+            values[actor] = {"first_seen_at": at, "personless": personless, **named}
+            continue
+        value["first_seen_at"] = min(value["first_seen_at"], at)
+        value["personless"] = value["personless"] and personless
+        if value["namespace"] == "person":
+            value.update(named)
     revealed = rows(
         session,
         "SELECT id FROM actor WHERE id = ANY(:ids) AND namespace = 'person'",

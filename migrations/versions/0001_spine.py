@@ -1090,7 +1090,16 @@ def _protection() -> None:
         op.execute(f"CREATE POLICY gate ON {table} FOR SELECT TO gdp_gate USING (true)")
     for table in ("app_user", "user_session", "sign_in_link", "oauth_account"):
         op.execute(f"GRANT {FULL} ON {table} TO gdp_gate")
+    # A user belongs to no workspace, but the dashboard sees only the members of the open one.
     op.execute("GRANT SELECT (id, email, name, last_sign_in_at) ON app_user TO gdp_web")
+    op.execute("ALTER TABLE app_user ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE app_user FORCE ROW LEVEL SECURITY")
+    op.execute("CREATE POLICY gate ON app_user TO gdp_gate USING (true) WITH CHECK (true)")
+    op.execute("CREATE POLICY owner ON app_user TO gdp_owner USING (true) WITH CHECK (true)")
+    op.execute(
+        "CREATE POLICY colleague ON app_user FOR SELECT TO gdp_web USING"
+        " (EXISTS (SELECT FROM membership m WHERE m.workspace_id = app_ws() AND m.user_id = app_user.id))"
+    )
     for table in ("job_run", "schedule_tick", "heartbeat", "marker"):
         op.execute(f"GRANT {FULL} ON ops.{table} TO gdp_worker")
         op.execute(f"GRANT SELECT ON ops.{table} TO gdp_web")
