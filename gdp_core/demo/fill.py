@@ -24,7 +24,7 @@ from gdp_core.tables.tenancy import InternalRule
 _NAMESPACE = UUID("7d0c2f9e-1b0f-4f6c-9d0a-6f3a1c5b8e21")
 _CHUNK_BYTES = 6 << 20  # about 5,000 facts
 _CHUNK_PARTS = 5000
-_NAMES = {"segment": "Website and app", "posthog": "Website and app", "stripe": "Stripe", "resend": "Resend"}
+_NAMES = {"segment": "Website", "posthog": "Mobile app", "stripe": "Stripe", "resend": "Resend"}
 EXPECTED_BYTES = 150 << 20  # of all bodies: what progress is measured against
 
 
@@ -95,7 +95,7 @@ def _prepare(gate: Database, web: Database, brand: Brand, until: datetime) -> No
             currency=brand.currency,
             id=workspace_id,
         )
-        for key in (brand.tracker, "stripe", "resend"):
+        for key in sorted({brand.tracker, "posthog", "stripe", "resend"}):  # the mobile app reports by PostHog
             run(
                 session,
                 "INSERT INTO source_instance (id, workspace_id, source, name, hook_key, config, has_invoices, created_at)"
@@ -103,7 +103,7 @@ def _prepare(gate: Database, web: Database, brand: Brand, until: datetime) -> No
                 id=uuid5(workspace_id, key),
                 ws=workspace_id,
                 source=key,
-                name=_NAMES[key],
+                name="Website and app" if key == brand.tracker == "posthog" else _NAMES[key],
                 hook=secrets.token_urlsafe(24),
                 invoices=source(key).has_invoices,
                 at=until,
