@@ -94,7 +94,7 @@ def member_list(place: Here, found: Sequence[MemberRow]) -> None:
                     args=(row, key),
                 )
             else:
-                layout.badge(row.role.value.capitalize(), "primary" if row.role is Role.OWNER else "gray")
+                layout.badge(row.role.value.capitalize(), "blue" if row.role is Role.OWNER else "gray")
             if editable or mine:
                 st.button(
                     "Leave" if mine else "Remove",

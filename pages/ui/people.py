@@ -334,7 +334,7 @@ def drawer(place: Here, person: PersonRow) -> None:
             if person.stage:
                 layout.badge(label(person.stage), STAGE_TONES[person.stage])
             if person.plan_name:
-                layout.badge(person.plan_name, "primary")
+                layout.badge(person.plan_name, "blue")
             if person.is_internal:
                 layout.badge("Internal", "gray", ":material/visibility_off:")
         seen = {"E-mail": place.sees(person.email), "Phone": place.sees(person.phone), "Company": person.company}

@@ -64,7 +64,7 @@ def head(place: Here, found: Profile) -> None:
         if person.stage:
             layout.badge(label(person.stage), STAGE_TONES[person.stage])
         if person.plan_name:
-            layout.badge(person.plan_name, "primary")
+            layout.badge(person.plan_name, "blue")
         if person.is_internal:
             layout.badge("Internal: in no number", "gray", ":material/visibility_off:")
         if not person.is_known:
