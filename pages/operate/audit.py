@@ -27,7 +27,8 @@ if checked:
         )
 
 actions, users = place.read(audit_view.read_choices, place.principal)
-auditing.filters(actions, users)
+if actions:
+    auditing.filters(actions, users)
 state.publish(auditing.FIELDS)
 found = place.read(audit_view.read_audit, place.principal, auditing.chosen(), auditing.before())
 if found:

@@ -23,9 +23,12 @@ with layout.head("API keys", "What websites, apps and servers identify themselve
 
 keys.new_key()
 if not found:
-    with layout.empty(
-        ":material/key:", "No key yet", "Connect a tracking source first, such as the Segment or PostHog SDKs."
-    ):
+    what_to_do = (
+        "Make one for each website, app and server, so that each can be revoked alone."
+        if tracking
+        else "Keys belong to tracking sources: connect one first, such as the Segment or PostHog SDKs."
+    )
+    with layout.empty(":material/key:", "No key yet", what_to_do):
         if not tracking:
             nav.link(place, "sources", label="Connect a source")
 else:

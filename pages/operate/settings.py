@@ -21,20 +21,21 @@ st.segmented_control(
 )
 state.publish(settings.FIELDS)
 
-match settings.TAB.value:
-    case "general":
-        settings.general(place)
-    case "roles":
-        settings.roles(place, data.remembered(place, read_names))
-    case "internal":
-        settings.internal(place)
-    case "plans":
-        settings.plans(place)
-    case "rates":
-        settings.rates(place)
-    case "identity":
-        settings.identity(place)
-    case "retention":
-        settings.retention(place)
-    case "danger":
-        settings.danger(place)
+with st.container(width=settings.WIDTHS.get(settings.TAB.value, "stretch")):
+    match settings.TAB.value:
+        case "general":
+            settings.general(place)
+        case "roles":
+            settings.roles(place, data.remembered(place, read_names))
+        case "internal":
+            settings.internal(place)
+        case "plans":
+            settings.plans(place)
+        case "rates":
+            settings.rates(place)
+        case "identity":
+            settings.identity(place)
+        case "retention":
+            settings.retention(place)
+        case "danger":
+            settings.danger(place)

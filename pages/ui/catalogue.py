@@ -162,14 +162,7 @@ def head(place: Here, row: TypeRow) -> None:
     """What is known of the event type, in four numbers."""
     write = place.write
     with st.grid(4, min_column_width=180, gap="small"):
-        st.metric(
-            f"Last {DAYS} days",
-            write.number(row.recent),
-            border=True,
-            height="stretch",
-            chart_data=list(row.daily) if any(row.daily) else None,
-            chart_type="area",
-        )
+        st.metric(f"Last {DAYS} days", write.number(row.recent), border=True, height="stretch")
         st.metric("In all", write.number(row.total), border=True, height="stretch")
         st.metric("First seen", write.date_of(row.first_seen_at), border=True, height="stretch")
         st.metric("Last seen", write.ago(row.last_seen_at, place.now), border=True, height="stretch")

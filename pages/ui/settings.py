@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 import streamlit as st
+from babel import Locale
 from babel.numbers import list_currencies
 from pydantic import BaseModel, Field
 from sqlmodel import Session
@@ -27,15 +28,17 @@ from pages.ui.format import label
 TABS = {
     "general": "General",
     "roles": "Event roles",
-    "internal": "Internal people",
+    "internal": "Internal",
     "plans": "Plans",
-    "rates": "Exchange rates",
+    "rates": "Rates",
     "identity": "Identity",
     "retention": "Retention",
-    "danger": "Danger zone",
+    "danger": "Danger",
 }
 TAB = state.Field("settings", "tab", default="general", choices=tuple(TABS))
 FIELDS = (TAB,)
+WIDTHS = {"general": 640, "internal": 640, "identity": 640, "retention": 640}
+"""Of the tabs that are one form: wide enough to read, not wider."""
 _STEPS = {
     "roles": "reading events again",
     "identity": "putting identifiers together again",
@@ -95,7 +98,7 @@ class General(BaseModel):
     """What a workspace is called and how it writes things."""
 
     name: str = Field(min_length=1, max_length=80)
-    timezone: str = Field(description="In which days, weeks and months are cut.")
+    timezone: str = Field(title="Time zone", description="In which days, weeks and months are cut.")
     locale: str = Field(description="How numbers and dates are written.")
     base_currency: str = Field(
         title="Currency", description="What money is added up in; other currencies need exchange rates."
@@ -111,23 +114,29 @@ class General(BaseModel):
 def general(place: Here) -> None:
     """Name, time zone, locale, currency and thresholds."""
     workspace = place.workspace
+    locales = {_locale_name(code): code for code in dict.fromkeys([*_LOCALES, workspace.locale])}
+    initial = {name: getattr(workspace, name) for name in General.model_fields}
     wanted = forms.ask(
         General,
         key="general",
-        initial={name: getattr(workspace, name) for name in General.model_fields},
+        initial=initial | {"locale": _locale_name(workspace.locale)},
         options={
             "timezone": sorted(available_timezones()),
-            "locale": [*dict.fromkeys([*_LOCALES, workspace.locale])],
+            "locale": sorted(locales),
             "base_currency": sorted(list_currencies()),
         },
         disabled=not place.may("settings.write"),
     )
     if wanted:
-        changed = WorkspaceSettings(**wanted.model_dump())
+        changed = WorkspaceSettings(**(wanted.model_dump() | {"locale": locales[wanted.locale]}))
         _change(lambda session, who: choices.change_workspace(session, who, changed, now=place.now), "Settings saved.")
     layout.note(f"Short name, used in addresses and commands: {workspace.slug}")
     if place.may("workspace.create") and st.button("New workspace", icon=":material/add:", key="workspace-new"):
         _ask_workspace()
+
+
+def _locale_name(code: str) -> str:
+    return Locale.parse(code).get_display_name("en") or code
 
 
 class NewWorkspace(BaseModel):
@@ -341,13 +350,14 @@ def plans(place: Here) -> None:
         )
     if place.may("settings.write"):
         first = next((item for item in unmapped if item.price_id), None)
-        wanted = forms.ask(
-            Plan,
-            key="plan",
-            submit="Name the plan",
-            initial={"match": "price", "value": first.price_id, "plan_name": first.stripe_name} if first else None,
-            options={"match": PLAN_MATCHES},
-        )
+        with st.container(width=640):
+            wanted = forms.ask(
+                Plan,
+                key="plan",
+                submit="Name the plan",
+                initial={"match": "price", "value": first.price_id, "plan_name": first.stripe_name} if first else None,
+                options={"match": PLAN_MATCHES},
+            )
         if wanted:
             choice = PlanChoice(wanted.match, wanted.value, "", wanted.plan_name)
             _change(

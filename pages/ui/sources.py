@@ -1,5 +1,6 @@
 """The Sources page's parts: the list, connecting, one source with its guide and secrets, and importing a file."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,6 @@ from gdp_core.accounts.connections import Connection
 from gdp_core.analytics import sources_view
 from gdp_core.analytics.sources_view import ImportRow, SourceRow
 from gdp_core.errors import NotFound
-from gdp_core.importer.columns import suggest
 from gdp_core.importer.mapping import Mapping as FileMapping
 from gdp_core.importer.preview import Preview, preview
 from gdp_core.importer.run import ImportResult, prepare_import
@@ -75,20 +75,16 @@ def _card(place: Here, row: SourceRow) -> None:
         with second, st.container(gap=None):
             layout.badge(name, tone, icon)  # type: ignore[arg-type]
             last = f", last: {row.last_event}" if row.last_event else ""
-            st.caption(safe_text(f"{_seen(place, row)}{last}", longest=80))
-        for column, title, count, link in zip(
-            numbers,
-            ("Deliveries, 24 h", "Rejected, 24 h", "Events in all"),
-            (row.deliveries, row.rejects, row.events),
-            (None, "quarantined", None),
-            strict=True,
-        ):
+            st.caption(safe_text(f"{_seen(place, row)}{last}", longest=70))
+        counts = {
+            "Deliveries, 24 h": row.deliveries,
+            "Rejected, 24 h": row.rejects,
+            "Events in all": row.events,
+        }
+        for column, (title, count) in zip(numbers, counts.items(), strict=True):
             with column, st.container(gap=None):
-                if link and count and nav.may_open(place, "inbox"):
-                    nav.link(place, "inbox", label=write.number(count), icon="", source=str(row.id), state=link)
-                else:
-                    st.markdown(f"**{safe_text(write.number(count))}**")
-                st.caption(title)
+                st.markdown(f"**{safe_text(write.number(count))}**")
+                st.caption(safe_text(title))
 
 
 def _seen(place: Here, row: SourceRow) -> str:
@@ -208,16 +204,16 @@ def source_page(place: Here, identifier: str) -> None:
         if kind.kind != "file":
             _addresses(place, found, kind)
     with left, layout.card("How to connect", height="content"):
-        st.markdown(_guide(found, kind))  # lint: our own text; keys and addresses are ours too
+        st.markdown(_guide(place, found, kind))  # lint: our own text; keys and addresses are ours too
 
 
-def _guide(found: Connection, kind: Source) -> str:
+def _guide(place: Here, found: Connection, kind: Source) -> str:
     """The source's guide with the real address and key."""
     made, secret = key_parts.NEW.get(), _SECRET.get()
     key = made[2] if made and made[0] == found.id else "YOUR_KEY"
     door = settings().door_address
     hook = found.hook_key or "ADDRESS_KEY"
-    text = kind.guide.replace("{door}", door)
+    text = kind.guide.replace("{door}", door).replace("--workspace SLUG", f"--workspace {place.workspace.slug}")
     text = text.replace(f"/hooks/{kind.key}/{{key}}", f"/hooks/{kind.key}/{hook}").replace("{key}", key)
     return text.replace("{secret}", secret[1] if secret and secret[0] == str(found.id) else "whsec_...")
 
@@ -475,7 +471,10 @@ def import_page(place: Here) -> None:
         return
     running = _RUNNING.get()
     if running is not None:
-        _import_progress()
+        if running.is_done:
+            _finished(place, running)
+        else:
+            _import_progress()
         return
     given = st.file_uploader(
         "A file of people or events",
@@ -504,8 +503,9 @@ def _look(place: Here, given: Any) -> None:
     layout.section("What is in it")
     uploads.columns(place, found)
     layout.section("What it means")
-    if found.suggested and found.mapping:
-        layout.note("A suggestion by the names of the columns: look at it before you use it.")
+    with st.container():  # always there, so that what follows keeps its place on the page
+        if found.suggested and found.mapping:
+            layout.note("A suggestion by the names of the columns: look at it before you use it.")
     mapping, button = uploads.mapping_form(found, found.mapping)
     if mapping is None:
         if found.mapping:
@@ -515,13 +515,13 @@ def _look(place: Here, given: Any) -> None:
     tried = preview(upload.path, mapping, now=place.now)
     _PREVIEW.set(tried)
     if button == "import":
-        _start(place, upload, mapping, tried)
+        _start(place, upload, mapping)
     layout.section("What importing would do")
     uploads.outcome(place, tried)
 
 
-def _start(place: Here, upload: uploads.Upload, mapping: FileMapping, tried: Preview) -> None:
-    name = mapping.source or _name_of(tried, upload)
+def _start(place: Here, upload: uploads.Upload, mapping: FileMapping) -> None:
+    name = mapping.source or _name_of(upload)
     with place.change() as session:
         source_id = prepare_import(session, place.principal, name=name, file=upload.path.name, now=place.now)
     _RUNNING.set(uploads.start(place.workspace.id, source_id, upload, mapping))
@@ -530,34 +530,30 @@ def _start(place: Here, upload: uploads.Upload, mapping: FileMapping, tried: Pre
     st.rerun()
 
 
-def _name_of(tried: Preview, upload: uploads.Upload) -> str:
-    """What the import's source is called: by the file, without its dates, so that next month's is the same source."""
-    found = suggest(tried.columns, upload.path)
-    event = found.event if found and found.event and found.event.startswith("=") else None
-    return (event or f"={upload.path.name.split('.')[0]}")[1:]
+def _name_of(upload: uploads.Upload) -> str:
+    """What the import's source is called: by the file without its dates, so that next month's is the same source."""
+    stem = upload.path.name.split(".")[0]
+    return re.sub(r"[\W\d_]+$", "", stem) or stem
 
 
 @boundary.fragment(every=1)
 def _import_progress() -> None:
     place, running = here(), _RUNNING.get()
-    if running is None or running.future is None:
+    if running is None or running.is_done:
+        data.forget()
+        st.rerun()
         return
-    if not running.future.done():
-        write = place.write
-        said = f"Importing {clean(running.name, longest=60)}: {write.number(running.rows)} of {write.number(running.total)} rows"
-        st.progress(running.share, text=safe_text(said))
-        layout.note("It goes on when you leave this page.")
-        return
+    write = place.write
+    rows = f"{write.number(running.rows)} of {write.number(running.total)} rows" if running.total else "reading it"
+    st.progress(running.share, text=f"Importing {safe_text(running.name, longest=60)}: {safe_text(rows)}")
+    layout.note("It goes on when you leave this page.")
+
+
+def _finished(place: Here, running: uploads.Running) -> None:
     with layout.card(key="import-result", height="content"):
         with boundary.guarded("import"):
-            _result(place, running.name, running.future.result())
-        st.button("Import another file", key="import-again", icon=":material/upload_file:", on_click=_finished)
-
-
-def _finished() -> None:
-    """A callback."""
-    _RUNNING.clear()
-    data.forget()
+            _result(place, running.name, running.result())
+        st.button("Import another file", key="import-again", icon=":material/upload_file:", on_click=_RUNNING.clear)
 
 
 def _result(place: Here, name: str, result: ImportResult) -> None:

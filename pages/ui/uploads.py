@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -49,9 +49,18 @@ class Running:
     """An import in the background; `rows` of `total` are done."""
 
     name: str
-    future: "Future[ImportResult] | None" = None
     rows: int = 0
     total: int = 0
+    _future: Future[ImportResult] = field(default_factory=Future)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it ended, well or not."""
+        return self._future.done()
+
+    def result(self) -> ImportResult:
+        """What it did. Raises what it raised."""
+        return self._future.result()
 
     @property
     def share(self) -> float:
@@ -98,7 +107,7 @@ def start(workspace_id: UUID, source_id: UUID, upload: Upload, mapping: Mapping)
         finally:
             upload.path.unlink(missing_ok=True)
 
-    running.future = _POOL.submit(work)
+    running._future = _POOL.submit(work)
     return running
 
 
@@ -138,7 +147,7 @@ def columns(place: Here, found: Preview) -> None:
 def outcome(place: Here, found: Preview) -> None:
     """What importing would do, by the rows that were looked at."""
     counts, write = found.counts, place.write
-    with st.grid(4, min_column_width=150, gap="small"):
+    with st.grid(4, min_column_width=120, gap="small"):
         st.metric("Rows looked at", write.number(counts.rows), border=True, height="stretch")
         st.metric("Would be applied", write.number(counts.facts - counts.repeated), border=True, height="stretch")
         st.metric("People and visitors", write.number(counts.people), border=True, height="stretch")
@@ -210,7 +219,7 @@ def mapping_form(found: Preview, start_from: Mapping | None) -> tuple[Mapping | 
 
 def _row(parts: Sequence[str], names: Sequence[str], initial: Mapping) -> dict[str, Any]:
     chosen = {}
-    with st.grid(len(parts), min_column_width=170, gap="small"):
+    with st.grid(len(parts), min_column_width=130, gap="small"):
         for part in parts:
             value: str | None = getattr(initial, part)
             options = [*dict.fromkeys([*names, *([value] if value else [])])]
