@@ -50,13 +50,20 @@ _TEXT_TRAITS = frozenset(["first_name", "last_name", "name", "company", "industr
 
 def external_id(value: Json) -> str | None:
     """An id as text of at most 200 characters, or None for one that means nobody (undefined, null, blank, ...)."""
+    if isinstance(value, str):
+        return _usable_id(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, dict | list):
         value = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
     if value is None or isinstance(value, bool):
         return None
-    text = str(value).strip()[:MAX_ID].strip()
+    return _usable_id(str(value))
+
+
+@lru_cache(maxsize=1 << 16)  # a batch names the same people again and again
+def _usable_id(written: str) -> str | None:
+    text = written.strip()[:MAX_ID].strip()
     bare = text.strip("\"'").strip()
     unusable = bare.lower() in _DENIED or bare in _DENIED_AS_WRITTEN or bare == _NOBODY or bare.lower() == _EXAMPLE
     return None if unusable or not bare else text
@@ -124,12 +131,16 @@ def believed(trust: Trust, candidates: Iterable[Identifier | None]) -> tuple[Ide
 def joined(trust: Trust, identifiers: tuple[Identifier, ...]) -> tuple[Link, ...]:
     """Edges from the first identifier to each of the others; from a browser only between a user and an anonymous id."""
     first, *others = identifiers
+    if trust != "browser":
+        return tuple([Link(first, other) for other in others])
     across = {first.namespace, "user", "anonymous"} - {first.namespace}
-    return tuple(Link(first, other) for other in others if trust != "browser" or other.namespace in across)
+    return tuple(Link(first, other) for other in others if other.namespace in across)
 
 
 def contacts(values: Json) -> tuple[Identifier, ...]:
     """The e-mail address and phone number among traits, as identifiers."""
+    if not values:
+        return ()
     wanted = {key: value for key, value in as_object(values).items() if trait_name(key) in ("email", "phone")}
     stated = dict(reversed(_pairs(wanted)))
     found = (identifier(namespace, stated.get(namespace)) for namespace in ("email", "phone"))
@@ -154,6 +165,8 @@ def traits(
     `values` and `once` are objects, `removed` a list of names; anything else, and null, says nothing. An e-mail
     address that is not one is not a trait.
     """
+    if not (values or once or removed):
+        return ()
     said: dict[str, Trait] = {}
     for key in sorted(_names(removed)):
         said.setdefault(key, Trait(of, key, None, "unset"))

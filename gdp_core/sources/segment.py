@@ -20,7 +20,7 @@ from gdp_core.sources.payload import Unusable, as_object, read, states, unreadab
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
 
 _EVENT_NAME = {"page": "page_view", "screen": "screen_view"}
-_CAMPAIGN = ("source", "medium", "term", "content")
+_CAMPAIGN = {f"utm_{'campaign' if name == 'name' else name}": name for name in "name source medium term content".split()}
 _TRANSPORT = frozenset(["sentAt", "receivedAt", "writeKey", "_metadata"])  # differ between retries of one message
 _MAPPED_CONTEXT = frozenset(
     ["page", "campaign", "traits", "ip", "userAgent", "library", "sessionId", "direct", "externalIds"]
@@ -174,7 +174,7 @@ def _visit(
         search=own.get("search") or page.get("search"),
         user_agent=context.get("userAgent") or (delivery.headers.get("user-agent") if from_browser else None),
         ip=context.get("ip") or (delivery.headers.get(web.CLIENT_IP) if from_browser else None),
-        stated={"utm_campaign": campaign.get("name")} | {f"utm_{part}": campaign.get(part) for part in _CAMPAIGN},
+        stated={column: campaign.get(name) for column, name in _CAMPAIGN.items()} if campaign else None,
     )
 
 

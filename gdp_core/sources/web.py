@@ -79,8 +79,8 @@ def web(
     """
     address, agent, origin = text(url, MAX_URL), text(user_agent), text(referrer, MAX_URL)
     touch = _query(address, text(search, MAX_URL))
-    named = stated or {}
-    touch |= {name: value for name in CAMPAIGN_NAMES & named.keys() if (value := text(named[name]))}
+    if stated:
+        touch |= {name: value for name in CAMPAIGN_NAMES & stated.keys() if (value := text(stated[name]))}
     columns = Web(
         url=address,
         referrer=None if origin == "$direct" else origin,
@@ -101,7 +101,7 @@ def web(
 
 def text(value: Json, limit: int = MAX_TEXT) -> str | None:
     """Text or a number as trimmed text of at most `limit` characters; None for anything else and for blanks."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).strip()[:limit].strip() or None
 
@@ -114,13 +114,16 @@ def is_machine(user_agent: str | None) -> bool:
 
 def ip_address(value: Json) -> str | None:
     """An IP address as received, or None for what is not one."""
-    if not isinstance(value, str):
-        return None
+    return _ip_address(value.strip()) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=16_384)
+def _ip_address(written: str) -> str | None:
     try:
-        address = ipaddress.ip_address(value.strip())
+        address = ipaddress.ip_address(written)
     except ValueError:
         return None
-    return None if address.is_unspecified or "%" in value else str(address)
+    return None if address.is_unspecified or "%" in written else str(address)
 
 
 def truncated_ip(value: Json) -> str | None:
@@ -244,6 +247,8 @@ def _query(url: str | None, search: str | None) -> dict[str, str]:
     """The utm_* and click ids of a URL and of a bare query, the first of each name."""
     found: dict[str, str] = {}
     for query in (_url_query(url), (search or "").lstrip("?")):
+        if not query:
+            continue
         try:
             pairs = parse_qsl(query, max_num_fields=200)
         except ValueError:
@@ -256,7 +261,9 @@ def _query(url: str | None, search: str | None) -> dict[str, str]:
 
 
 def _url_query(url: str | None) -> str:
+    if url is None or "?" not in url:
+        return ""
     try:
-        return urlsplit(url or "").query
+        return urlsplit(url).query
     except ValueError:
         return ""
