@@ -56,7 +56,7 @@ def is_safe(node):
             return name.isupper()
         case ast.Subscript(value=value):
             return is_safe(value)
-        case ast.Call(func=ast.Name(id="safe_text" | "icon_text")):
+        case ast.Call(func=ast.Name(id="safe_text" | "icon_text" | "guide_text")):
             return True
         case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="write") | ast.Name(id="write"))):
             return True  # Format: numbers and dates

@@ -6,6 +6,7 @@ from gdp_core.accounts import audit
 from gdp_core.analytics import audit_view
 from pages.ui import auditing, layout, state
 from pages.ui.context import here
+from pages.ui.escape import safe_text
 
 place = here()
 state.adopt(auditing.FIELDS)
@@ -23,7 +24,8 @@ if checked:
         st.success("The log is intact: no entry was changed or removed.", icon=":material/verified:")
     else:
         st.error(
-            f"The log was altered at or just before entry {broken}. Compare it with a backup.", icon=":material/error:"
+            f"The log was altered at or just before entry {safe_text(broken)}. Compare it with a backup.",
+            icon=":material/error:",
         )
 
 actions, users = place.read(audit_view.read_choices, place.principal)

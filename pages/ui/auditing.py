@@ -8,7 +8,7 @@ import streamlit as st
 from gdp_core.analytics.audit_view import PAGE, AuditFilter, AuditRow
 from pages.ui import layout, state
 from pages.ui.context import Here
-from pages.ui.escape import clean
+from pages.ui.escape import clean, safe_text
 from pages.ui.format import label
 
 ACTION = state.Field("audit", "action", default=None)
@@ -45,7 +45,7 @@ def filters(actions: Sequence[str], users: Sequence[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         for name, field, options in (("Action", ACTION, actions), ("Person", USER, users)):
             st.selectbox(
-                name,
+                safe_text(name),
                 [*dict.fromkeys([*options, *filter(None, [field.value])])],
                 key=field.key,
                 index=None,

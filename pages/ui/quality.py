@@ -8,7 +8,7 @@ import streamlit as st
 from gdp_core.analytics.quality import Check, Quality
 from pages.ui import layout, nav
 from pages.ui.context import Here
-from pages.ui.escape import clean
+from pages.ui.escape import clean, icon_text, safe_text
 from pages.ui.format import UNKNOWN, label
 
 _SEVERITIES = {
@@ -122,7 +122,7 @@ def _check(place: Here, item: Check) -> None:
     icon, colour = _SEVERITIES[item.severity]
     words, write = _WORDS[item.kind], place.write
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f":{colour}[{icon}]", width="content")
+        st.markdown(f":{safe_text(colour)}[{icon_text(icon)}]", width="content")
         layout.heading(words.title)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.markdown(f"### {write.number(item.count)}", width="content")

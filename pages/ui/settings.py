@@ -68,7 +68,7 @@ def _progress() -> None:
     st.progress(
         found.share,
         text=f"Numbers are being derived again since {safe_text(place.write.ago(found.since, place.now))}:"
-        f" {_STEPS[found.step]} (step {found.steps_done + 1} of {found.steps}). You can go on working.",
+        f" {_STEPS[found.step]} (step {safe_text(found.steps_done + 1)} of {safe_text(found.steps)}). You can go on working.",
     )
 
 
@@ -600,7 +600,7 @@ def _danger(place: Here, action: str, name: str, meaning: str, ask: Callable[[He
         with st.container(gap=None, width="stretch"):
             layout.heading(name)
             layout.note(meaning if place.may(action) else f"{meaning} Your role may not do this.")
-        if place.may(action) and st.button(name, icon=":material/warning:", key=f"danger-{action}"):
+        if place.may(action) and st.button(safe_text(name), icon=":material/warning:", key=f"danger-{action}"):
             ask(place)
 
 

@@ -26,6 +26,7 @@ from pages.ui import keys as key_parts
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
+from pages.ui.guides import Filling, guide_text
 
 TABS = {"sources": "Connected", "import": "Import a file"}
 TAB = state.Field("sources", "tab", default="sources", choices=tuple(TABS))
@@ -204,18 +205,19 @@ def source_page(place: Here, identifier: str) -> None:
         if kind.kind != "file":
             _addresses(place, found, kind)
     with left, layout.card("How to connect", height="content"):
-        st.markdown(_guide(place, found, kind))  # lint: our own text; keys and addresses are ours too
+        st.markdown(guide_text(kind, _filling(place, found)))
 
 
-def _guide(place: Here, found: Connection, kind: Source) -> str:
-    """The source's guide with the real address and key."""
+def _filling(place: Here, found: Connection) -> Filling:
+    """What the guide is filled with: the real thing where this page knows it, a word to replace where it does not."""
     made, secret = key_parts.NEW.get(), _SECRET.get()
-    key = made[2] if made and made[0] == found.id else "YOUR_KEY"
-    door = settings().door_address
-    hook = found.hook_key or "ADDRESS_KEY"
-    text = kind.guide.replace("{door}", door).replace("--workspace SLUG", f"--workspace {place.workspace.slug}")
-    text = text.replace(f"/hooks/{kind.key}/{{key}}", f"/hooks/{kind.key}/{hook}").replace("{key}", key)
-    return text.replace("{secret}", secret[1] if secret and secret[0] == str(found.id) else "whsec_...")
+    return Filling(
+        door=settings().door_address,
+        slug=place.workspace.slug,
+        hook=found.hook_key or "ADDRESS_KEY",
+        key=made[2] if made and made[0] == found.id else "YOUR_KEY",
+        secret=secret[1] if secret and secret[0] == str(found.id) else "whsec_...",
+    )
 
 
 def _menu(place: Here, found: Connection) -> None:

@@ -241,7 +241,7 @@ def _columns(name: str, options: Sequence[str], initial: Sequence[str], key: str
     listed = [*dict.fromkeys([*options, *initial])]
     return tuple(
         st.multiselect(
-            name,
+            safe_text(name),
             listed,
             default=list(initial),
             key=f"map-{key}",
