@@ -16,7 +16,7 @@ from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.db import lock_key, one, rows, run
 from gdp_core.errors import InvalidInput, NotFound
-from gdp_core.identity import MANUAL, Edge, Limits, assert_edges, recompute
+from gdp_core.identity import MANUAL, UNKNOWN, Edge, Limits, assert_edges, recompute
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +127,19 @@ def accept_review(session: Session, principal: Principal, a: UUID, b: UUID, *, n
     authorise(session, principal, "identity.merge")
     _lock(session, principal)
     _decide(session, principal, a, b, "accepted", now)
-    edge = Edge(min(a, b), max(a, b), True, True, now, MANUAL, f"review:{principal.user_id or 'system'}")
-    limits = _limits(session)
-    # Evidence that was refused keeps its earlier date when it was verified; the reviewer's word makes it explicit.
-    changed = assert_edges(session, principal.workspace_id, [edge], limits, now)
+    pair = [_known_actor(session, actor) for actor in (a, b)]
+    said_by = f"review:{principal.user_id or 'system'}"
+    # Between what each is known by: joining only the pair would win over the evidence that made one of them a person.
+    edge = Edge(min(pair), max(pair), True, True, now, MANUAL, said_by)
+    edges = [edge] if edge.a != edge.b else []
+    changed = assert_edges(session, principal.workspace_id, edges, _limits(session), now)
     people.refresh(session, principal.workspace_id, changed, now)
-    state = one(session, "SELECT state, reason FROM identity_edge WHERE a = :a AND b = :b", a=min(a, b), b=max(a, b))
-    if state.state != "accepted":
+    homes = rows(session, "SELECT DISTINCT person_id FROM actor WHERE id = ANY(:ids)", ids=[a, b])
+    if len(homes) != 1:
         raise InvalidInput(
             "Together they would have more identifiers than a person may have: raise the limit in the settings first."
         )
-    person: UUID = one(session, "SELECT person_id FROM actor WHERE id = :id", id=a).person_id
+    person: UUID = homes[0].person_id
     audit(
         session,
         principal,
@@ -228,6 +230,18 @@ def _settle(session: Session, workspace_id: UUID, actors: Iterable[UUID], now: d
     ids = set(actors)
     changed = recompute(session, workspace_id, ids, _limits(session), now)
     people.refresh(session, workspace_id, changed | people.persons_of(session, ids), now)
+
+
+def _known_actor(session: Session, actor: UUID) -> UUID:
+    """The identifier that says who the actor's person is, the earliest one; the actor itself of a person nobody knows."""
+    row = one(
+        session,
+        "SELECT k.id FROM actor x JOIN actor k ON k.person_id = x.person_id AND k.workspace_id = x.workspace_id"
+        " WHERE x.id = :id AND k.namespace <> ALL(:unknown) ORDER BY k.id <> x.id, k.first_seen_at, k.id LIMIT 1",
+        id=actor,
+        unknown=sorted(UNKNOWN),
+    )
+    return row.id if row else actor
 
 
 def _decide(session: Session, principal: Principal, a: UUID, b: UUID, status: str, now: datetime) -> None:

@@ -17,7 +17,8 @@ results, pages place them.
 
 Texts
     `st.text`, table cells and select options are literal. Everything else is Markdown: wrap whatever is not a constant
-    in `safe_text(...)`, or use `layout` (title, note, badge, facts, empty), which does. A test reads every page for it.
+    in `safe_text(...)`, or use `layout` (title, note, badge, facts, empty), which does. A test reads every page for it:
+    it takes constants, tables of constants in CAPITALS, `safe_text`, `icon_text` and `place.write`, and nothing else.
     Personal data passes through `place.sees(...)` first: a VIEWER sees it masked.
 Writing things
     `place.write` formats in the workspace's locale, zone and currency: number, percent, money(micros, currency), day,
