@@ -28,8 +28,6 @@ FAILPOINTS = (
     "partition.dropped",
     "import.chunk",
     "backfill.page",
-    "accounts.created",
-    "identity.cut",
 )
 
 
