@@ -32,6 +32,8 @@ def prepare(admin_dsn: str, *, login: tuple[str, str] | None = None) -> None:
     """
     check_server(admin_dsn)
     with _connection(admin_dsn) as connection:
+        if login is None and _is_ready(connection):
+            return  # a user who may only SET ROLE can start what an administrator prepared
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATOR_LOCK})
         try:
             _create_roles(connection, login)
@@ -62,6 +64,20 @@ def _connection(admin_dsn: str) -> Iterator[Connection]:
         raise unreachable(error) from error
     finally:
         engine.dispose()
+
+
+def _is_ready(connection: Connection) -> bool:
+    known = connection.execute(
+        text("SELECT count(*) FROM pg_roles WHERE rolname = ANY(:roles)"), {"roles": list(RUNTIME_ROLES)}
+    )
+    if known.scalar_one() < len(RUNTIME_ROLES) or not all(_member(connection, role) for role in RUNTIME_ROLES):
+        return False
+    connection.execute(text("SET ROLE gdp_web"))
+    exists = connection.execute(text("SELECT to_regclass('public.alembic_version') IS NOT NULL")).scalar()
+    current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if exists else None
+    connection.rollback()
+    connection.execute(text("RESET ROLE"))
+    return current is not None and current == ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
 def _create_roles(connection: Connection, login: tuple[str, str] | None) -> None:

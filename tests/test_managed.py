@@ -41,6 +41,15 @@ def test_an_owner_without_superuser_is_enough(owned):
     pool.close()
 
 
+def test_who_may_only_become_the_runtime_roles_can_start_what_is_prepared(owned):
+    owner = f"postgresql://manager:x@{owned.host}:{owned.port}/managed"
+    prepare(owner)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("CREATE ROLE runner LOGIN PASSWORD 'x' NOINHERIT")
+        connection.execute("GRANT gdp_web, gdp_worker, gdp_ingest, gdp_gate TO runner")
+    prepare(f"postgresql://runner:x@{owned.host}:{owned.port}/managed")
+
+
 def test_a_user_who_may_not_is_told_what_to_do(owned):
     dsn = f"postgresql://stranger:x@{owned.host}:{owned.port}/managed"
     with pytest.raises(BadSetting, match="CREATEROLE"):

@@ -15,6 +15,7 @@ from sqlmodel import Session
 from gdp_core.db import one, rows
 from gdp_core.errors import NotFound
 from gdp_core.event_roles import read_roles
+from gdp_core.identity import UNKNOWN
 
 DAYS = 30
 _RECENT = timedelta(days=7)
@@ -74,6 +75,34 @@ class TypeDetail:
     row: TypeRow
     properties: tuple[PropertyRow, ...]
     by_source: tuple[tuple[UUID, str, int, date], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All events of all time. `of_visitors`: by identifiers that do not say who. `value`: (currency, micros) of the
+    events that carry money, refunds taken off, from sources without invoices; the largest first."""
+
+    events: int
+    people: int
+    of_visitors: int
+    value: tuple[tuple[str, int], ...]
+
+
+def read_totals(session: Session) -> Totals:
+    """What all events together amount to; internal people included, as these are the books of what arrived."""
+    counted = one(
+        session,
+        "SELECT coalesce(sum(event_count), 0)::bigint AS events,"
+        " coalesce(sum(event_count) FILTER (WHERE namespace = ANY(:unknown)), 0)::bigint AS of_visitors FROM actor",
+        unknown=sorted(UNKNOWN),
+    )
+    people = one(session, "SELECT count(*) AS n FROM person WHERE is_known").n
+    money = rows(
+        session,
+        "SELECT currency, sum(paid_micros - refunded_micros)::bigint AS micros FROM actor_value_day"
+        " GROUP BY currency ORDER BY abs(sum(paid_micros - refunded_micros)) DESC, currency",
+    )
+    return Totals(counted.events, people, counted.of_visitors, tuple((row.currency, row.micros) for row in money))
 
 
 def read_types(session: Session, now: datetime, name: str | None = None) -> list[TypeRow]:

@@ -11,23 +11,23 @@ state.adopt(catalogue.FIELDS)
 
 if catalogue.NAME.value:
     state.publish(catalogue.FIELDS)
-    found = place.read(reads.read_type, catalogue.NAME.value, place.now)
+    detail = place.read(reads.read_type, catalogue.NAME.value, place.now)
     st.button(
         "All events", icon=":material/arrow_back:", type="tertiary", on_click=catalogue.close, key="catalogue-back"
     )
-    layout.title(found.row.name, found.row.description or "Nobody has said yet what this event means")
-    catalogue.head(place, found.row)
+    layout.title(detail.row.name, detail.row.description or "Nobody has said yet what this event means")
+    catalogue.head(place, detail.row)
     left, right = st.columns([2, 1], gap="small")
     with left, layout.card("Meaning"):
-        catalogue.meaning(place, found.row, found.properties)
+        catalogue.meaning(place, detail.row, detail.properties)
     with right:
         with layout.card("Roles"):
-            catalogue.roles(place, found.row)
+            catalogue.roles(place, detail.row)
         with layout.card("Sources", height="content"):
-            catalogue.by_source(place, found)
+            catalogue.by_source(place, detail)
     layout.section("Properties")
-    if found.properties:
-        catalogue.properties(place, found.properties, found.row.total)
+    if detail.properties:
+        catalogue.properties(place, detail.properties, detail.row.total)
     else:
         layout.note("It carries no properties.")
     st.stop()
@@ -42,6 +42,7 @@ if not found:
         nav.link(place, "sources", label="Connect a source")
     st.stop()
 
+catalogue.totals(place, data.remembered(place, reads.read_totals))
 catalogue.filters()
 state.publish(catalogue.FIELDS)
 shown = catalogue.matching(found)

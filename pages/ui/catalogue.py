@@ -7,13 +7,13 @@ import streamlit as st
 from pydantic import BaseModel, Field
 
 from gdp_core import choices
-from gdp_core.analytics.catalogue import DAYS, PropertyRow, TypeDetail, TypeRow
+from gdp_core.analytics.catalogue import DAYS, PropertyRow, Totals, TypeDetail, TypeRow
 from gdp_core.choices import CATEGORIES, EventMeaning
 from gdp_core.event_roles import ROLES
 from gdp_core.sources.facts import Category
 from pages.ui import data, forms, layout, nav, state
 from pages.ui.context import Here, here
-from pages.ui.escape import clean
+from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
 
 DRIFTS = {"several_types": "Several types", "new": "New property", "vanished": "Vanished property"}
@@ -35,6 +35,29 @@ NAME = state.Field("catalogue", "event")
 FIELDS = (WORDS, CATEGORY, DRIFT, NAME)
 OPEN = "catalogue.open"
 _SHOWN: state.Slot[tuple[str, ...]] = state.Slot("catalogue.shown", ())
+
+
+def totals(place: Here, found: Totals) -> None:
+    """What all events together amount to."""
+    write = place.write
+    money = [safe_text(write.money(micros, currency)) for currency, micros in found.value]
+    with st.grid(4, gap="small"):
+        st.metric("Events of all time", write.number(found.events), border=True, height="stretch")
+        st.metric("Known people", write.number(found.people), border=True, height="stretch")
+        st.metric(
+            "Events of visitors",
+            write.number(found.of_visitors),
+            border=True,
+            height="stretch",
+            help="Events of identifiers that do not say who somebody is.",
+        )
+        st.metric(
+            "Value of events",
+            " + ".join(money[:2]) or UNKNOWN,
+            border=True,
+            height="stretch",
+            help="Money that events carry, refunds taken off, from sources without invoices. Revenue from invoices is on the overview.",
+        )
 
 
 def filters() -> None:
