@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from gdp_core import clock
-from gdp_core.accounts import sessions
+from gdp_core.accounts import sessions, workspaces
 from gdp_core.db import Database, one, run
 from jobs import ports
 from jobs.login import runtime_url
@@ -131,6 +131,12 @@ class Product:
             assert urls is not None, "the product's Postgres does not answer"
             self._pools[role] = Database(runtime_url(urls), role, size=2)  # type: ignore[arg-type]
         return self._pools[role]
+
+    def workspace(self, name: str) -> str:
+        """A new, empty workspace's slug."""
+        slug = f"{name.lower().replace(' ', '-')}-{uuid.uuid4().hex[:6]}"
+        workspaces.create(self.pool("gdp_gate"), None, slug=slug, name=name, now=clock.now())
+        return slug
 
     def workspace_id(self, slug: str) -> uuid.UUID:
         with self.pool("gdp_gate").transaction(None, read_only=True) as session:
