@@ -25,7 +25,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     from jobs.commands import main as command
+    from jobs.logs import log_json
 
+    log_json("warning")  # on standard error: standard output is for results
     return command(arguments)
 
 
