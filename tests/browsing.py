@@ -1,5 +1,6 @@
 """A signed-in browser without a browser: pages run through the frame, with a real session in a test's database."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from gdp_core import clock, runtime
 from gdp_core.accounts import sessions
 from gdp_core.db import run
-from pages.ui import data, session
+from pages.ui import data, nav, session
 
 from .conftest import TestDatabase
 
@@ -37,8 +38,7 @@ class Browser:
         with self.database.gate.transaction(workspace_id) as opened:
             run(
                 opened,
-                "INSERT INTO app_user (id, email, name, failed_sign_ins, created_at)"
-                " VALUES (:id, :email, '', 0, :now)",
+                "INSERT INTO app_user (id, email, name, failed_sign_ins, created_at) VALUES (:id, :email, '', 0, :now)",
                 id=user_id,
                 email=email or f"{role.lower()}-{user_id.hex[:6]}@acme.example",
                 now=now,
@@ -68,8 +68,8 @@ class Browser:
 
 
 def _file(page: str) -> str:
-    (path,) = FRAME.parent.glob(f"*/{page}.py")
-    return str(path.relative_to(FRAME.parent))
+    (section,) = [section for section in nav.SECTIONS if any(entry.name == page for entry in section.entries)]
+    return f"{section.folder}/{page}.py"
 
 
 @contextmanager
@@ -85,12 +85,16 @@ def browsing(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def words(page: AppTest) -> str:
-    """Everything a page says, in one text."""
+    """Everything a page says, in one text, as a reader sees it: without the escapes."""
     parts = []
     for kind in ("title", "header", "subheader", "markdown", "caption", "text", "error", "warning", "info", "success"):
-        parts += [str(item.value) for item in page.get(kind)]
-    parts += [str(item.label) for item in page.get("metric")] + [str(item.value) for item in page.get("metric")]
-    parts += [str(item.label) for item in page.get("page_link")] + [str(item.label) for item in page.get("button")]
-    parts += [item.value.to_string() for item in page.get("arrow_data_frame")]
-    parts += [item.value.to_string() for item in page.get("table")]
-    return "\n".join(parts)
+        parts += [str(item.value) for item in getattr(page, kind)]
+    parts += [f"{item.label} {item.value}" for item in page.metric]
+    parts += [str(item.label) for item in page.get("page_link")] + [str(item.label) for item in page.button]
+    parts += [item.value.to_string() for item in [*page.dataframe, *page.table]]
+    return plain("\n".join(parts))
+
+
+def plain(text: str) -> str:
+    """Markdown-escaped text as it is shown."""
+    return re.sub(r"\\(.)", r"\1", text).replace("\u2060", "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gdp_core.sources.base import Source
 
-_PLAIN = re.compile(r"[A-Za-z0-9:/.,_+=\[\]-]*")
+_PLAIN = re.compile(r"[\w:/.,+=\[\]-]*")
 
 
 @dataclass(frozen=True, slots=True)
