@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -582,6 +583,21 @@ class TestErrors:
     def test_a_folder_that_cannot_be_used(self) -> None:
         done = in_a_process("", "user", "list", GDP_DATA_DIR="/proc/nothing")
         assert "GDP_DATA_DIR" in assert_sentence(Said(done.returncode, done.stdout, done.stderr))
+
+    def test_the_product_itself_says_what_is_wrong(self, database: TestDatabase, tmp_path: Path) -> None:
+        here = {"GDP_DATA_DIR": str(tmp_path / "data")}
+        done = in_a_process("mysql://127.0.0.1/x", **here)
+        assert "DATABASE_URL" in assert_sentence(Said(done.returncode, done.stdout, done.stderr))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            done = in_a_process(database.dsn, **here, GDP_DOOR_PORT=port)
+        assert f"Port {port}" in assert_sentence(Said(done.returncode, done.stdout, done.stderr))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        done = in_a_process("postgresql://u:p@127.0.0.1:1/x", **here, GDP_DOOR_PORT=port)
+        assert done.returncode == 1
+        assert "refused" in done.stderr
+        assert "Traceback" not in done.stderr
 
     def test_a_full_disk_of_postgres(self) -> None:
         lost = exc.OperationalError("INSERT", {}, psycopg.errors.DiskFull("could not extend file"))
