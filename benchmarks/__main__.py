@@ -1,0 +1,57 @@
+"""`python -m benchmarks [NAME]`: runs every benchmark, or one, and writes benchmarks/results.json.
+
+A row is name, value, unit, peer, peer_value, ratio: what is measured here beside something else measured in the same
+run on the same machine. The ratio is what to compare between machines and commits.
+"""
+
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+FOLDER = Path(__file__).parent
+NAMES = ("door", "worker", "importing", "reading")
+
+
+def main(wanted: list[str]) -> int:
+    """Run what is wanted. Returns the exit code."""
+    unknown = set(wanted) - set(NAMES)
+    if unknown:
+        print(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}.", file=sys.stderr)
+        return 1
+    results = FOLDER / "results.json"
+    kept = json.loads(results.read_text())["rows"] if results.exists() and wanted else []
+    rows: list[dict[str, Any]] = [row for row in kept if row["benchmark"] not in wanted]
+    for name in wanted or NAMES:
+        print(f"{name} ...", file=sys.stderr)
+        found = importlib.import_module(f"benchmarks.{name}").run()
+        rows += [{"benchmark": name, "commit": _commit(), "load": round(os.getloadavg()[0], 1), **row} for row in found]
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    results.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    _show(rows)
+    return 0
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(FOLDER.parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    table = Table("Measured", "Value", "Unit", "Peer", "Peer's value", "Ratio")
+    for row in rows:
+        peer = f"{row['peer_value']:,.1f}" if row["peer_value"] is not None else ""
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else ""
+        table.add_row(row["name"], f"{row['value']:,.1f}", row["unit"], row["peer"] or "", peer, ratio)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
