@@ -53,7 +53,7 @@ def totals(place: Here, found: Totals) -> None:
         )
         st.metric(
             "Value of events",
-            " + ".join(money[:2]) or UNKNOWN,
+            safe_text(" + ".join(money[:2]) or UNKNOWN),
             border=True,
             height="stretch",
             help="Money that events carry, refunds taken off, from sources without invoices. Revenue from invoices is on the overview.",
