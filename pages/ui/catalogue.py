@@ -40,7 +40,7 @@ _SHOWN: state.Slot[tuple[str, ...]] = state.Slot("catalogue.shown", ())
 def totals(place: Here, found: Totals) -> None:
     """What all events together amount to."""
     write = place.write
-    money = [safe_text(write.money(micros, currency)) for currency, micros in found.value]
+    money = [write.money(micros, currency) for currency, micros in found.value]
     with st.grid(4, gap="small"):
         st.metric("Events of all time", write.number(found.events), border=True, height="stretch")
         st.metric("Known people", write.number(found.people), border=True, height="stretch")
