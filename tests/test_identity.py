@@ -111,7 +111,7 @@ def graphs(draw: st.DrawFn) -> tuple[dict[UUID, str], list[Edge], Limits]:
     return namespaces, edges, limits
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(graphs(), st.randoms(use_true_random=False))
 def test_resolve_agrees_with_the_oracle_in_any_order(graph, rng):
     namespaces, edges, limits = graph
@@ -174,7 +174,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("order", ["as told", "backwards", "shuffled"])
+@pytest.mark.parametrize("order", ["backwards", "shuffled"])
 def test_ten_thousand_ids_of_one_person(shape, order):
     pairs = list(SHAPES[shape])
     if order == "backwards":
@@ -269,7 +269,7 @@ def test_two_known_people_on_one_tablet_are_for_review(database, ws, segment, fi
 HOSTILE = ["u-evil", "victim", "ada@acme.example", "+31612345678"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_claims_with_a_public_key_change_no_verified_person(database, data):
     """Anyone can read a browser key: what is sent with it may say whose visit it was, and nothing about others."""
@@ -417,7 +417,7 @@ def test_an_id_we_issued_may_come_before_the_identifier_it_stands_for(database, 
     ]
     told += [delivery(ws, segment, batch(track(user=f"u{n}", message=f"m{n}"))) for n in (1, 2)]
     seen = set()
-    for order in list(permutations(told))[::3]:
+    for order in list(permutations(told))[::4]:
         history.clear(database)
         for item in order:
             tell(database, item)
@@ -440,7 +440,7 @@ def _email(person, n):
     return {"type": "email.delivered", "created_at": (NOW - timedelta(hours=9 - n)).isoformat(), "data": data}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_merging_and_cutting_is_what_resolving_everything_once_gives(database, ws, seed):
     """Step by step, in the database, against the oracle; every person id ever seen still leads to a person."""
     rng = random.Random(seed)
@@ -450,7 +450,7 @@ def test_random_merging_and_cutting_is_what_resolving_everything_once_gives(data
     issued: set[UUID] = set()
     with database.worker.transaction(ws) as session:
         identity.ensure_actors(session, ws, [Seen(name, NOW, personless=False) for name in names], NOW)
-    for step in range(40):
+    for step in range(30):
         with database.worker.transaction(ws) as session:
             known = rows(session, "SELECT a, b, cut_at FROM identity_edge ORDER BY a, b")
             if known and rng.random() < 0.4:

@@ -174,8 +174,8 @@ def test_the_suppression_register_needs_no_order(database, ws, mailer):
         mailer.email("complained", 30, email_id="em_2"),
         mailer("suppression.removed", 40, id="s2", email="Ada@acme.example"),
     ]
-    for count, expected in ((1, True), (2, False), (3, True), (4, False)):
-        for order in list(permutations(told[:count]))[:: max(1, count - 1)]:
+    for count, expected in ((2, False), (3, True), (4, False)):
+        for order in list(permutations(told[:count]))[:: count * (count - 1) // 2]:
             history.clear(database)
             for item in order:
                 tell(database, item)

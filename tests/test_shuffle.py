@@ -26,7 +26,7 @@ def tenants(database):
     return history.tenants(database, "acme", "globex")
 
 
-def told(tenants, seed, *, size=24, customers=1):
+def told(tenants, seed, *, size=18, customers=1):
     return [item for tenant in tenants for item in history.history(tenant, seed, size, customers)]
 
 
