@@ -273,22 +273,22 @@ def replay(
 
 
 def balances(session: Session) -> list[Balance]:
-    """Both ledgers of the workspace: deliveries, then facts."""
-    sums = {
+    """Both ledgers of the workspace: deliveries, then facts. Read at one instant, or they would not add up."""
+    found = {
         row.ledger: row
         for row in rows(
             session,
             "SELECT ledger, sum(received)::bigint AS received, sum(applied)::bigint AS applied,"
             " sum(duplicate)::bigint AS duplicate, sum(quarantined)::bigint AS quarantined, sum(dead)::bigint AS dead,"
-            " sum(erased)::bigint AS erased FROM ledger_entry GROUP BY ledger",
+            " sum(erased)::bigint AS erased,"
+            " (SELECT count(*) FROM inbox WHERE state = 'pending') AS pending FROM ledger_entry GROUP BY ledger",
         )
     }
-    waiting = rows(session, "SELECT count(*) AS n FROM inbox WHERE state = 'pending'")[0].n
     result = []
-    for ledger, pending in (("delivery", waiting), ("fact", 0)):
-        row = sums.get(ledger)
-        parts = [getattr(row, name) if row else 0 for name in Balance._fields[1:-1]]
-        result.append(Balance._make([ledger, *parts, pending]))
+    for ledger in ("delivery", "fact"):
+        row = found.get(ledger)
+        parts = {name: getattr(row, name) if row else 0 for name in Balance._fields[1:]}
+        result.append(Balance(ledger, **parts | ({"pending": 0} if ledger == "fact" else {})))
     return result
 
 

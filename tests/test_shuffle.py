@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gdp_core import clock, events, identity, people, pipeline
+from gdp_core import clock, events, identity, inbox, people, pipeline
 from gdp_core.db import rows
 from gdp_core.tables.people import Person, TraitAssertion
 
@@ -202,3 +202,19 @@ def test_what_a_transaction_made_is_remembered_only_once_it_is_kept(database):
     with database.worker.transaction(ws) as session:
         events.ensure_partitions(session, "event", [at])
         assert f"event_{at:%Y_%m}" in {row.name for row in rows(session, "SELECT name FROM partition_list('event')")}
+
+
+def test_the_books_add_up_at_every_instant(database, tenants):
+    """Whoever looks while a worker works sees everything explained too."""
+    ws = tenants[0].id
+    deliveries = [item for item in told(tenants, 1) if item.workspace_id == ws]
+    history.put(database, deliveries)
+    seen = []
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(history.drain, database, [ws], limit=lambda: 1)
+        while not working.done():
+            with database.web.transaction(ws) as session:
+                seen.append(inbox.balances(session))
+        working.result()
+    assert {balance.difference for balances in seen for balance in balances} == {0}
+    assert len({balances[0].pending for balances in seen}) > 1, "nobody looked in between"
