@@ -46,7 +46,7 @@ def micros_per_minor(currency: str) -> int:
 def from_minor(amount: int | str | Decimal | Fraction, currency: str) -> int:
     """Minor units (Stripe's integers, or its decimal strings) to micros, rounded half-even once."""
     exact: Fraction = Fraction(amount) * micros_per_minor(currency)
-    return int(round(exact))
+    return round(exact)
 
 
 def from_units(amount: int | float | str | Decimal) -> int:

@@ -20,7 +20,9 @@ from gdp_core.sources.payload import Unusable, as_object, read, states, unreadab
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
 
 _EVENT_NAME = {"page": "page_view", "screen": "screen_view"}
-_CAMPAIGN = {f"utm_{'campaign' if name == 'name' else name}": name for name in "name source medium term content".split()}
+_CAMPAIGN = {
+    f"utm_{'campaign' if name == 'name' else name}": name for name in "name source medium term content".split()
+}
 _TRANSPORT = frozenset(["sentAt", "receivedAt", "writeKey", "_metadata"])  # differ between retries of one message
 _MAPPED_CONTEXT = frozenset(
     ["page", "campaign", "traits", "ip", "userAgent", "library", "sessionId", "direct", "externalIds"]
