@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 
@@ -19,6 +20,7 @@ from gdp_core.tables.people import Person, TraitAssertion
 from . import history
 from .conftest import NOW
 from .door import encryption_keys  # noqa: F401
+from .test_pipeline import batch, delivery, track
 
 
 @pytest.fixture
@@ -163,6 +165,33 @@ def test_a_pipeline_that_minds_the_order_is_caught(database, tenants, monkeypatc
     deliveries = told(tenants[:1], 1)
     expected = reference(database, tenants[:1], deliveries)
     assert differences(database, tenants[:1], deliveries, expected, [1])
+
+
+# --------------------------------------------------------------------------------------------------------- replays
+
+
+@pytest.mark.parametrize("at", [timedelta(0), timedelta(seconds=-5), timedelta(seconds=5)])
+@pytest.mark.parametrize("colour", ["red", "blue"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_replay_that_meets_another_statement_of_its_keys(database, tenants, at, colour, together):
+    """The delivery that holds a key is put back; another one, earlier, later or at the same time, comes meanwhile."""
+    tenant = tenants[0]
+    first = delivery(tenant.id, tenant.sources["segment"], batch(track(colour="red"), track(message="m2")))
+    first = dataclasses.replace(first, id=UUID(int=2**127))
+    history.put(database, [first])
+    history.drain(database, [tenant.id])
+    with database.worker.transaction(tenant.id) as session:
+        assert inbox.replay(session, ids=[first.id]) == 1
+    other = delivery(tenant.id, tenant.sources["segment"], batch(track(colour=colour)), at=first.received_at + at)
+    history.put(database, [dataclasses.replace(other, id=UUID(int=5))])
+    history.drain(database, [tenant.id], limit=lambda: 500 if together else 1)
+    history.books(database, [tenant.id])
+    with database.web.transaction(tenant.id) as session:
+        assert {row.total_events for row in rows(session, "SELECT total_events FROM person")} == {2}
+        (event,) = rows(session, "SELECT properties FROM event WHERE source_event_id = 'm1'")
+        assert event.properties["colour"] in (
+            {"red", "blue"} if at == timedelta(0) else {colour if at < timedelta(0) else "red"}
+        )
 
 
 # --------------------------------------------------------------------------------------------------- concurrency
