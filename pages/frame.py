@@ -9,7 +9,7 @@ import streamlit as st
 from gdp_core.errors import Forbidden
 from pages.ui import layout, nav, shell, state
 from pages.ui.boundary import guarded
-from pages.ui.context import here
+from pages.ui.context import SCOPE_FIELDS, here
 
 st.set_page_config(
     page_title="Growth Data Plane",
@@ -21,8 +21,10 @@ chosen = st.navigation(nav.pages(), position="hidden")
 name = chosen.url_path or nav.HOME
 
 with guarded(f"frame {name}"):
-    place = here()
     state.enter_page(name)
+    state.adopt(SCOPE_FIELDS)
+    state.publish(SCOPE_FIELDS)  # before anything is read or linked: a period just chosen counts for the whole page
+    place = here()
     with st.sidebar:
         shell.sidebar(place, name)
     layout.say_what_was_done()

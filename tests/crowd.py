@@ -61,7 +61,9 @@ def actor_id(database, ws, external_id):
         return rows(session, "SELECT id FROM actor WHERE external_id = :id", id=external_id)[0].id
 
 
-def subscription(database, ws, source_id, actor, *, mrr=29_000_000, currency="USD", at=NOW - 10 * DAY, status="active"):
+def subscription(
+    database, ws, source_id, actor, *, mrr=29_000_000, currency="USD", at=NOW - 10 * DAY, status="active", now=NOW
+):
     """A subscription with its ledger entry and one paid invoice."""
     subscription_id, customer = uuid.uuid4(), f"cus_{actor.hex[:8]}"
     base = {"workspace_id": ws, "source_id": source_id, "actor_id": actor, "currency": currency}
@@ -115,7 +117,7 @@ def subscription(database, ws, source_id, actor, *, mrr=29_000_000, currency="US
             ],
         )
         insert(session, Invoice, [_invoice(base, customer, mrr, at)])
-        refresh(session, ws, [row.person_id for row in _persons(session, actor)], NOW)
+        refresh(session, ws, [row.person_id for row in _persons(session, actor)], now)
     return subscription_id
 
 

@@ -33,7 +33,9 @@ def guarded(what: str) -> Iterator[None]:
             reference=reference,
             error=type(error).__name__,
             # Frames only: the message of an exception may quote what a person's data was.
-            stack=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-8:]],
+            trace=" < ".join(
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[:-9:-1]
+            ),
         )
         with st.container(key=f"failed-{reference}"):
             st.error(

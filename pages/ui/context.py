@@ -66,7 +66,7 @@ class Here:
             yield session
 
 
-PERIOD = state.Field("scope", "period", default="30d")
+PERIOD = state.Field("scope", "period", default="30d", pattern=r"7d|30d|90d|365d|\d{4}-\d\d-\d\d\.\.\d{4}-\d\d-\d\d")
 COMPARE = state.Field("scope", "compare", default="previous", choices=("previous", "year", "none"))
 SCOPE_FIELDS = (PERIOD, COMPARE)
 
@@ -115,6 +115,6 @@ def _scope(workspace: Workspace, now: datetime) -> Scope:
         )
 
     try:
-        return made(state.query("period") or PERIOD.default)
+        return made(PERIOD.parse(state.query("period")))
     except InvalidInput:
-        return made(PERIOD.default)  # a mistyped address shows the usual period
+        return made(PERIOD.default)  # days that no calendar has

@@ -11,13 +11,15 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from gdp_core.analytics.scope import PRESETS
 from pages.ui import state
 from pages.ui.boundary import dialog
-from pages.ui.context import COMPARE, PERIOD, SCOPE_FIELDS, Here
+from pages.ui.context import COMPARE, PERIOD, Here
 from pages.ui.escape import icon_text, safe_text
 
 Tone = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
 ROW_HEIGHT = 35
+_DAYS: state.Slot[Any] = state.Slot("scope.days", None)
 _PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days", "365d": "Last 12 months"}
 _COMPARED = {"previous": "vs previous period", "year": "vs a year earlier", "none": "No comparison"}
 
@@ -48,19 +50,26 @@ def section(text: str) -> None:
 
 def scope_bar(place: Here) -> None:
     """The period and what it is compared with, in the URL and in every link."""
-    state.adopt(SCOPE_FIELDS)
     periods = [*_PERIODS]
-    chosen = PERIOD.value
-    if chosen not in periods:
-        periods.append(chosen)  # a range of days, which only an address gives
+    if PERIOD.value not in periods:
+        periods.append(PERIOD.value)  # chosen days
     st.selectbox(
         "Period",
         periods,
         format_func=lambda item: _PERIODS.get(item, period_name(place)),
         key=PERIOD.key,
         label_visibility="collapsed",
-        width=160,
+        width=190 if len(periods) == len(_PERIODS) else 260,
     )
+    with st.popover("Days", icon=":material/date_range:", key="scope-days"):
+        st.date_input(
+            "First and last day",
+            value=(place.scope.start, place.scope.end - timedelta(days=1)),
+            max_value=place.scope.today,
+            key=_DAYS.key,
+            format="YYYY-MM-DD",
+            on_change=_choose_days,
+        )
     st.selectbox(
         "Compare with",
         [*_COMPARED],
@@ -69,16 +78,21 @@ def scope_bar(place: Here) -> None:
         label_visibility="collapsed",
         width=190,
     )
-    state.publish(SCOPE_FIELDS)
+
+
+def _choose_days() -> None:
+    days = _DAYS.get()
+    if isinstance(days, tuple) and len(days) == 2:
+        PERIOD.set(f"{days[0].isoformat()}..{days[1].isoformat()}")
 
 
 def period_name(place: Here) -> str:
     """The scope's days in words: Last 30 days, or 1 Jan 2026 – 31 Mar 2026."""
-    known = state.query("period") or "30d"
-    if known in _PERIODS:
-        return _PERIODS[known]
-    last = place.scope.end - timedelta(days=1)
-    return f"{place.write.day(place.scope.start)} – {place.write.day(last)}"
+    scope = place.scope
+    preset = next((name for name, days in PRESETS.items() if days == scope.days), None)
+    if preset and scope.is_running and scope.end == scope.today + timedelta(days=1):
+        return _PERIODS[preset]
+    return f"{place.write.day(scope.start)} – {place.write.day(scope.end - timedelta(days=1))}"
 
 
 def period_sentence(place: Here) -> str:

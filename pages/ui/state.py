@@ -5,6 +5,7 @@ widgets and `publish`es them after. The URL wins when the user changed it (a lin
 when they did. Nothing else writes the URL.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
@@ -46,7 +47,7 @@ class Slot(Generic[T]):
 class Field:
     """A part of a page's URL and the key of the widget that shows it (`field.key`).
 
-    `choices` are the only values taken from a URL; None takes any text.
+    `choices` are the only values taken from a URL, or texts that fit `pattern`; without either any text is.
     """
 
     page: str
@@ -54,6 +55,7 @@ class Field:
     kind: Kind = "text"
     default: Any = ""
     choices: tuple[str, ...] | None = None
+    pattern: str | None = None
 
     @property
     def key(self) -> str:
@@ -81,7 +83,8 @@ class Field:
             return text == "1"
         if self.kind == "number":
             return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else self.default
-        return text if self.choices is None or text in self.choices else self.default
+        fits = self.pattern is None or re.fullmatch(self.pattern, text)
+        return text if fits and (self.choices is None or text in self.choices) else self.default
 
     def text(self, value: Any) -> str | None:
         """How a URL says a value; None for the default, which stays out of it."""
@@ -120,11 +123,13 @@ def adopt(fields: Sequence[Field]) -> None:
 
 
 def publish(fields: Sequence[Field]) -> None:
-    """After the widgets: make the URL say what they hold."""
+    """After the widgets: make the URL say what they hold. A field without a widget on this page stays as it is."""
     if not fields:
         return
-    wanted = {field.name: field.text(field.value) for field in fields}
     seen = _seen(fields)
+    wanted = {
+        field.name: field.text(field.value) if field.key in st.session_state else seen[field.name] for field in fields
+    }
     if wanted != seen:
         others = {name: st.query_params.get_all(name) for name in st.query_params if name not in wanted}
         st.query_params.from_dict({**others, **{name: text for name, text in wanted.items() if text is not None}})

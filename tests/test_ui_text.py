@@ -1,0 +1,110 @@
+"""How the dashboard writes things: numbers, money, dates in a workspace's locale, and text that is never markup."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pages.ui.escape import clean, icon_text, safe_text
+from pages.ui.format import UNKNOWN, Format, label
+
+from .payloads import PAYLOADS
+
+NOW = datetime(2026, 11, 19, 9, 0, tzinfo=UTC)
+US = Format("en_US", "UTC", "USD")
+DE = Format("de_DE", "Europe/Berlin", "EUR")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (US.number(12480), "12,480"),
+        (DE.number(12480), "12.480"),
+        (US.number(None), UNKNOWN),
+        (US.number(0), "0"),
+        (US.compact(1_820_000), "1.82M"),
+        (US.compact(999_999), "999,999"),
+        (US.percent(0.6184), "61.8%"),
+        (US.percent(0.5), "50%"),
+        (DE.percent(0.6184), "61,8\xa0%"),
+        (US.percent(None), UNKNOWN),
+        (US.change(110, 100), "10%"),
+        (US.change(90, 100), "-10%"),
+        (US.change(5, 0), None),
+        (US.change(None, 5), None),
+        (US.change(3000, 100), "×30"),
+        (US.points(0.5, 0.486), "1.4 pp"),
+        (US.points(None, 0.5), None),
+        (US.money(1_234_500_000), "$1,234.50"),
+        (US.money(12_000_000_000), "$12,000"),
+        (US.money(98_000_000), "$98.00"),
+        (US.money(-5_000_000), "-$5.00"),
+        (US.money(5_000_000_000, "JPY"), "¥5,000"),
+        (DE.money(1_234_500_000), "1.234,50\xa0€"),
+        (US.money(None), UNKNOWN),
+        (US.money_short(1_820_000_000_000), "$1.82M"),
+        (US.money_short(12_345_670_000), "$12,346"),
+        (US.money_short(99_990_000), "$99.99"),
+        (US.money_compact(35_600_000_000), "$35.6K"),
+        (US.day(date(2026, 11, 19)), "19 Nov 2026"),
+        (DE.day(date(2026, 11, 19)), "19 Nov. 2026"),
+        (US.day(None), UNKNOWN),
+        (US.instant(NOW), "19 Nov 2026, 09:00"),
+        (DE.instant(NOW), "19 Nov. 2026, 10:00"),
+        (US.instant(NOW, seconds=True), "19 Nov 2026, 09:00:00"),
+        (Format("en_US", "Asia/Tokyo", "USD").date_of(datetime(2026, 11, 18, 20, tzinfo=UTC)), "19 Nov 2026"),
+        (DE.zone_name(NOW), "CET"),
+        (Format("en_US", "America/Sao_Paulo", "USD").zone_name(NOW), "America/Sao_Paulo"),
+        (US.ago(NOW - timedelta(seconds=5), NOW), "just now"),
+        (US.ago(NOW - timedelta(hours=3), NOW), "3 hours ago"),
+        (US.ago(NOW + timedelta(hours=3), NOW), "in 3 hours"),
+        (US.ago(NOW - timedelta(days=40), NOW), "10 Oct 2026"),
+        (US.ago(None, NOW), "never"),
+        (DE.ago(NOW - timedelta(hours=3), NOW), "3 hours ago"),
+        (US.span(timedelta(days=3)), "3 days"),
+        (US.short_month(date(2026, 1, 1)), "Jan 2026"),
+        (US.short_month(date(2026, 2, 1)), "Feb"),
+        (label("paid_ads"), "Paid ads"),
+        (label("email_campaign"), "E-mail campaign"),
+        (label(None), UNKNOWN),
+    ],
+)
+def test_formats(found, expected):
+    assert found == expected
+
+
+@given(st.sampled_from(["en_US", "de_DE", "fr_FR", "ja_JP", "ar_EG", "pt_BR"]), st.integers(-(10**17), 10**17))
+def test_every_amount_can_be_written_in_every_locale(locale, micros):
+    write = Format(locale, "UTC", "USD")
+    for text in (write.money(micros), write.money_short(micros), write.number(micros), write.money(micros, "KWD")):
+        assert text
+
+
+PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_every_punctuation_is_escaped_and_links_are_broken(payload):
+    text = safe_text(payload)
+    unescaped = re.sub(r"\\(.)", "", text)
+    assert not PUNCTUATION & set(unescaped)
+    assert "\n" not in text
+    shown = re.sub(r"\\(.)", r"\1", text)
+    assert not re.search(r"(?i)(https?|ftp|javascript|data|mailto|material):[^\u2060]", shown + " ")
+    assert not re.search(r"(?i)www\.", shown)
+    assert not re.search(r"@[^\u2060\s]", shown)
+
+
+@given(st.text(max_size=400))
+def test_any_text_is_one_line_and_bounded(text):
+    shown = re.sub(r"\\(.)", r"\1", safe_text(text)).replace("\u2060", "")
+    assert shown == clean(text)
+    assert len(shown) <= 300
+    assert "\n" not in shown
+
+
+def test_an_icon_is_an_icon_or_nothing():
+    assert icon_text(":material/search_off:") == ":material/search_off:"
+    assert icon_text("![x](http://evil)") == ""
