@@ -28,8 +28,8 @@ STEPS: tuple[Step, ...] = ("roles", "identity", "billing", "people")
 """In the order of the data flow."""
 
 _WANTED, _PROGRESS = "recompute.wanted", "recompute.progress"
-_TURNS = 20  # of one call
-_EVENTS, _CLUSTERS, _OWNERS, _PEOPLE = 20_000, 500, 200, 1_000  # of one turn
+_TURNS = 10  # of one call: seconds, so that other jobs get their turn
+_EVENTS, _CLUSTERS, _OWNERS, _PEOPLE = 10_000, 250, 100, 500  # of one turn: facts that arrive wait for no more
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ class Meaning(BaseModel):
 def head(place: Here, row: TypeRow) -> None:
     """What is known of the event type, in four numbers."""
     write = place.write
-    with st.grid(4, min_column_width=180, gap="small"):
+    with st.grid(4, min_column_width=140, gap="small"):
         st.metric(f"Last {DAYS} days", write.number(row.recent), border=True, height="stretch")
         st.metric("In all", write.number(row.total), border=True, height="stretch")
         st.metric("First seen", write.date_of(row.first_seen_at), border=True, height="stretch")

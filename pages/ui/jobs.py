@@ -33,7 +33,7 @@ def backlog(place: Here, waiting: Backlog, processes: Sequence[Process]) -> None
     write = place.write
     lag = waiting.lag(place.now)
     alive = sum(item.is_alive for item in processes)
-    with st.grid(4, min_column_width=180, gap="small"):
+    with st.grid(4, min_column_width=140, gap="small"):
         st.metric(
             "Processes alive",
             safe_text(f"{alive} of {len(processes)}"),

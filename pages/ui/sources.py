@@ -78,8 +78,8 @@ def _card(place: Here, row: SourceRow) -> None:
             last = f", last: {row.last_event}" if row.last_event else ""
             st.caption(safe_text(f"{_seen(place, row)}{last}", longest=70))
         counts = {
-            "Deliveries, 24 h": row.deliveries,
-            "Rejected, 24 h": row.rejects,
+            "Deliveries, 24\u00a0h": row.deliveries,
+            "Rejected, 24\u00a0h": row.rejects,
             "Events in all": row.events,
         }
         for column, (title, count) in zip(numbers, counts.items(), strict=True):
