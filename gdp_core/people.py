@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,13 +21,14 @@ from sqlmodel import Session
 
 from gdp_core.db import insert, one, records, recordset, rows, run
 from gdp_core.identity import UNKNOWN
-from gdp_core.stages import Life, Windows, history
-from gdp_core.tables.people import Actor, Person, PersonToken, StageChange
+from gdp_core.stages import Change, Life, Windows, history
+from gdp_core.tables.people import Actor, Person, StageChange
 
 _COLUMN_TRAITS = ("email", "phone", "first_name", "last_name", "name", "company", "industry")
 _STATUS = {"active": "paid", "trial": "trial", "churned": "churned", "dormant": "inactive"}
+_NOT_METADATA = frozenset((*_COLUMN_TRAITS, "tags"))
 _MOST_TOKENS = 400
-_CHUNK = 500
+_CHUNK = 5000  # a join with all of a small workspace costs the same for many persons as for few
 
 _SOCIAL = frozenset("facebook instagram twitter x linkedin tiktok reddit pinterest youtube mastodon bluesky".split())
 _SEARCH = frozenset("google bing duckduckgo yahoo ecosia baidu yandex brave kagi startpage".split())
@@ -79,7 +81,7 @@ def refresh(session: Session, workspace_id: UUID, persons: Iterable[UUID], now: 
 
     Returns how many persons are left of them.
     """
-    ids = sorted(set(persons))
+    ids = sorted(set(persons), key=attrgetter("int"))
     choices = _read_choices(session) if ids else None
     alive = 0
     for start in range(0, len(ids), _CHUNK):
@@ -108,24 +110,15 @@ def persons_of(session: Session, actors: Collection[UUID]) -> set[UUID]:
 def _refresh_chunk(session: Session, workspace_id: UUID, ids: Sequence[UUID], choices: _Choices, now: datetime) -> int:
     gathered = _gather(session, ids, choices)
     people = {key: value for key, value in gathered.items() if not all(actor.personless for actor in value.actors)}
-    dead = [identifier for identifier in ids if identifier not in people]
-    for table in ("person_token", "stage_change"):
-        run(session, f"DELETE FROM {table} WHERE person_id = ANY(:ids)", ids=dead)
-    run(session, "DELETE FROM person WHERE id = ANY(:ids)", ids=dead)
-    values, stages = [], []
+    _delete(session, [identifier for identifier in ids if identifier not in people])
+    values, stages = [], {}
     for person_id, facts in people.items():
         row, changes = _row(workspace_id, person_id, facts, choices, now)
         values.append(row)
-        previous = None
-        for change in changes:
-            stages.append(
-                {"person_id": person_id, "workspace_id": workspace_id, "at": change.at, "stage": change.stage}
-                | {"previous": previous, "applied_at": now}
-            )
-            previous = change.stage
+        stages[person_id] = changes
     _write_people(session, values)
     _write_tokens(session, workspace_id, people, values)
-    _write_stages(session, list(people), stages)
+    _write_stages(session, workspace_id, stages, now)
     _mark_primary(session, people)
     return len(people)
 
@@ -156,7 +149,10 @@ def _gather(session: Session, ids: Sequence[UUID], choices: _Choices) -> dict[UU
         " first_touch, is_primary FROM actor WHERE person_id = ANY(:ids) ORDER BY person_id, id",
         ids=list(ids),
     ):
-        people.setdefault(row.person_id, _Gathered()).actors.append(row)
+        person = people.get(row.person_id)
+        if person is None:
+            person = people[row.person_id] = _Gathered()
+        person.actors.append(row)
     if not people:
         return people
     _gather_traits(session, people)
@@ -169,7 +165,8 @@ def _gather_traits(session: Session, people: dict[UUID, _Gathered]) -> None:
     found = rows(
         session,
         """
-        SELECT DISTINCT ON (a.person_id, t.key) a.person_id, t.key, t.op, t.value
+        SELECT DISTINCT ON (a.person_id, t.key) a.person_id, t.key, t.op, t.value,
+            min(t.occurred_at) FILTER (WHERE t.key IN ('email', 'phone')) OVER (PARTITION BY a.person_id) AS contact_at
         FROM actor a JOIN trait_assertion t ON t.workspace_id = a.workspace_id AND t.actor_id = a.id
         WHERE a.person_id = ANY(:ids)
         ORDER BY a.person_id, t.key, t.op = 'set_once',
@@ -179,16 +176,10 @@ def _gather_traits(session: Session, people: dict[UUID, _Gathered]) -> None:
         ids=list(people),
     )
     for row in found:
+        person = people[row.person_id]
+        person.known_by_trait = row.contact_at
         if row.op != "unset" and row.value is not None:
-            people[row.person_id].traits[row.key] = row.value
-    for row in rows(
-        session,
-        "SELECT a.person_id, min(t.occurred_at) AS at FROM actor a JOIN trait_assertion t ON"
-        " t.workspace_id = a.workspace_id AND t.actor_id = a.id AND t.key IN ('email', 'phone')"
-        " WHERE a.person_id = ANY(:ids) GROUP BY 1",
-        ids=list(people),
-    ):
-        people[row.person_id].known_by_trait = row.at
+            person.traits[row.key] = row.value
 
 
 def _gather_activity(session: Session, people: dict[UUID, _Gathered], choices: _Choices) -> None:
@@ -230,18 +221,17 @@ def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
         """
         SELECT a.person_id, m.currency, m.day, sum(m.paid)::bigint AS paid, sum(m.returned)::bigint AS returned,
             min(m.bill_at) AS bill_at
-        FROM actor a JOIN LATERAL (
-            SELECT i.currency, (i.paid_at AT TIME ZONE 'UTC')::date AS day, i.amount_paid_micros AS paid, 0 AS returned,
-                least(i.created_at, i.paid_at) AS bill_at
-            FROM invoice i WHERE i.workspace_id = a.workspace_id AND i.actor_id = a.id AND i.status = 'paid'
+        FROM actor a JOIN (
+            SELECT i.actor_id, i.currency, (i.paid_at AT TIME ZONE 'UTC')::date AS day, i.amount_paid_micros AS paid,
+                0 AS returned, least(i.created_at, i.paid_at) AS bill_at
+            FROM invoice i WHERE i.status = 'paid'
             UNION ALL
-            SELECT r.currency, (r.refunded_at AT TIME ZONE 'UTC')::date, 0, r.amount_micros, NULL
-            FROM refund r WHERE r.workspace_id = a.workspace_id AND r.actor_id = a.id AND r.counts
+            SELECT r.actor_id, r.currency, (r.refunded_at AT TIME ZONE 'UTC')::date, 0, r.amount_micros, NULL
+            FROM refund r WHERE r.counts
             UNION ALL
-            SELECT v.currency, v.day, v.paid_micros, v.refunded_micros, NULL
-            FROM actor_value_day v WHERE v.workspace_id = a.workspace_id AND v.actor_id = a.id
-        ) m ON m.day IS NOT NULL
-        WHERE a.person_id = ANY(:ids) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+            SELECT v.actor_id, v.currency, v.day, v.paid_micros, v.refunded_micros, NULL FROM actor_value_day v
+        ) m ON m.actor_id = a.id
+        WHERE a.person_id = ANY(:ids) AND m.day IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         """,
         ids=ids,
     ):
@@ -311,7 +301,7 @@ def _row(
         **_acquisition(facts.actors),
         "cohort": f"{life.signup_at:%Y-%m}" if life.signup_at else None,
         "tags": [str(tag) for tag in traits["tags"]] if isinstance(traits.get("tags"), list) else [],
-        "metadata": {key: value for key, value in traits.items() if key not in {*_COLUMN_TRAITS, "tags"}},
+        "metadata": {key: value for key, value in traits.items() if key not in _NOT_METADATA},
         "is_known": known_at is not None,
         "is_internal": _is_internal(facts.actors, email, choices),
         "identifiers": len(facts.actors),
@@ -379,6 +369,8 @@ def _money(facts: _Gathered, choices: _Choices) -> dict[str, Any]:
 
     MRR is worth what the newest rate says: it must not change by the mere passing of days.
     """
+    if not facts.money and not facts.mrr:
+        return {"currency": None, "total_spent_micros": 0, "lifetime_value_micros": 0, "mrr_micros": 0}
     mrr = {(row.source_id, row.stripe_customer_id, row.currency): row.after_micros for row in facts.mrr}
     entries = [(currency, day, paid, returned, 0) for currency, day, paid, returned in facts.money]
     entries += [(currency, date.max, 0, 0, micros) for (_, _, currency), micros in mrr.items() if micros]
@@ -412,6 +404,8 @@ def _plan(subscriptions: Sequence[Any]) -> str | None:
 
 
 def _is_internal(actors: Sequence[Any], email: Any, choices: _Choices) -> bool:
+    if not choices.internal_domains and not choices.internal_ids:
+        return False
     domains = {str(email).rpartition("@")[2].lower()} if email else set()
     domains |= {actor.external_id.rpartition("@")[2] for actor in actors if actor.namespace == "email"}
     return bool(domains & choices.internal_domains) or any(
@@ -470,6 +464,14 @@ def _is_one_of(name: str, words: frozenset[str]) -> bool:
 # ------------------------------------------------------------------------------------------------------ writing
 
 
+def _delete(session: Session, ids: Sequence[UUID]) -> None:
+    if not ids:
+        return
+    for table in ("person_token", "stage_change"):
+        run(session, f"DELETE FROM {table} WHERE person_id = ANY(:ids)", ids=ids)
+    run(session, "DELETE FROM person WHERE id = ANY(:ids)", ids=ids)
+
+
 def _write_people(session: Session, values: Sequence[dict[str, Any]]) -> None:
     if not values:
         return
@@ -491,50 +493,74 @@ def _tokens(text: str) -> frozenset[str]:
 
 def fold(text: str) -> str:
     """Text as it is compared in a search: lower case, no accents, one space."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    folded = text.casefold()
+    if folded.isascii():
+        return " ".join(folded.split())
+    decomposed = unicodedata.normalize("NFKD", folded)
     return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
 
 
 def _write_tokens(
     session: Session, workspace_id: UUID, people: dict[UUID, _Gathered], values: Sequence[dict[str, Any]]
 ) -> None:
-    wanted = set()
+    stored = {
+        row.person_id: set(row.tokens)
+        for row in rows(
+            session,
+            "SELECT person_id, array_agg(token) AS tokens FROM person_token WHERE person_id = ANY(:ids) GROUP BY 1",
+            ids=list(people),
+        )
+    }
+    gone, fresh = [], []
     for row in values:
         texts = [row["name"], row["first_name"], row["last_name"], row["email"], row["phone"], row["company"]]
         texts += [actor.external_id for actor in people[row["id"]].actors]
-        wanted |= {(token, row["id"]) for token in sorted(tokens_of(texts))[:_MOST_TOKENS]}
-    stored = {
-        (row.token, row.person_id)
-        for row in rows(
-            session, "SELECT token, person_id FROM person_token WHERE person_id = ANY(:ids)", ids=list(people)
-        )
-    }
-    gone = sorted(stored - wanted)
+        wanted = set(sorted(tokens_of(texts))[:_MOST_TOKENS])
+        known = stored.get(row["id"], set())
+        if known - wanted:
+            gone.append({"person_id": row["id"], "tokens": known - wanted})
+        if wanted - known:
+            fresh.append({"person_id": row["id"], "tokens": wanted - known})
+    given = "jsonb_to_recordset(CAST(:rows AS jsonb)) AS incoming(person_id uuid, tokens text[])"
     if gone:
         run(
             session,
-            "DELETE FROM person_token t USING unnest(CAST(:tokens AS text[]), CAST(:ids AS uuid[])) AS old(token, id)"
-            " WHERE t.token = old.token AND t.person_id = old.id",
-            tokens=[token for token, _ in gone],
-            ids=[person for _, person in gone],
+            f"DELETE FROM person_token t USING {given} WHERE t.person_id = incoming.person_id"
+            " AND t.token = ANY(incoming.tokens)",
+            rows=records(gone),
         )
-    fresh = [
-        {"workspace_id": workspace_id, "token": token, "person_id": person} for token, person in sorted(wanted - stored)
-    ]
-    insert(session, PersonToken, fresh, "ON CONFLICT DO NOTHING")
-
-
-def _write_stages(session: Session, ids: Sequence[UUID], wanted: Sequence[dict[str, Any]]) -> None:
-    stored = {
-        (row.person_id, row.at): (row.stage, row.previous)
-        for row in rows(
+    if fresh:
+        run(
             session,
-            "SELECT person_id, at, stage, previous FROM stage_change WHERE person_id = ANY(:ids)",
-            ids=list(ids),
+            "INSERT INTO person_token (workspace_id, token, person_id)"
+            f" SELECT :ws, token, person_id FROM {given}, unnest(tokens) AS token ON CONFLICT DO NOTHING",
+            rows=records(fresh),
+            ws=workspace_id,
         )
-    }
-    needed = {(row["person_id"], row["at"]): (row["stage"], row["previous"]) for row in wanted}
-    gone = [key for key, value in stored.items() if needed.get(key) != value]
+
+
+def _write_stages(session: Session, workspace_id: UUID, changes: dict[UUID, list[Change]], now: datetime) -> None:
+    stored: dict[UUID, list[Any]] = {}
+    for row in rows(
+        session,
+        "SELECT person_id, at, stage, previous FROM stage_change WHERE person_id = ANY(:ids) ORDER BY person_id, at",
+        ids=list(changes),
+    ):
+        stored.setdefault(row.person_id, []).append(tuple(row)[1:])
+    gone, fresh = [], []
+    for person_id, entered in changes.items():
+        stages = [None, *(change.stage for change in entered)]
+        wanted = [(change.at, change.stage, before) for change, before in zip(entered, stages, strict=False)]
+        known = stored.get(person_id, [])
+        if wanted == known:
+            continue
+        gone += [(person_id, change[0]) for change in known if change not in wanted]
+        fresh += [
+            {"person_id": person_id, "workspace_id": workspace_id, "at": at, "stage": stage}
+            | {"previous": previous, "applied_at": now}
+            for at, stage, previous in wanted
+            if (at, stage, previous) not in known
+        ]
     if gone:
         run(
             session,
@@ -543,7 +569,6 @@ def _write_stages(session: Session, ids: Sequence[UUID], wanted: Sequence[dict[s
             ids=[person for person, _ in gone],
             ats=[at for _, at in gone],
         )
-    fresh = [row for row in wanted if stored.get((row["person_id"], row["at"])) != (row["stage"], row["previous"])]
     insert(session, StageChange, fresh)
 
 
@@ -551,13 +576,14 @@ def _mark_primary(session: Session, people: dict[UUID, _Gathered]) -> None:
     changed = []
     for facts in people.values():
         first: dict[str, Any] = {}
-        for actor in sorted(facts.actors, key=_primary_order):
-            first.setdefault(actor.namespace, actor.id)
-        primary = set(first.values())
+        for actor in facts.actors:
+            rival = first.setdefault(actor.namespace, actor)
+            if rival is not actor and _primary_order(actor) < _primary_order(rival):
+                first[actor.namespace] = actor
         changed += [
-            {"id": actor.id, "is_primary": actor.id in primary}
+            {"id": actor.id, "is_primary": first[actor.namespace] is actor}
             for actor in facts.actors
-            if actor.is_primary != (actor.id in primary)
+            if actor.is_primary != (first[actor.namespace] is actor)
         ]
     if changed:
         run(
