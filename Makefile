@@ -13,7 +13,7 @@ run: .venv/.run ## everything on this machine, with a demo workspace; ctrl-C sto
 	@exec $(BIN)/python -m jobs --dashboard --demo --with-parent
 
 test: .venv/.test ## the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 	@scripts/on-postgres-15 $(BIN)/python -m pytest -m "not heavy and not browser" -k "pipeline or isolation or db or migrations"
 
 test-heavy: .venv/.test ## crash, shuffle and fuzz suites; about an hour

@@ -117,8 +117,8 @@ def test_json_lines(tmp_path: Path) -> None:
 
 def test_gzip_is_recognised_by_content(tmp_path: Path) -> None:
     plain = table_of(tmp_path, "a,b\n1,2\n")
-    packed = table_of(tmp_path, gzip.compress(b"a,b\n1,2\n"), "file.csv.gz")
-    unnamed = table_of(tmp_path, gzip.compress(b'{"a": 1}\n'), "export")
+    packed = table_of(tmp_path, gzip.compress(b"a,b\n1,2\n", mtime=0), "file.csv.gz")
+    unnamed = table_of(tmp_path, gzip.compress(b'{"a": 1}\n', mtime=0), "export")
     assert rows_of(packed) == rows_of(plain)
     assert packed.describe() == "Delimited text, gzipped, comma, UTF-8"
     assert (unnamed.format, rows_of(unnamed)) == ("jsonl", [(1, [1])])
@@ -149,12 +149,12 @@ def test_parquet_types_become_values_json_knows(tmp_path: Path) -> None:
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b" \n\n", "is empty"),
-        ("a.csv.gz", gzip.compress(b""), "is empty"),
+        ("a.csv.gz", gzip.compress(b"", mtime=0), "is empty"),
         ("a.csv", b"a,b\n", "no rows"),
-        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], "damaged gzip"),
+        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "damaged gzip"),
         ("a.parquet", b"PAR1 and then nothing", "damaged Parquet"),
         ("a.parquet", b"a,b\n1,2\n", "is not a Parquet file"),
-        ("a.parquet.gz", gzip.compress(b"PAR1"), "unpack it first"),
+        ("a.parquet.gz", gzip.compress(b"PAR1", mtime=0), "unpack it first"),
         ("a.xlsx", b"PK\x03\x04rest", "save the sheet as CSV"),
         ("a.csv", "a,b\n1,2\n".encode("utf-16"), "save it as UTF-8"),
         ("a.json", b'[{"a": 1}]', "one object per line"),
