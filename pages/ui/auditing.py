@@ -1,5 +1,6 @@
 """The Audit page's parts."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,17 +64,23 @@ def changes(place: Here, found: Sequence[AuditRow]) -> None:
         "When": [place.write.instant(row.at, seconds=True) for row in found],
         "Who": [clean(row.user) for row in found],
         "Did": [label(row.action) for row in found],
-        "To": [clean(f"{label(row.object_kind)} {row.object_id}") for row in found],
+        "To": [clean(f"{label(row.object_kind)} {_short(row.object_id)}") for row in found],
         "Detail": [clean(", ".join(f"{label(name)}: {text}" for name, text in row.detail)) for row in found],
         "From": [clean(row.ip or "") for row in found],
     }
     config: dict[str, Any] = {
         "When": st.column_config.TextColumn(width=170),
-        "Who": st.column_config.TextColumn(width=180),
-        "To": st.column_config.TextColumn(width=220),
+        "Who": st.column_config.TextColumn(width=230),
+        "Did": st.column_config.TextColumn(width=150),
+        "To": st.column_config.TextColumn(width=150),
         "Detail": st.column_config.TextColumn(width="large"),
     }
     layout.table(columns, alt="Changes, newest first", config=config, height="content")
+
+
+def _short(identifier: str) -> str:
+    """Enough of a UUID to tell it from others; anything else as it is."""
+    return identifier[:8] if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", identifier) else identifier
 
 
 def pager(found: Sequence[AuditRow]) -> None:

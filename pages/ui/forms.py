@@ -5,6 +5,7 @@ A field's `title` is its label (else its name), `description` its help, `example
 `json_schema_extra={"area": True}` gets several lines; SecretStr is never shown. Nested models are not supported.
 """
 
+import re
 import types
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -21,6 +22,7 @@ from pages.ui.escape import safe_text
 from pages.ui.format import label as spelt
 
 M = TypeVar("M", bound=BaseModel)
+_PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ,()']|-(?!-))*")
 
 
 def ask(
@@ -70,7 +72,7 @@ def ask(
 def _widget(name: str, info: FieldInfo, value: Any, *, key: str, choices: Sequence[Any] | None, disabled: bool) -> Any:
     kind, optional = _kind(info.annotation)
     common: dict[str, Any] = {
-        "label": safe_text(_label(name, info)),
+        "label": _spoken(_label(name, info)),
         "help": safe_text(info.description) if info.description else None,
         "key": key,
         "disabled": disabled,
@@ -157,6 +159,11 @@ def _bounds(info: FieldInfo) -> tuple[Any, Any]:
 def _default(info: FieldInfo) -> Any:
     value = info.get_default(call_default_factory=True)
     return None if value is PydanticUndefined else value
+
+
+def _spoken(text: str) -> str:
+    """A label of ours, escaped only where Markdown would read it: screen readers read the backslashes out."""
+    return text if _PLAIN.fullmatch(text) else safe_text(text)
 
 
 def _label(name: str, info: FieldInfo) -> str:

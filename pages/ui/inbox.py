@@ -253,15 +253,17 @@ def detail(place: Here, found: DeliveryDetail) -> None:
         layout.badge(NAMES[row.state], TONES[row.state])
         if row.aside and row.state != "quarantined":
             layout.badge(f"{write.number(row.aside)} set aside", "orange")
-        if place.may("inbox.replay") and row.state != "pending":
-            st.button(
+        if (
+            place.may("inbox.replay")
+            and row.state != "pending"
+            and st.button(
                 "Replay",
                 icon=":material/replay:",
                 key=f"replay-{row.id}",
-                on_click=_replay_one,
-                args=(row.id,),
                 help="Apply it again. What was applied stays applied once.",
             )
+        ):
+            _replay_one(row.id)
     pairs = {
         "Source": f"{row.source_name or 'Removed source'} ({label(row.source)})",
         "Received": f"{write.instant(row.received_at, seconds=True)} {write.zone_name(row.received_at)}",
@@ -323,13 +325,13 @@ def _raw(place: Here, found: DeliveryDetail) -> None:
 
 
 def _replay_one(identifier: UUID) -> None:
-    """A callback."""
-    with boundary.guarded("replay"):
-        place = here()
-        with place.change("gdp_worker") as session:
-            replay.replay(session, place.principal, [identifier], now=place.now)
-        data.forget()
-        layout.done("The delivery is applied again within a second.")
+    """Replay it and run the whole page again, which says so and closes the drawer."""
+    place = here()
+    with place.change("gdp_worker") as session:
+        replay.replay(session, place.principal, [identifier], now=place.now)
+    data.forget()
+    layout.done("The delivery is applied again within a second.")
+    st.rerun()
 
 
 def ask_replay(place: Here, wanted: InboxFilter, total: int) -> None:

@@ -76,8 +76,11 @@ def member_list(place: Here, found: Sequence[MemberRow]) -> None:
         ):
             with st.container(gap=None):
                 st.markdown(f"**{safe_text(row.name or row.email)}**{' (you)' if mine else ''}")
-                signed = f"last signed in {place.write.ago(row.last_sign_in_at, place.now)}"
-                st.caption(safe_text(f"{row.email} · joined {place.write.date_of(row.joined_at)} · {signed}"))
+                seen = place.write.ago(row.last_sign_in_at, place.now)
+                said = [row.email] if row.name else []
+                said += [f"joined {place.write.date_of(row.joined_at)}"]
+                said += [f"signed in {seen}" if row.last_sign_in_at else "never signed in"]
+                st.caption(safe_text(" · ".join(said)))
             editable = change and not mine and (row.role is not Role.OWNER or place.may("owners.write"))
             if editable:
                 roles = [role.value for role in Role if role is not Role.OWNER or place.may("owners.write")]
