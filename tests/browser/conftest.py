@@ -6,6 +6,7 @@ Every test leaves the demo as it found it, but for the last file, which removes 
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 from .product import DEMO, SECOND_BRAND, Product
 from .visitor import Visitor
 
-_ORDER = ("test_story", "test_access", "test_hostile", "test_retail", "test_farewell")
+_ORDER = ("test_story", "test_sources", "test_team", "test_access", "test_hostile", "test_retail", "test_farewell")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -66,6 +67,21 @@ def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
 def owner(product: Product) -> str:
     """The session of an owner of both demo workspaces."""
     return product.member("OWNER", DEMO, SECOND_BRAND)
+
+
+@dataclass(frozen=True)
+class House:
+    """A workspace that starts empty, and the session of its owner."""
+
+    slug: str
+    owner: str
+
+
+@pytest.fixture(scope="session")
+def house(product: Product) -> House:
+    """Where tests connect sources and send."""
+    slug = product.workspace("Story house")
+    return House(slug, product.member("OWNER", slug))
 
 
 Arrive = Callable[..., Visitor]

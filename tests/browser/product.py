@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 
 from gdp_core import clock
-from gdp_core.accounts import sessions, workspaces
+from gdp_core.accounts import connections, keys, sessions, workspaces
+from gdp_core.accounts.roles import Principal
 from gdp_core.db import Database, one, run
 from jobs import ports
 from jobs.login import runtime_url
@@ -137,6 +138,14 @@ class Product:
         slug = f"{name.lower().replace(' ', '-')}-{uuid.uuid4().hex[:6]}"
         workspaces.create(self.pool("gdp_gate"), None, slug=slug, name=name, now=clock.now())
         return slug
+
+    def tracking_key(self, slug: str, name: str) -> str:
+        """A server key of a new Segment source of that name."""
+        workspace_id, now = self.workspace_id(slug), clock.now()
+        who = Principal.system(workspace_id)
+        with self.pool("gdp_web").transaction(workspace_id) as session:
+            made = connections.connect(session, who, source="segment", name=name, now=now)
+            return keys.create(session, who, source_id=made.id, name=name, kind="server", now=now).secret
 
     def workspace_id(self, slug: str) -> uuid.UUID:
         with self.pool("gdp_gate").transaction(None, read_only=True) as session:

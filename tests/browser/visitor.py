@@ -170,7 +170,10 @@ class Visitor:
 
     def choose(self, label: str, option: str) -> None:
         """Pick an option of a select box."""
-        self.page.get_by_role("combobox", name=label).locator("visible=true").first.click()
+        box = self.page.get_by_role("combobox", name=label, exact=True).locator("visible=true").first
+        box.click()
+        if box.get_attribute("inputmode") != "none":  # the list is long: only what is near is drawn
+            box.fill(option)
         self.page.get_by_role("option", name=option, exact=True).first.click()
         self.settle()
 
