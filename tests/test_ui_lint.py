@@ -78,6 +78,8 @@ def test_no_markup_of_other_peoples_text(path):
                 problems.append((node.lineno, keyword.arg))
         if name in BANNED and on_st:
             problems.append((node.lineno, f"st.{name}"))
+        if name == "badge" and on_st and not isinstance(node.args[0], ast.Constant):
+            problems.append((node.lineno, "st.badge, which escapes brackets once more: use layout.badge"))
         if name not in MARKDOWN or not on_st:
             continue
         for position in MARKDOWN[name]:

@@ -5,21 +5,32 @@
 
 import re
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_ALWAYS = r"[\\`*~\[\]<>$!|&{}^]"
+_SOMETIMES = (
+    r"(?<![^\W_])_|_(?![^\W_])"  # emphasis, but not within a word
+    r"|(?<!\d):(?=\S)|:(?=[^\s\d])"  # a directive, an icon, an emoji; not a time
+    r"|^[#+=-]"  # a heading, a list, a line
+)
+_MARKUP = re.compile(f"({_ALWAYS}|{_SOMETIMES})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _JOINER = "\u2060"  # invisible; breaks what would become a link, an e-mail link or an icon code after unescaping
-_LINKING = re.compile(r"(?i)([@:]|www)(?=\S)")
+_LINKING = re.compile(r"(?i)(@|(?<!\d):|:(?!\d)|www)(?=\S)")
+_NUMBERED = re.compile(r"^\d{1,9}(?=[.)])")
 _ICON = re.compile(r":material/[a-z0-9_]+:")
 _ARROWS = re.compile(r"(?<=[<>=~-])(?=[<>=~-])")
 
 
 def safe_text(value: object, *, longest: int = 300) -> str:
-    """`value` for a Markdown argument (a label, a caption, a title), on one line, cut to `longest` characters."""
+    """`value` for a Markdown argument (a label, a caption, a title), on one line, cut to `longest` characters.
+
+    Only what Markdown would read is escaped: a screen reader reads the backslashes of a widget's label out.
+    """
     text = clean(str(value), longest=longest)
     text = _LINKING.sub(rf"\1{_JOINER}", text)
     text = _ARROWS.sub(_JOINER, text)
-    return _PUNCTUATION.sub(r"\\\1", text)
+    text = _NUMBERED.sub(lambda found: found.group() + _JOINER, text)
+    return _MARKUP.sub(r"\\\1", text)
 
 
 def icon_text(icon: str) -> str:

@@ -18,6 +18,16 @@ from pages.ui.context import COMPARE, PERIOD, Here
 from pages.ui.escape import icon_text, safe_text
 
 Tone = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
+_BADGES: dict[Tone, str] = {
+    "red": ":red-badge[",
+    "orange": ":orange-badge[",
+    "yellow": ":yellow-badge[",
+    "blue": ":blue-badge[",
+    "green": ":green-badge[",
+    "violet": ":violet-badge[",
+    "gray": ":gray-badge[",
+    "primary": ":primary-badge[",
+}
 ROW_HEIGHT = 35
 _DAYS: state.Slot[Any] = state.Slot("scope.days", None)
 _PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days", "365d": "Last 12 months"}
@@ -125,7 +135,8 @@ def note(text: str) -> None:
 
 def badge(text: str, tone: Tone = "gray", icon: str | None = None) -> None:
     """A small coloured label."""
-    st.badge(safe_text(text), color=tone, icon=icon)
+    # Not st.badge: it escapes brackets once more, which makes a link of what was escaped already.
+    st.markdown(f"{_BADGES[tone]}{icon_text(icon or '')} {safe_text(text)}]", width="content")
 
 
 def facts(pairs: Mapping[str, str]) -> None:
