@@ -63,9 +63,10 @@ def ask(
         with problems:
             for item in error.errors(include_url=False, include_input=False):
                 field = str(item["loc"][0]) if item["loc"] else ""
-                named = f"{_label(field, model.model_fields[field])}: " if field in model.model_fields else ""
                 said = str(item["msg"]).removeprefix("Value error, ").rstrip(".")
-                st.error(f"{safe_text(named)}{safe_text(said)}.", icon=":material/error:")
+                if (info := model.model_fields.get(field)) is not None:
+                    said = f"{_label(field, info)}: {said}"
+                st.error(f"{safe_text(said)}.", icon=":material/error:")
         return None
 
 
