@@ -209,7 +209,10 @@ def test_at_most_four_series_and_whole_weeks(database, ws, segment):
     assert weeks.interval == "week"
     assert all(start.weekday() == 0 for start in weeks.starts)
     assert weeks.starts[0] >= period(ws, "90d").start
-    assert weeks.running
+    assert weeks.cut
+    whole = read(database, ws, overview.read_new_people, period(ws, "2026-09-07..2026-10-25"))
+    assert (whole.interval, whole.cut, len(whole.starts)) == ("week", False, 7)
+    assert read(database, ws, overview.read_new_people, period(ws, "2026-09-07..2026-10-26")).cut
 
 
 def test_stages_by_source_with_their_last_thirty_days(database, ws, segment):

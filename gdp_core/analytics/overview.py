@@ -39,12 +39,12 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Counts per interval, stacked. Weeks and months are whole, but for the last one while it is `running`."""
+    """Counts per interval, stacked. Weeks and months are whole, but for the last one when it is `cut` short."""
 
     interval: Interval
     starts: tuple[date, ...]
     series: tuple[tuple[str, tuple[int, ...]], ...]  # largest first; at most four, the last one "other"
-    running: bool
+    cut: bool
 
     @property
     def total(self) -> int:
@@ -314,7 +314,8 @@ def read_new_people(session: Session, scope: Scope) -> Bars:
     counts: dict[str, dict[date, int]] = {}
     for row in found:
         counts.setdefault(row.source, {})[row.start] = row.n
-    return Bars(interval, starts, _series(counts, starts), scope.is_running)
+    cut = scope.is_running or (bool(starts) and _next(starts[-1], interval) > scope.end)
+    return Bars(interval, starts, _series(counts, starts), cut)
 
 
 def _starts(scope: Scope, interval: Interval) -> tuple[date, ...]:

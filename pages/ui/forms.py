@@ -64,8 +64,8 @@ def ask(
             for item in error.errors(include_url=False, include_input=False):
                 field = str(item["loc"][0]) if item["loc"] else ""
                 said = str(item["msg"]).removeprefix("Value error, ").rstrip(".")
-                if (info := model.model_fields.get(field)) is not None:
-                    said = f"{_label(field, info)}: {said}"
+                if field in model.model_fields:
+                    said = f"{_label(field, model.model_fields[field])}: {said}"
                 st.error(f"{safe_text(said)}.", icon=":material/error:")
         return None
 

@@ -148,7 +148,7 @@ def filters(place: Here, plans: Sequence[str]) -> None:
             icon=":material/search:",
             on_change=first_page,
             label_visibility="collapsed",
-            width=250,
+            width=240,
         )
         _many("Stage", STAGE, STAGES)
         _many("Source", SOURCE, FIRST_TOUCH)
@@ -162,7 +162,7 @@ def filters(place: Here, plans: Sequence[str]) -> None:
             placeholder="Activity",
             on_change=first_page,
             label_visibility="collapsed",
-            width=160,
+            width=150,
         )
         with st.popover("More", icon=":material/tune:", key="people-more"):
             _more(place)
@@ -177,7 +177,7 @@ def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool 
         placeholder=name,
         on_change=first_page,
         label_visibility="collapsed",
-        width=160,
+        width=150,
     )
 
 

@@ -19,7 +19,7 @@ def people_by_source(bars: Bars, write: Format) -> go.Figure:
             x=names,
             y=list(values),
             name=label(source),
-            marker={"pattern": hatch(len(values), bars.running), "line": {"width": 0}},
+            marker={"pattern": hatch(len(values), bars.cut), "line": {"width": 0}},
             hovertemplate="%{y:,}",
         )
     figure.update_layout(barmode="stack")
