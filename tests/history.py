@@ -223,6 +223,9 @@ class _Teller:
             again = rng.choice(told)
             other = again | {"api_version": "2020-08-27", "created": again["created"] + rng.choice((0, 0, 5))}
             deliveries.append(self.delivery("stripe", other, "webhook", "signed"))
+        if rng.random() < 0.5:  # and once about somebody else altogether
+            stolen = rng.choice(_stripe_life(number + 6, rng)) | {"id": rng.choice(told)["id"]}
+            deliveries.append(self.delivery("stripe", stolen, "webhook", "signed"))
         things = [event["data"]["object"] for event in rng.sample(told, 2)]
         fetched = {"objects": things, "fetched_at": stripe.T0 + 90 * stripe.DAY}
         return [*deliveries, self.delivery("stripe", fetched, "backfill", "signed")]

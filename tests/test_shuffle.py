@@ -8,6 +8,7 @@ import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import permutations
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from gdp_core.db import rows
 from gdp_core.tables.people import Person, TraitAssertion
 
 from . import history
+from . import stripe_story as stripe
 from .conftest import NOW
 from .door import encryption_keys  # noqa: F401
 from .test_pipeline import batch, delivery, track
@@ -165,6 +167,79 @@ def test_a_pipeline_that_minds_the_order_is_caught(database, tenants, monkeypatc
     deliveries = told(tenants[:1], 1)
     expected = reference(database, tenants[:1], deliveries)
     assert differences(database, tenants[:1], deliveries, expected, [1])
+
+
+# ------------------------------------------------------------------------------------------------- competing contents
+
+
+def competing(tenant):
+    """Triples of deliveries that state other things under one key: the first stands, whatever came first."""
+
+    def stated(source, second, body, route, trust="server"):
+        at = NOW - timedelta(hours=2) + timedelta(seconds=second)
+        return delivery(tenant.id, tenant.sources[source], body, at=at, source=source, route=route, trust=trust)
+
+    def tier(user, value):
+        return {
+            "batch": [{"event": "$set", "distinct_id": user, "uuid": "p1", "properties": {"$set": {"tier": value}}}]
+        }
+
+    def call(user, colour):
+        return {"batch": [track(user=user, colour=colour, at=NOW - timedelta(days=1))]}
+
+    def subscribed(customer, name):
+        thing = stripe.subscription(sub_id=f"sub_{customer}", customer=f"cus_{customer}")
+        return stripe.event(name, "customer.subscription.created", 0, thing)
+
+    def refunded(charge, name):
+        return stripe.event(name, "refund.created", 99, stripe.refund("re_1", charge=charge, payment_intent=None))
+
+    def charged(number):
+        return stripe.event(f"evt_ch_{number}", "charge.succeeded", 9, stripe.charge(charge_id=f"ch_{number}", pi=None))
+
+    return [
+        # what was said of somebody, without an event
+        [
+            stated("posthog", second, tier(*said), "posthog/batch")
+            for second, said in ((1, ("u1", 1)), (5, ("u2", 2)), (9, ("u1", 1)))
+        ],
+        # an event, its retry, and another content between them
+        [
+            stated("segment", second, call(*said), "v1/batch")
+            for second, said in ((1, ("u1", "red")), (5, ("u2", 7)), (9, ("u1", "red")))
+        ],
+        # subscriptions of two customers, the second of whom has nothing else
+        [
+            stated("stripe", 1, subscribed(1, "evt_s"), "webhook", "signed"),
+            stated("stripe", 5, subscribed(2, "evt_s"), "webhook", "signed"),
+            stated("stripe", 9, subscribed(1, "evt_t"), "webhook", "signed"),
+        ],
+        # a refund that finds its customer through a charge
+        [
+            stated("stripe", 3, charged(2), "webhook", "signed"),
+            stated("stripe", 5, refunded("ch_2", "evt_r"), "webhook", "signed"),
+            stated("stripe", 1, refunded("ch_9", "evt_r"), "webhook", "signed"),
+        ],
+    ]
+
+
+def test_what_loses_its_key_leaves_no_trace(database, tenants):
+    """Every order of three competing contents, from every kind of source at once, one delivery after the other."""
+    tenant, seen = tenants[0], {}
+    triples = competing(tenant)
+    for order in permutations(range(3)):
+        history.clear(database)
+        for position in order:
+            for triple in triples:
+                history.put(database, [triple[position]])
+            history.drain(database, [tenant.id])
+            history.books(database, [tenant.id])
+        seen[order] = history.contents(database, [tenant.id])
+    expected = seen[0, 1, 2]
+    for order, derived in seen.items():
+        assert history.difference(expected, derived) == "", order
+    assert len(expected["fact_conflict"]) == 4
+    assert [len(expected[table]) for table in ("subscription", "refund", "mrr_change")] == [1, 0, 1]
 
 
 # --------------------------------------------------------------------------------------------------------- replays
