@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from gdp_core.tables.people import Actor, IdentityEdge, MergeReview
 
 MANUAL = UUID(int=0)
 """The source id of what a person decided in the dashboard."""
+
+_number = attrgetter("int")
 
 UNKNOWN = frozenset({"anonymous", "meta", "posthog", "person"})
 """Namespaces that do not say who somebody is."""
@@ -94,17 +97,19 @@ def edge_of(
         return None
     if trust == "browser" and not {link.a.namespace, link.b.namespace} <= _BROWSER_MAY_JOIN:
         return None
-    return Edge(min(a, b), max(a, b), trust != "browser", link.explicit, occurred_at, source_id, source_event_id)
+    if b.int < a.int:
+        a, b = b, a
+    return Edge(a, b, trust != "browser", link.explicit, occurred_at, source_id, source_event_id)
 
 
 class _Components:
-    """Union-find whose representative is the smallest member, with sizes."""
+    """Union-find over numbered members whose representative is the smallest member, with sizes."""
 
-    def __init__(self, members: Mapping[UUID, str]) -> None:
-        self._parent = {member: member for member in members}
-        self.counts: dict[UUID, dict[str, int]] = {member: {namespace: 1} for member, namespace in members.items()}
+    def __init__(self, namespaces: Sequence[str]) -> None:
+        self._parent = {member: member for member in range(len(namespaces))}
+        self.counts: dict[int, dict[str, int]] = {member: {name: 1} for member, name in enumerate(namespaces)}
 
-    def find(self, member: UUID) -> UUID:
+    def find(self, member: int) -> int:
         root = member
         while self._parent[root] != root:
             root = self._parent[root]
@@ -112,12 +117,12 @@ class _Components:
             self._parent[member], member = root, self._parent[member]
         return root
 
-    def joined(self, a: UUID, b: UUID) -> dict[str, int]:
+    def joined(self, a: int, b: int) -> dict[str, int]:
         """The namespace counts the two components would have together."""
         small, large = sorted((self.counts[a], self.counts[b]), key=len)
         return {**large, **{name: large.get(name, 0) + count for name, count in small.items()}}
 
-    def join(self, a: UUID, b: UUID) -> None:
+    def join(self, a: int, b: int) -> None:
         keep, drop = min(a, b), max(a, b)
         self.counts[keep] = self.joined(a, b)
         del self.counts[drop]
@@ -126,13 +131,17 @@ class _Components:
 
 def resolve(namespaces: Mapping[UUID, str], edges: Iterable[Edge], limits: Limits) -> Resolution:
     """Persons from actors (id -> namespace) and edges. Pure; any order of the edges gives the same result."""
-    raw, persons = _Components(namespaces), _Components(namespaces)
+    members = sorted(namespaces, key=_number)
+    numbers = {member: n for n, member in enumerate(members)}  # compare as the ids do, and much faster
+    names = [namespaces[member] for member in members]
+    raw, persons = _Components(names), _Components(names)
     verdicts: dict[tuple[UUID, UUID], Verdict] = {}
     for edge in sorted(edges, key=lambda item: item.order):
-        ra, rb = raw.find(edge.a), raw.find(edge.b)
+        a, b = numbers[edge.a], numbers[edge.b]
+        ra, rb = raw.find(a), raw.find(b)
         if ra != rb:
             raw.join(ra, rb)
-        pa, pb = persons.find(edge.a), persons.find(edge.b)
+        pa, pb = persons.find(a), persons.find(b)
         reason = None if pa == pb else _objection(persons, pa, pb, edge, limits)
         if edge.cut:
             verdicts[edge.a, edge.b] = Verdict("cut", None, merged=False)
@@ -143,13 +152,13 @@ def resolve(namespaces: Mapping[UUID, str], edges: Iterable[Edge], limits: Limit
             if pa != pb:
                 persons.join(pa, pb)
     return Resolution(
-        {member: raw.find(member) for member in namespaces},
-        {member: persons.find(member) for member in namespaces},
+        {member: members[raw.find(n)] for n, member in enumerate(members)},
+        {member: members[persons.find(n)] for n, member in enumerate(members)},
         verdicts,
     )
 
 
-def _objection(persons: _Components, a: UUID, b: UUID, edge: Edge, limits: Limits) -> str | None:
+def _objection(persons: _Components, a: int, b: int, edge: Edge, limits: Limits) -> str | None:
     if not edge.verified and _is_known(persons.counts[a]) and _is_known(persons.counts[b]):
         return "two_known_people"
     together = persons.joined(a, b)
@@ -194,41 +203,65 @@ class Named(NamedTuple):
 
 def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], now: datetime) -> Named:
     """Make the actors that are new, each a person of its own, and remember when the others were first seen."""
-    values: dict[UUID, dict[str, Any]] = {}
-    for identifier, at, personless in seen:
-        actor = actor_id(workspace_id, identifier)
-        value = values.get(actor)
-        named = {"namespace": identifier.namespace, "external_id": identifier.value}
-        if value is None:
-            values[actor] = {"first_seen_at": at, "personless": personless, **named}
-            continue
-        value["first_seen_at"] = min(value["first_seen_at"], at)
-        value["personless"] = value["personless"] and personless
-        if value["namespace"] == "person":
-            value.update(named)
-    revealed = rows(
-        session,
-        "SELECT id FROM actor WHERE id = ANY(:ids) AND namespace = 'person'",
-        ids=[actor for actor, value in values.items() if value["namespace"] != "person"],
-    )
+    stated = _by_actor(workspace_id, seen)
+    stored = {
+        row.id: row
+        for row in rows(
+            session,
+            "SELECT id, namespace, first_seen_at, personless FROM actor WHERE id = ANY(:ids)",
+            ids=list(stated),
+        )
+    }
+    revealed = {
+        actor
+        for actor, row in stored.items()
+        if row.namespace == "person" and stated[actor].identifier.namespace != "person"
+    }
     insert(
         session,
         Actor,
         [
-            {"id": actor, "workspace_id": workspace_id, "cluster_id": actor, "person_id": actor, **value}
-            | {"is_primary": False, "event_count": 0, "applied_at": now}
-            for actor, value in sorted(values.items())
+            {"id": actor, "workspace_id": workspace_id, "cluster_id": actor, "person_id": actor}
+            | {"namespace": one.identifier.namespace, "external_id": one.identifier.value}
+            | {"first_seen_at": one.at, "personless": one.personless, "is_primary": not one.personless}
+            | {"event_count": 0, "applied_at": now}
+            for actor, one in sorted(stated.items(), key=lambda item: item[0].int)
+            if actor in revealed or _says_more(one, stored.get(actor))
         ],
         """ON CONFLICT (id, workspace_id) DO UPDATE SET
             first_seen_at = least(actor.first_seen_at, excluded.first_seen_at),
             personless = actor.personless AND excluded.personless,
             namespace = CASE actor.namespace WHEN 'person' THEN excluded.namespace ELSE actor.namespace END,
             external_id = CASE actor.namespace WHEN 'person' THEN excluded.external_id ELSE actor.external_id END
-        WHERE excluded.first_seen_at < actor.first_seen_at OR actor.first_seen_at IS NULL
-            OR actor.personless > excluded.personless OR (actor.namespace = 'person' AND excluded.namespace <> 'person')
         """,
     )
-    return Named(set(values), {row.id for row in revealed})
+    return Named(set(stated), revealed)
+
+
+def _by_actor(workspace_id: UUID, seen: Iterable[Seen]) -> dict[UUID, Seen]:
+    once: dict[Identifier, Seen] = {}
+    for one in seen:
+        known = once.get(one.identifier)
+        if known is None or one.at < known.at or one.personless < known.personless:
+            once[one.identifier] = _both(known, one) if known else one
+    actors: dict[UUID, Seen] = {}
+    for one in once.values():
+        actor = actor_id(workspace_id, one.identifier)
+        actors[actor] = _both(actors[actor], one) if actor in actors else one
+    return actors
+
+
+def _both(first: Seen, second: Seen) -> Seen:
+    """Two sightings of an actor as one; its own name is worth more than an id of ours."""
+    name = second.identifier if first.identifier.namespace == "person" else first.identifier
+    return Seen(name, min(first.at, second.at), first.personless and second.personless)
+
+
+def _says_more(one: Seen, row: Any) -> bool:
+    """Whether an actor's row is not there, or would change."""
+    if row is None or row.first_seen_at is None:
+        return True
+    return bool(one.at < row.first_seen_at or one.personless < row.personless)
 
 
 def assert_edges(
@@ -263,7 +296,7 @@ def assert_edges(
     changed = {pair: edge for pair, edge in changed.items() if edge != known.get(pair)}
     values = [
         {**edge._asdict(), "workspace_id": workspace_id, "state": "accepted", "merged": False, "applied_at": now}
-        for _, edge in sorted(changed.items())
+        for edge in changed.values()
     ]
     for value in values:
         del value["cut"]
@@ -280,7 +313,7 @@ def assert_edges(
 
 def recompute(session: Session, workspace_id: UUID, actors: Iterable[UUID], limits: Limits, now: datetime) -> set[UUID]:
     """Resolve again the components of these actors. Returns the persons, old and new, that may have changed."""
-    ids = sorted(set(actors))
+    ids = list(set(actors))
     if not ids:
         return set()
     members = rows(
@@ -295,26 +328,23 @@ def recompute(session: Session, workspace_id: UUID, actors: Iterable[UUID], limi
         " state, reason, merged FROM identity_edge WHERE a = ANY(:ids)",
         ids=[row.id for row in members],
     )
-    edges = [Edge(*row[:8]) for row in found]
+    edges = [Edge._make(row[:8]) for row in found]
     result = resolve({row.id: row.namespace for row in members}, edges, limits)
-    _write(session, workspace_id, members, found, result)
-    _sync_reviews(session, workspace_id, found, result, now)
-    touched = {row.person_id for row in members if result.person[row.id] != row.person_id}
-    return (
-        touched
-        | {result.person[row.id] for row in members if result.person[row.id] != row.person_id}
-        | {result.person[identifier] for identifier in ids if identifier in result.person}
-    )
+    judged = [(row, result.verdicts[row.a, row.b]) for row in found]
+    _write_verdicts(session, workspace_id, judged)
+    _sync_reviews(session, workspace_id, judged, now)
+    return _move(session, workspace_id, members, result) | {result.person[one] for one in ids if one in result.person}
 
 
-def _write(
-    session: Session, workspace_id: UUID, members: Sequence[Any], found: Sequence[Any], result: Resolution
-) -> None:
-    moved = [
-        {"id": row.id, "cluster_id": result.cluster[row.id], "person_id": result.person[row.id]}
-        for row in members
-        if (row.cluster_id, row.person_id) != (result.cluster[row.id], result.person[row.id])
-    ]
+def _move(session: Session, workspace_id: UUID, members: Sequence[Any], result: Resolution) -> set[UUID]:
+    """Write where the members belong now. Returns the persons, old and new, that lost or won one."""
+    moved, touched = [], set()
+    for row in members:
+        home = {"cluster_id": result.cluster[row.id], "person_id": result.person[row.id]}
+        if home["person_id"] != row.person_id:
+            touched |= {row.person_id, home["person_id"]}
+        if home["person_id"] != row.person_id or home["cluster_id"] != row.cluster_id:
+            moved.append({"id": row.id, **home})
     if moved:
         run(
             session,
@@ -323,32 +353,35 @@ def _write(
             rows=records(moved),
             ws=workspace_id,
         )
-    judged = []
-    for row in found:
-        verdict = result.verdicts[row.a, row.b]
-        if (row.state, row.reason, row.merged) != verdict:
-            judged.append({"a": row.a, "b": row.b, **verdict._asdict()})
-    if judged:
+    return touched
+
+
+def _write_verdicts(session: Session, workspace_id: UUID, judged: Sequence[tuple[Any, Verdict]]) -> None:
+    changed = [
+        {"a": row.a, "b": row.b, **verdict._asdict()}
+        for row, verdict in judged
+        if (row.state, row.reason, row.merged) != verdict
+    ]
+    if changed:
         run(
             session,
             f"UPDATE identity_edge e SET state = incoming.state, reason = incoming.reason, merged = incoming.merged"
-            f" FROM {recordset(IdentityEdge, judged[0])} WHERE e.a = incoming.a AND e.b = incoming.b"
+            f" FROM {recordset(IdentityEdge, changed[0])} WHERE e.a = incoming.a AND e.b = incoming.b"
             " AND e.workspace_id = :ws",
-            rows=records(judged),
+            rows=records(changed),
             ws=workspace_id,
         )
 
 
-def _sync_reviews(
-    session: Session, workspace_id: UUID, found: Sequence[Any], result: Resolution, now: datetime
-) -> None:
+def _sync_reviews(session: Session, workspace_id: UUID, judged: Sequence[tuple[Any, Verdict]], now: datetime) -> None:
     refused = [
-        {"a": a, "b": b, "workspace_id": workspace_id, "reason": verdict.reason, "status": "open", "opened_at": now}
-        for (a, b), verdict in sorted(result.verdicts.items())
+        {"a": row.a, "b": row.b, "workspace_id": workspace_id}
+        | {"reason": verdict.reason, "status": "open", "opened_at": now}
+        for row, verdict in judged
         if verdict.state == "refused"
     ]
     insert(session, MergeReview, refused, "ON CONFLICT (a, b, workspace_id) DO UPDATE SET reason = excluded.reason")
-    settled = [row for row in found if result.verdicts[row.a, row.b].state != "refused"]
+    settled = [row for row, verdict in judged if verdict.state != "refused"]
     if settled:
         run(
             session,

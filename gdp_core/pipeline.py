@@ -239,11 +239,12 @@ def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]
     best: dict[tuple[UUID, str], Stated] = {}
     seen: dict[tuple[UUID, str], dict[str, UUID]] = {}  # contents of each key, and a delivery that has it
     for stated in sorted(facts, key=lambda item: item.order):
-        best.setdefault(stated.key, stated)
-        seen.setdefault(stated.key, {}).setdefault(stated.fact.hash, stated.delivery.id)
+        key = stated.key
+        best.setdefault(key, stated)
+        seen.setdefault(key, {}).setdefault(stated.fact.hash, stated.delivery.id)
     if not best:
         return keys
-    values = [_key_row(workspace.id, best[key]) for key in sorted(best)]
+    values = [_key_row(workspace.id, stated) for stated in best.values()]
     known = rows(
         session,
         f"WITH given AS (SELECT * FROM {recordset(EventKey, values[0])}),"
@@ -356,8 +357,8 @@ def _write_actors(session: Session, workspace: _Workspace, facts: Sequence[State
     for stated in facts:
         fact = stated.fact
         personless = bool(fact.event and fact.event.metadata.get("personless"))
-        linked = [who for link in fact.links for who in (link.a, link.b)]
-        about = [trait.of for trait in fact.traits]
+        linked = [who for link in fact.links for who in link[:2] if who not in fact.actors]
+        about = [trait.of for trait in fact.traits if trait.of not in fact.actors]
         seen += [Seen(who, fact.occurred_at, personless) for who in (*fact.actors, *linked, *about)]
     return identity.ensure_actors(session, workspace.id, seen, now)
 
