@@ -201,7 +201,7 @@ def competing(tenant):
         # what was said of somebody, without an event
         [
             stated("posthog", second, tier(*said), "posthog/batch")
-            for second, said in ((1, ("u1", 1)), (5, ("u2", 2)), (9, ("u1", 1)))
+            for second, said in ((1, ("v1", 1)), (5, ("v2", 2)), (9, ("v1", 1)))
         ],
         # an event, its retry, and another content between them
         [
@@ -240,6 +240,21 @@ def test_what_loses_its_key_leaves_no_trace(database, tenants):
         assert history.difference(expected, derived) == "", order
     assert len(expected["fact_conflict"]) == 4
     assert [len(expected[table]) for table in ("subscription", "refund", "mrr_change")] == [1, 0, 1]
+
+
+def test_what_happens_at_one_instant_needs_no_order(database, tenants):
+    """Together or one by one, the registry shows the same example of a property."""
+    tenant = tenants[0]
+    calls = [batch(track(message=f"m{n}", colour=colour, at=NOW)) for n, colour in enumerate("cab" * 4)]
+    deliveries = [delivery(tenant.id, tenant.sources["segment"], call) for call in calls]
+    seen = []
+    for limit in (1, 2, 5, 500):
+        history.clear(database)
+        history.put(database, deliveries)
+        history.drain(database, [tenant.id], limit=lambda: limit)  # noqa: B023
+        seen.append(history.contents(database, [tenant.id])["event_type"])
+    assert all(rows_seen == seen[0] for rows_seen in seen)
+    assert '"example": "a"' in seen[0][0]
 
 
 # --------------------------------------------------------------------------------------------------------- replays
