@@ -16,6 +16,9 @@ test: .venv/.test ## the tests
 	$(BIN)/python -m pytest
 	@scripts/on-postgres-15 $(BIN)/python -m pytest -m "not heavy and not browser" -k "pipeline or isolation or db or migrations"
 
+test-browser: .venv/.test ## the whole story in headless Chromium on the started product, light and dark
+	$(BIN)/python -m pytest -m browser --timeout 1200
+
 test-heavy: .venv/.test ## crash, shuffle and fuzz suites; about an hour
 	$(BIN)/python -m pytest -m heavy --timeout 3000
 
@@ -37,4 +40,4 @@ audit: .venv/.test ## known vulnerabilities in what is pinned
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
 
-.PHONY: run test test-heavy check bench lock audit help
+.PHONY: run test test-heavy check bench lock audit help test-browser
