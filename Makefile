@@ -17,7 +17,7 @@ test: .venv/.test ## the tests
 	@scripts/on-postgres-15 $(BIN)/python -m pytest -m "not heavy and not browser" -k "pipeline or isolation or db or migrations"
 
 test-browser: .venv/.test ## the whole story in headless Chromium on the started product, light and dark
-	$(BIN)/python -m pytest -m browser --timeout 1200
+	$(BIN)/python -m pytest -m "browser and not heavy"
 
 test-heavy: .venv/.test ## crash, shuffle and fuzz suites; about an hour
 	$(BIN)/python -m pytest -m heavy --timeout 3000

@@ -105,6 +105,11 @@ class Product:
                 found.append(f"{process.pid} {words}")
         return found + [str(port) for port in (self.dashboard_port, self.door_port) if not ports.is_free(port)]
 
+    @staticmethod
+    def rest(seconds: float) -> None:
+        """Wait for the product to do something by itself."""
+        time.sleep(seconds)
+
     def memory(self) -> int:
         """Bytes of everything that runs, shared pages counted once."""
         assert self.process is not None
@@ -133,19 +138,19 @@ class Product:
             self._pools[role] = Database(runtime_url(urls), role, size=2)  # type: ignore[arg-type]
         return self._pools[role]
 
-    def workspace(self, name: str) -> str:
-        """A new, empty workspace's slug."""
-        slug = f"{name.lower().replace(' ', '-')}-{uuid.uuid4().hex[:6]}"
+    def workspace(self, name: str, *, slug: str | None = None) -> str:
+        """A new, empty workspace's slug, which begins with `slug` or its name."""
+        slug = f"{slug or name.lower().replace(' ', '-')}-{uuid.uuid4().hex[:6]}"
         workspaces.create(self.pool("gdp_gate"), None, slug=slug, name=name, now=clock.now())
         return slug
 
-    def tracking_key(self, slug: str, name: str) -> str:
-        """A server key of a new Segment source of that name."""
+    def tracking_key(self, slug: str, name: str, kind: keys.Kind = "server") -> str:
+        """A key of a new Segment source of that name."""
         workspace_id, now = self.workspace_id(slug), clock.now()
         who = Principal.system(workspace_id)
         with self.pool("gdp_web").transaction(workspace_id) as session:
             made = connections.connect(session, who, source="segment", name=name, now=now)
-            return keys.create(session, who, source_id=made.id, name=name, kind="server", now=now).secret
+            return keys.create(session, who, source_id=made.id, name=name, kind=kind, now=now).secret
 
     def workspace_id(self, slug: str) -> uuid.UUID:
         with self.pool("gdp_gate").transaction(None, read_only=True) as session:

@@ -74,7 +74,7 @@ def test_a_deep_link_survives_signing_in_and_out(product: Product, arrive: Arriv
 
     visitor.page.get_by_test_id("stSidebar").get_by_role("button", name="Grace").click()
     visitor.page.get_by_role("button", name="Sign out").click()
-    visitor.page.wait_for_url("**/login*")
+    visitor.page.wait_for_url(re.compile("/login"))
     visitor.page.goto(f"{product.dashboard}/people?ws={SECOND_BRAND}&stage=churned")
     sign_in(visitor)
     assert visitor.path() == f"/people?ws={SECOND_BRAND}&stage=churned"

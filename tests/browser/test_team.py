@@ -1,5 +1,7 @@
 """Working together: settings that matter, a colleague who may only look, keys that change hands, and who did what."""
 
+import re
+
 import httpx
 import pytest
 
@@ -62,7 +64,7 @@ def test_a_colleague_joins_and_may_only_look(visitor: Visitor, house: House, pro
     visitor.open("members", ws=house.slug)
     visitor.press("Invite somebody")
     dialog = visitor.page.get_by_role("dialog")
-    dialog.get_by_label("E-mail", exact=True).fill("vera@rubin.example")
+    dialog.get_by_label("E-mail", exact=True).fill(f"vera-{house.slug}@rubin.example")
     visitor.choose("Role", "VIEWER")
     dialog.get_by_role("button", name="Make the link").click()
     link = visitor.key("new-link").locator("code")
@@ -96,7 +98,7 @@ def test_a_colleague_joins_and_may_only_look(visitor: Visitor, house: House, pro
     visitor.page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
     visitor.page.get_by_role("dialog").wait_for(state="hidden")
     colleague.page.get_by_test_id("stSidebar").get_by_role("link", name="People").click()
-    colleague.page.wait_for_url("**/login*")
+    colleague.page.wait_for_url(re.compile("/login"))
 
 
 def test_a_key_is_rotated_with_overlap_and_revoked(visitor: Visitor, house: House, product: Product, key: str) -> None:
@@ -131,6 +133,6 @@ def test_the_audit_log_tells_it_all(visitor: Visitor, house: House) -> None:
     visitor.open("audit", ws=house.slug)
     done = {row["Did"] for row in visitor.rows("Changes, newest first")}
     assert {"Keys revoke", "Keys rotate", "Members remove", "Members join", "Members invite"} <= done, done
-    assert any("role" in name.lower() for name in done), done
+    assert len(done & {"Settings write", "Event roles write"}) == 1, done
     visitor.press("Check the log")
     assert "The log is intact" in visitor.text

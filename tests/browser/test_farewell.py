@@ -1,0 +1,43 @@
+"""The demo goes with one click, and what was real stays over a restart."""
+
+import pytest
+
+from .conftest import Arrive, House
+from .product import DEMO, SECOND_BRAND, Product
+
+MOST_MEMORY = 1 << 30  # bytes of the whole stack at rest
+
+
+def test_the_demo_is_removed_with_one_click(product: Product, owner: str, arrive: Arrive) -> None:
+    visitor = arrive(owner)
+    visitor.open("settings", ws=DEMO, tab="danger")
+    visitor.key("danger-demo-remove").get_by_role("button").click()
+    dialog = visitor.page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Remove the demo").click()
+    dialog.wait_for(state="hidden")
+    visitor.page.get_by_test_id("stSidebar").get_by_role("combobox", name="Workspace").wait_for()
+    visitor.settle()
+    assert f"ws={DEMO}" not in visitor.path()
+    visitor.open(ws=DEMO)
+    assert "You are not a member of this workspace" in visitor.text
+    visitor.open(ws=SECOND_BRAND)
+    assert visitor.page.get_by_test_id("stMetric").count() == 5
+
+
+def test_a_second_start_is_the_same_place(product: Product, house: House, arrive: Arrive) -> None:
+    if product.process is None:
+        pytest.skip("the product was started by somebody else")
+    visitor = arrive(house.owner)
+    visitor.open("catalogue", ws=house.slug)
+    before = visitor.text
+    visitor.page.close()
+    assert product.stop() == []
+    product.start("--demo", name="second start")
+    assert product.memory() < MOST_MEMORY
+    assert product.sign_in_address == f"{product.dashboard}/"  # a password was chosen, so there is no link any more
+
+    again = arrive(house.owner)
+    again.open("catalogue", ws=house.slug)
+    assert again.text.splitlines()[:3] == before.splitlines()[:3]
+    again.open(ws=DEMO)
+    assert "You are not a member of this workspace" in again.text  # what was removed is not made again
