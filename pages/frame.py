@@ -11,14 +11,11 @@ from pages.ui import layout, nav, shell, state
 from pages.ui.boundary import guarded
 from pages.ui.context import SCOPE_FIELDS, here
 
-st.set_page_config(
-    page_title="Growth Data Plane",
-    page_icon=shell.ICON,
-    layout="wide",
-    initial_sidebar_state="auto",
-)
+# The icon before the navigation, which would fetch its own from elsewhere.
+st.set_page_config(page_icon=shell.ICON, layout="wide", initial_sidebar_state="auto")
 chosen = st.navigation(nav.pages(), position="hidden")
 name = chosen.url_path or nav.HOME
+st.set_page_config(page_title=f"{nav.entry(name).title} · Growth Data Plane")
 
 with guarded(f"frame {name}"):
     state.enter_page(name)
