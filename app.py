@@ -4,6 +4,7 @@ import streamlit as st
 import uvicorn
 from starlette.middleware import Middleware
 
+from pages.api import API_ROUTES
 from pages.gate import oidc, sign_in
 from pages.gate.asgi import Gate
 
@@ -14,7 +15,7 @@ uvicorn.Config.proxy_headers = property(lambda _: False, lambda _, __: None)  # 
 
 app = st.App(
     "pages/frame.py",
-    routes=[*sign_in.ROUTES, *oidc.ROUTES],
+    routes=[*sign_in.ROUTES, *oidc.ROUTES, *API_ROUTES],
     middleware=[Middleware(Gate)],
     exception_handlers={Exception: sign_in.failed},
 )

@@ -253,4 +253,6 @@ def _is_contention(error: exc.DBAPIError) -> bool:
 
 def _is_outage(error: exc.DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
+    if state == "57014":  # a statement took too long; the server is well
+        return False
     return error.connection_invalidated or state is None or state[:2] in {"08", "57", "53"}
