@@ -5,7 +5,7 @@ transaction-local setting that row-level security reads. Nothing else in the pro
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Any, Literal
@@ -109,16 +109,28 @@ def records(values: Sequence[Any]) -> str:
     return orjson.dumps(values, default=_json_default).decode().replace("\\u0000", "\\ufffd")
 
 
-def insert(session: Session, table: type[SQLModel], values: Sequence[dict[str, Any]], on_conflict: str = "") -> int:
+def insert(
+    session: Session,
+    table: type[SQLModel],
+    values: Sequence[dict[str, Any]],
+    on_conflict: str = "",
+    *,
+    columns: Iterable[str] = (),
+    shared: Mapping[str, Any] | None = None,
+) -> int:
     """Insert many rows (column name -> value) in one statement; `on_conflict` is the clause's constant text.
 
-    Returns the number of rows inserted or updated.
+    `columns` names them all where rows leave out those that are NULL; `shared` are columns with the same value in
+    every row. Returns the number of rows inserted or updated.
     """
     if not values:
         return 0
-    columns = ", ".join(f'"{name}"' for name in values[0])
-    sql = f"INSERT INTO {_name(table)} ({columns}) SELECT {columns} FROM {recordset(table, values[0])} {on_conflict}"
-    return run(session, sql, rows=records(values))
+    own, same = list(columns or values[0]), shared or {}
+    types = _column_types(table)
+    names = ", ".join(f'"{name}"' for name in (*own, *same))
+    cells = ", ".join([*(f'"{name}"' for name in own), *(f"CAST(:same_{name} AS {types[name]})" for name in same)])
+    sql = f"INSERT INTO {_name(table)} ({names}) SELECT {cells} FROM {recordset(table, own)} {on_conflict}"
+    return run(session, sql, rows=records(values), **{f"same_{name}": value for name, value in same.items()})
 
 
 def recordset(table: type[SQLModel], columns: Iterable[str]) -> str:

@@ -8,9 +8,9 @@ types too; the days it touched are then counted again from the events.
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
@@ -29,14 +29,16 @@ _PLAIN = (
     "name type category session_id device_id user_agent referrer url utm_source utm_medium utm_campaign utm_term"
     " utm_content gclid fbclid ttclid value_micros currency is_machine properties metadata"
 ).split()
+_plain = attrgetter(*_PLAIN)
 _TOUCH = "utm_source utm_medium utm_campaign gclid fbclid ttclid referrer".split()
+_touch = attrgetter(*_TOUCH)
 _MOST_PROPERTIES = 200  # of an event type whose shape is remembered
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to write, with what the pipeline knows of it."""
+class NewEvent(NamedTuple):
+    """An event to write, with what the pipeline knows of it. `id` is `event_id` of its source and key."""
 
+    id: UUID
     fact: EventFact
     key: str
     source_id: UUID
@@ -45,19 +47,14 @@ class NewEvent:
     received_at: datetime
     counts_money: bool  # its value is revenue: the source has no invoices
     original_at: datetime | None = None
-    id: UUID = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", event_id(self.source_id, self.key))
-
-    def row(self, workspace_id: UUID, now: datetime) -> dict[str, Any]:
-        """The columns of the event table."""
-        values: dict[str, Any] = {name: getattr(self.fact, name) for name in _PLAIN}
+    def row(self) -> dict[str, Any]:
+        """Its own columns of the event table, without those that are NULL."""
+        values = {name: value for name, value in zip(_PLAIN, _plain(self.fact), strict=True) if value is not None}
         if self.original_at:
             values["metadata"] = {**values["metadata"], "original_at": self.original_at.isoformat()}
         return values | {
             "id": self.id,
-            "workspace_id": workspace_id,
             "occurred_at": self.occurred_at,
             "actor_id": self.actor,
             "category": self.category,
@@ -66,7 +63,6 @@ class NewEvent:
             "source_event_id": self.key,
             "ip": truncate_ip(self.fact.ip),
             "received_at": self.received_at,
-            "applied_at": now,
         }
 
     @property
@@ -117,9 +113,16 @@ def write(session: Session, workspace_id: UUID, events: Sequence[NewEvent], role
     if not events:
         return
     ensure_partitions(session, "event", (event.occurred_at for event in events))
-    insert(session, Event, [event.row(workspace_id, now) for event in events])
+    written = [event.row() for event in events]
+    insert(
+        session,
+        Event,
+        written,
+        columns=dict.fromkeys((*_PLAIN, *written[0])),
+        shared={"workspace_id": workspace_id, "applied_at": now},
+    )
     _add_to_types(session, workspace_id, events)
-    _add_to_actors(session, workspace_id, [event for event in events if event.actor], roles)
+    _add_to_actors(session, workspace_id, events, roles)
 
 
 def take_back(session: Session, workspace_id: UUID, places: Sequence[Placed]) -> list[tuple[UUID, date]]:
@@ -181,7 +184,7 @@ def recount(
         actors=actors,
         days=days,
     )
-    _add_days(session, workspace_id, [_from_row(row, money) for row in found], roles)
+    _add_days(session, workspace_id, _by_actor(_from_row(row, money) for row in found), roles)
     _retotal(session, sorted(set(actors)))
 
 
@@ -229,23 +232,30 @@ def forget_partitions() -> None:
 # ------------------------------------------------------------------------------------------------- summaries
 
 
-def _add_to_actors(session: Session, workspace_id: UUID, events: Sequence[NewEvent], roles: EventRoles) -> None:
-    if not events:
-        return
-    _add_days(session, workspace_id, events, roles)
-    totals: dict[UUID, dict[str, Any]] = {}
+def _by_actor(events: Iterable[NewEvent]) -> dict[UUID, list[NewEvent]]:
+    theirs: dict[UUID, list[NewEvent]] = {}
     for event in events:
-        total = totals.setdefault(
-            event.actor,  # type: ignore[arg-type]
-            {"id": event.actor, "event_count": 0, "last_seen_at": None, "first_touch": None},
+        if event.actor:
+            theirs.setdefault(event.actor, []).append(event)
+    return theirs
+
+
+def _add_to_actors(session: Session, workspace_id: UUID, events: Iterable[NewEvent], roles: EventRoles) -> None:
+    by_actor = _by_actor(events)
+    if not by_actor:
+        return
+    _add_days(session, workspace_id, by_actor, roles)
+    values = []
+    for actor, theirs in by_actor.items():
+        touches = [touch for touch in map(first_touch, theirs) if touch]
+        values.append(
+            {
+                "id": actor,
+                "event_count": len(theirs),
+                "last_seen_at": max((event.occurred_at for event in theirs if event.is_human), default=None),
+                "first_touch": min(touches, key=itemgetter("order"), default=None),
+            }
         )
-        total["event_count"] += 1
-        if event.is_human:
-            total["last_seen_at"] = max(total["last_seen_at"] or event.occurred_at, event.occurred_at)
-        touch = first_touch(event)
-        if touch and (total["first_touch"] is None or touch["order"] < total["first_touch"]["order"]):
-            total["first_touch"] = touch
-    values = list(totals.values())
     run(
         session,
         f"""
@@ -268,7 +278,7 @@ def first_touch(event: NewEvent) -> dict[str, Any] | None:
     fact = event.fact
     if fact.channel == "stripe" or fact.is_machine:
         return None
-    told = {name: getattr(fact, name) for name in _TOUCH if getattr(fact, name)}
+    told = {name: value for name, value in zip(_TOUCH, _touch(fact), strict=True) if value}
     if not told and fact.type != "PAGE_VIEW":
         return None
     # Campaigns beat a bare page view of the same person whenever it came: an unmarked visit tells nothing.
@@ -285,60 +295,75 @@ def _roles_of(event: NewEvent, roles: EventRoles) -> list[str]:
     return played
 
 
-def _add_days(session: Session, workspace_id: UUID, events: Sequence[NewEvent], roles: EventRoles) -> None:
-    days: dict[tuple[UUID, date], dict[str, Any]] = {}
-    played: dict[tuple[UUID, str, date], dict[str, Any]] = {}
-    money: dict[tuple[UUID, str, date], dict[str, Any]] = {}
-    for event in events:
-        actor, day, at = event.actor, event.day, event.occurred_at
-        if actor is None:
-            continue
-        key = {"actor_id": actor, "workspace_id": workspace_id, "day": day}
-        seen = days.setdefault((actor, day), {**key, "events": 0, "human_events": 0, "first_at": None, "last_at": None})
-        seen["events"] += 1
-        if event.is_human:
-            seen["human_events"] += 1
-            seen["first_at"] = min(seen["first_at"] or at, at)
-            seen["last_at"] = max(seen["last_at"] or at, at)
-        for role in _roles_of(event, roles):
-            part = played.setdefault(
-                (actor, role, day), {**key, "role": role, "events": 0, "first_at": at, "last_at": at}
-            )
-            part["events"] += 1
-            part["first_at"], part["last_at"] = min(part["first_at"], at), max(part["last_at"], at)
-        if event.counts_money and event.fact.value_micros and event.fact.currency:
-            purse = money.setdefault(
-                (actor, event.fact.currency, day),
-                {**key, "currency": event.fact.currency, "paid_micros": 0, "refunded_micros": 0},
-            )
-            column = "paid_micros" if event.fact.value_micros > 0 else "refunded_micros"
-            purse[column] += abs(event.fact.value_micros)
+def _add_days(
+    session: Session, workspace_id: UUID, by_actor: Mapping[UUID, Sequence[NewEvent]], roles: EventRoles
+) -> None:
+    days: list[dict[str, Any]] = []
+    played: list[dict[str, Any]] = []
+    money: list[dict[str, Any]] = []
+    for actor, theirs in by_actor.items():
+        per_day: dict[date, list[NewEvent]] = {}
+        for event in theirs:
+            per_day.setdefault(event.day, []).append(event)
+        for day, acts in per_day.items():
+            key = {"actor_id": actor, "day": day}
+            human = [event.occurred_at for event in acts if event.is_human]
+            first, last = min(human, default=None), max(human, default=None)
+            days.append({**key, "events": len(acts), "human_events": len(human), "first_at": first, "last_at": last})
+            played += [
+                {**key, "role": role, "events": len(instants), "first_at": min(instants), "last_at": max(instants)}
+                for role, instants in _instants_of_roles(acts, roles).items()
+            ]
+            money += [{**key, **purse} for purse in _purses(acts)]
+    shared = {"workspace_id": workspace_id}
     insert(
         session,
         ActorDay,
-        list(days.values()),
+        days,
         "ON CONFLICT (actor_id, workspace_id, day) DO UPDATE SET events = actor_day.events + excluded.events,"
         " human_events = actor_day.human_events + excluded.human_events,"
         " first_at = least(actor_day.first_at, excluded.first_at),"
         " last_at = greatest(actor_day.last_at, excluded.last_at)",
+        shared=shared,
     )
     insert(
         session,
         ActorRoleDay,
-        list(played.values()),
+        played,
         "ON CONFLICT (actor_id, role, workspace_id, day) DO UPDATE SET"
         " events = actor_role_day.events + excluded.events,"
         " first_at = least(actor_role_day.first_at, excluded.first_at),"
         " last_at = greatest(actor_role_day.last_at, excluded.last_at)",
+        shared=shared,
     )
     insert(
         session,
         ActorValueDay,
-        list(money.values()),
+        money,
         "ON CONFLICT (actor_id, currency, workspace_id, day) DO UPDATE SET"
         " paid_micros = actor_value_day.paid_micros + excluded.paid_micros,"
         " refunded_micros = actor_value_day.refunded_micros + excluded.refunded_micros",
+        shared=shared,
     )
+
+
+def _instants_of_roles(acts: Iterable[NewEvent], roles: EventRoles) -> dict[str, list[datetime]]:
+    instants: dict[str, list[datetime]] = {}
+    for event in acts:
+        for role in _roles_of(event, roles):
+            instants.setdefault(role, []).append(event.occurred_at)
+    return instants
+
+
+def _purses(acts: Iterable[NewEvent]) -> Iterable[dict[str, Any]]:
+    """What valued events paid and returned, per currency."""
+    purses: dict[str, dict[str, Any]] = {}
+    for event in acts:
+        value, currency = event.fact.value_micros, event.fact.currency
+        if event.counts_money and value and currency:
+            purse = purses.setdefault(currency, {"currency": currency, "paid_micros": 0, "refunded_micros": 0})
+            purse["paid_micros" if value > 0 else "refunded_micros"] += abs(value)
+    return purses.values()
 
 
 def _retotal(session: Session, actors: Sequence[UUID]) -> None:
@@ -381,24 +406,10 @@ def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEven
             for (name, source, day), count in sorted(per_day.items())
         ],
     )
-    types: dict[str, dict[str, Any]] = {}
+    named: dict[str, list[NewEvent]] = {}
     for event in events:
-        kind = types.setdefault(
-            event.fact.name,
-            {
-                "name": event.fact.name,
-                "workspace_id": workspace_id,
-                "category": event.category,
-                "properties": {},
-                "required": [],
-                "first_seen_at": event.occurred_at,
-                "last_seen_at": event.occurred_at,
-            },
-        )
-        kind["first_seen_at"] = min(kind["first_seen_at"], event.occurred_at)
-        kind["last_seen_at"] = max(kind["last_seen_at"], event.occurred_at)
-        kind["category"] = kind["category"] or event.category
-        _learn(kind["properties"], event.fact.properties, event.occurred_at.isoformat())
+        named.setdefault(event.fact.name, []).append(event)
+    types = {name: _type(name, theirs) for name, theirs in named.items()}
     known = {
         row.name: row.properties
         for row in rows(session, "SELECT name, properties FROM event_type WHERE name = ANY(:names)", names=list(types))
@@ -413,7 +424,24 @@ def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEven
         " category = coalesce(event_type.category, excluded.category),"
         " first_seen_at = least(event_type.first_seen_at, excluded.first_seen_at),"
         " last_seen_at = greatest(event_type.last_seen_at, excluded.last_seen_at)",
+        shared={"workspace_id": workspace_id},
     )
+
+
+def _type(name: str, events: Sequence[NewEvent]) -> dict[str, Any]:
+    """What some events tell of their type."""
+    properties: dict[str, Any] = {}
+    for event in events:
+        _learn(properties, event.fact.properties, event.occurred_at.isoformat())
+    instants = [event.occurred_at for event in events]
+    return {
+        "name": name,
+        "category": next((event.category for event in events if event.category), None),
+        "properties": properties,
+        "required": [],
+        "first_seen_at": min(instants),
+        "last_seen_at": max(instants),
+    }
 
 
 def _take_from_types(session: Session, workspace_id: UUID, gone: Sequence[Any]) -> None:
@@ -522,16 +550,18 @@ def _learn(shape: dict[str, Any], properties: Mapping[str, Any], at: str) -> Non
     for name, value in properties.items():
         if value is None:
             continue
-        kind = _TYPE_NAMES.get(type(value), "string")
+        kind = _TYPE_NAMES.get(value.__class__, "string")
         known = shape.get(name)
         if known is None:
             shape[name] = {"types": {kind: 1}, "example": _example(value), "first_at": at, "last_at": at}
             _cap(shape)
             continue
-        known["types"][kind] = known["types"].get(kind, 0) + 1
+        types = known["types"]
+        types[kind] = types.get(kind, 0) + 1
         if at <= known["first_at"]:
             known["first_at"], known["example"] = min((at, _example(value)), (known["first_at"], known["example"]))
-        known["last_at"] = max(known["last_at"], at)
+        if at > known["last_at"]:
+            known["last_at"] = at
 
 
 def _example(value: Any) -> str:
@@ -566,6 +596,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def _from_row(row: Any, money: frozenset[UUID]) -> NewEvent:
     values = {name: getattr(row, name) for name in _PLAIN}
     return NewEvent(
+        id=row.id,
         fact=EventFact(channel=row.source, ip=row.ip, **values),
         key=row.source_event_id,
         source_id=row.source_id,

@@ -221,10 +221,9 @@ def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], no
         session,
         Actor,
         [
-            {"id": actor, "workspace_id": workspace_id, "cluster_id": actor, "person_id": actor}
+            {"id": actor, "cluster_id": actor, "person_id": actor}
             | {"namespace": one.identifier.namespace, "external_id": one.identifier.value}
             | {"first_seen_at": one.at, "personless": one.personless, "is_primary": not one.personless}
-            | {"event_count": 0, "applied_at": now}
             for actor, one in sorted(stated.items(), key=lambda item: item[0].int)
             if actor in revealed or _says_more(one, stored.get(actor))
         ],
@@ -234,6 +233,7 @@ def ensure_actors(session: Session, workspace_id: UUID, seen: Iterable[Seen], no
             namespace = CASE actor.namespace WHEN 'person' THEN excluded.namespace ELSE actor.namespace END,
             external_id = CASE actor.namespace WHEN 'person' THEN excluded.external_id ELSE actor.external_id END
         """,
+        shared={"workspace_id": workspace_id, "event_count": 0, "applied_at": now},
     )
     return Named(set(stated), revealed)
 
@@ -295,11 +295,9 @@ def assert_edges(
     changed = {pair: better(known.get(pair), edge) for pair, edge in pairs.items()}
     changed = {pair: edge for pair, edge in changed.items() if edge != known.get(pair)}
     values = [
-        {**edge._asdict(), "workspace_id": workspace_id, "state": "accepted", "merged": False, "applied_at": now}
+        dict(zip(Edge._fields[:7], edge, strict=False))  # all but `cut`, which is not for facts to say
         for edge in changed.values()
     ]
-    for value in values:
-        del value["cut"]
     insert(
         session,
         IdentityEdge,
@@ -307,6 +305,7 @@ def assert_edges(
         "ON CONFLICT (a, b, workspace_id) DO UPDATE SET verified = excluded.verified, explicit = excluded.explicit,"
         " occurred_at = excluded.occurred_at, source_id = excluded.source_id,"
         " source_event_id = excluded.source_event_id",
+        shared={"workspace_id": workspace_id, "state": "accepted", "merged": False, "applied_at": now},
     )
     return recompute(session, workspace_id, {actor for pair in changed for actor in pair}.union(revealed), limits, now)
 

@@ -366,6 +366,7 @@ def _write_actors(session: Session, workspace: _Workspace, facts: Sequence[State
 def _events(workspace: _Workspace, winners: Iterable[Stated]) -> list[NewEvent]:
     return [
         NewEvent(
+            id=events.event_id(*stated.key),
             fact=stated.fact.event,
             key=stated.fact.key,
             source_id=stated.delivery.source_id,

@@ -18,7 +18,7 @@ from gdp_core.billing.mrr import MrrSettings
 from gdp_core.billing.plans import PlanMapping
 from gdp_core.billing.rows import Billing, Owner, State
 from gdp_core.db import insert, one, rows, run
-from gdp_core.events import NewEvent
+from gdp_core.events import NewEvent, event_id
 from gdp_core.identity import actor_id
 from gdp_core.lost import LostState
 from gdp_core.tables.billing import Invoice, MrrChange, Refund, Subscription, SubscriptionItem
@@ -292,6 +292,7 @@ def _insert(session: Session, workspace_id: UUID, table: type[SQLModel], values:
 
 def _event(owner: Owner, item: Any, now: datetime) -> NewEvent:
     return NewEvent(
+        id=event_id(owner.source_id, item.key),
         fact=item.event,
         key=item.key,
         source_id=owner.source_id,
