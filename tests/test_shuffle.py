@@ -13,9 +13,11 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 
 from gdp_core import clock, events, identity, inbox, people, pipeline
-from gdp_core.db import rows
+from gdp_core.db import Database, lock_key, rows
+from gdp_core.errors import Unavailable
 from gdp_core.tables.people import Person, TraitAssertion
 
 from . import history
@@ -278,8 +280,8 @@ def test_a_replay_that_meets_another_statement_of_its_keys(database, tenants, at
     history.books(database, [tenant.id])
     with database.web.transaction(tenant.id) as session:
         assert {row.total_events for row in rows(session, "SELECT total_events FROM person")} == {2}
-        (event,) = rows(session, "SELECT properties FROM event WHERE source_event_id = 'm1'")
-        assert event.properties["colour"] in (
+        (found,) = rows(session, "SELECT properties FROM event WHERE source_event_id = 'm1'")
+        assert found.properties["colour"] in (
             {"red", "blue"} if at == timedelta(0) else {colour if at < timedelta(0) else "red"}
         )
 
@@ -337,3 +339,21 @@ def test_the_books_add_up_at_every_instant(database, tenants):
         working.result()
     assert {balance.difference for balances in seen for balance in balances} == {0}
     assert len({balances[0].pending for balances in seen}) > 1, "nobody looked in between"
+
+
+def test_a_worker_that_does_not_get_the_lock_waits_for_its_turn(database, tenants):
+    """A long import holds the workspace: others are told to come back, and nothing counts as a failed attempt."""
+    ws = tenants[0].id
+    history.put(database, [item for item in told(tenants, 1) if item.workspace_id == ws][:3])
+    impatient = Database(database.dsn, "gdp_worker")
+    event.listen(impatient.engine, "begin", lambda conn: conn.exec_driver_sql("SET LOCAL lock_timeout = '50ms'"))
+    with database.worker.transaction(ws) as holder:
+        rows(holder, "SELECT pg_advisory_xact_lock(:key)", key=lock_key(ws))
+        with pytest.raises(Unavailable) as told_off:
+            pipeline.work(impatient, ws, NOW)
+    assert told_off.value.retry_after
+    impatient.close()
+    history.drain(database, [ws])
+    history.books(database, [ws])
+    with database.worker.transaction(ws) as session:
+        assert {row.attempts for row in rows(session, "SELECT attempts FROM inbox")} == {1}
