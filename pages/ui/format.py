@@ -50,9 +50,11 @@ class Format:
         return format_compact_decimal(value, fraction_digits=2, locale=self.locale)
 
     def percent(self, ratio: float | None) -> str:
-        """61.8% of a ratio of 0.618."""
+        """61.8% of a ratio of 0.618; what is there but tiny is "<0.1%"."""
         if ratio is None:
             return UNKNOWN
+        if 0 < ratio < 0.0005:
+            return f"<{self.percent(0.001)}"
         pattern = Locale.parse(self.locale).percent_formats[None].pattern.replace("0%", "0.#%").replace("0 %", "0.# %")
         return format_percent(ratio, format=pattern.replace("0\xa0%", "0.#\xa0%"), locale=self.locale)
 

@@ -18,6 +18,7 @@ _JOBS = {
     "partitions": "Makes room for the next months",
     "recompute": "Derives again what hangs on a changed setting",
     "stages": "Moves people on whose stage changes by time alone",
+    "stripe": "Asks Stripe which of two versions of an object holds",
     "ledger": "Folds the books of finished hours",
     "retention": "Deletes what is past its time",
 }
@@ -98,7 +99,7 @@ def timetable(place: Here, found: Sequence[JobRow]) -> None:
     }
     config: dict[str, Any] = {"Last run": _state_column(), "Job": st.column_config.TextColumn(pinned=True)}
     for name in ("Took", "Failed in 24 h"):
-        config[name] = st.column_config.TextColumn(alignment="right", width="small")
+        config[name] = st.column_config.TextColumn(alignment="right", width=105)
     order = [name for name in columns if name != "Last error" or any(item.error for item in found)]
     layout.table(columns, alt="Jobs, their last run and the next", config=config, height="content", order=order)
 

@@ -15,7 +15,7 @@ from gdp_core.analytics.scope import PRESETS
 from pages.ui import state
 from pages.ui.boundary import dialog
 from pages.ui.context import COMPARE, PERIOD, Here
-from pages.ui.escape import icon_text, safe_text
+from pages.ui.escape import clean, icon_text, safe_text
 
 Tone = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
 _BADGES: dict[Tone, str] = {
@@ -29,6 +29,7 @@ _BADGES: dict[Tone, str] = {
     "primary": ":primary-badge[",
 }
 ROW_HEIGHT = 35
+_FACT_NAMES = 130  # pixels
 _DAYS: state.Slot[Any] = state.Slot("scope.days", None)
 _PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days", "365d": "Last 12 months"}
 _COMPARED = {"previous": "vs previous period", "year": "vs a year earlier", "none": "No comparison"}
@@ -48,9 +49,10 @@ def head(title: str, caption: str = "") -> Iterator[None]:
 
 def title(text: str, caption: str = "") -> None:
     """A page's title without anything at its right."""
-    st.title(safe_text(text), anchor=False)
-    if caption:
-        st.caption(safe_text(caption))
+    with st.container(gap=None):
+        st.title(safe_text(text), anchor=False)
+        if caption:
+            st.caption(safe_text(caption))
 
 
 def section(text: str) -> None:
@@ -140,9 +142,12 @@ def badge(text: str, tone: Tone = "gray", icon: str | None = None) -> None:
 
 
 def facts(pairs: Mapping[str, str]) -> None:
-    """A list of names and values, all literal."""
-    shown = {safe_text(name): safe_text(value, longest=500) for name, value in pairs.items()}
-    st.table(shown, border="horizontal", width="stretch", hide_header=True)
+    """A list of names and values. Values are literal to the last character, because people copy them."""
+    with st.container(gap="xsmall"):
+        for name, value in pairs.items():
+            with st.container(horizontal=True, wrap=False, gap="small"):
+                st.caption(safe_text(name), width=_FACT_NAMES)
+                st.text(clean(value, longest=500), width="stretch")
 
 
 def empty(icon: str, text: str, what_to_do: str = "", *, key: str | None = None) -> Any:

@@ -71,7 +71,7 @@ def _attention_text(place: Here, item: Attention) -> str:
         "rejects": f"{n} {'item was' if one else 'items were'} rejected",
         "stale_source": f"{item.name} is silent: last data {ago}",
         "waiting_source": f"{item.name} has sent nothing yet",
-        "reviews": f"{n} possible {'merge' if one else 'merges'} to review",
+        "reviews": f"{n} {'merge' if one else 'merges'} to review",
         "unmapped": f"{n} {'subscription has' if one else 'subscriptions have'} no mapped plan",
         "late": f"{n} {'delivery waits' if one else 'deliveries wait'} for more than 5 minutes",
         "failed_job": f"The job {item.name} failed {ago}",
@@ -82,7 +82,7 @@ def _attention_text(place: Here, item: Attention) -> str:
 
 def attention_line(place: Here, item: Attention) -> None:
     """Something that needs attention, as a link to where it is dealt with."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
         st.markdown(_SEVERITIES[item.severity], width="content")
         text = _attention_text(place, item)
         if nav.may_open(place, item.page):
@@ -100,7 +100,7 @@ def source_line(place: Here, source: SourceHealth) -> None:
         for count, word in ((source.dead, "not applied"), (source.quarantined, "rejected"))
         if count
     ]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
         st.markdown(_STATES[source.state], width="content")
         with st.container(gap=None):
             st.markdown(f"**{safe_text(source.name)}**")

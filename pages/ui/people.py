@@ -227,7 +227,8 @@ def people_table(place: Here, people: Sequence[PersonRow]) -> None:
         columns[_COLUMNS[name]] = [_cell(place, write, name, person) for person in people]
     config: dict[str, Any] = {
         "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
-        "Name": st.column_config.TextColumn(pinned=True, width="medium"),
+        "Name": st.column_config.TextColumn(pinned=True, width=190),
+        "E-mail": st.column_config.TextColumn(width=230),
         "Stage": st.column_config.MultiselectColumn(
             options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES]
         ),

@@ -176,11 +176,12 @@ def timeline_table(place: Here, items: Sequence[Item], after: After | None) -> N
         "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
         "When": st.column_config.TextColumn(width=165),
         "What": st.column_config.TextColumn(width="medium"),
+        "Category": st.column_config.TextColumn(width=110),
         "Source": st.column_config.MultiselectColumn(
             options=[label(name) for name in _SOURCES],
             color=["blue", "violet", "orange", "green", "blue", "yellow", "red", "gray", "gray", "primary"],
         ),
-        "Value": st.column_config.TextColumn(alignment="right"),
+        "Value": st.column_config.TextColumn(alignment="right", width=100),
         "Detail": st.column_config.TextColumn(width="large"),
     }
     layout.table(columns, alt="Timeline, newest first", config=config, height="content")
@@ -315,10 +316,12 @@ def identity_tab(
             ),
             "Weight": st.column_config.ListColumn(
                 help="Verified: stated under a signature or a server key. Explicit: somebody said they are one, not merely"
-                " sent both at once. Merged: joined two people who were apart before."
+                " sent both at once. Merged: joined two people who were apart before.",
+                width=170,
             ),
         },
         height="content" if len(evidence) <= 25 else 600,
+        order=None if any(item.reason for item in evidence) else ["State", "One", "Other", "Said by", "When", "Weight"],
     )
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -64,17 +65,17 @@ def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
 
 
 @pytest.fixture(scope="session")
-def owner(product: Product) -> str:
-    """The session of an owner of both demo workspaces."""
+def owner(product: Product) -> UUID:
+    """An owner of both demo workspaces."""
     return product.member("OWNER", DEMO, SECOND_BRAND)
 
 
 @dataclass(frozen=True)
 class House:
-    """A workspace that starts empty, and the session of its owner."""
+    """A workspace that starts empty, and its owner."""
 
     slug: str
-    owner: str
+    owner: UUID
 
 
 @pytest.fixture(scope="session")
@@ -89,14 +90,14 @@ Arrive = Callable[..., Visitor]
 
 @pytest.fixture
 def arrive(chromium: Browser, product: Product) -> Iterator[Arrive]:
-    """Makes visitors: `arrive(token, dark=..., size=...)`. A test fails when one of them met any trouble."""
+    """Makes visitors: `arrive(user, dark=..., size=...)`, signed in when there is a user. A test fails when one of them met any trouble."""
     visitors: list[Visitor] = []
 
-    def make(token: str | None = None, **looks: object) -> Visitor:
+    def make(user: UUID | None = None, **looks: object) -> Visitor:
         visitor = Visitor(chromium, product.dashboard, **looks)  # type: ignore[arg-type]
         visitors.append(visitor)
-        if token:
-            visitor.sign_in_as(token)
+        if user:
+            visitor.sign_in_as(product.session(user))
         return visitor
 
     yield make

@@ -157,14 +157,15 @@ class Product:
             found: uuid.UUID = one(session, "SELECT id FROM workspace WHERE slug = :slug", slug=slug).id
         return found
 
-    def member(self, role: str, *slugs: str) -> str:
-        """Somebody with that role in those workspaces; returns their session's token."""
+    def member(self, role: str, *slugs: str, name: str = "") -> uuid.UUID:
+        """Somebody with that role in those workspaces."""
         user_id, now = uuid.uuid4(), clock.now()
         with self.pool("gdp_gate").transaction(None) as session:
             run(
                 session,
-                "INSERT INTO app_user (id, email, name, failed_sign_ins, created_at) VALUES (:id, :email, '', 0, :now)",
+                "INSERT INTO app_user (id, email, name, failed_sign_ins, created_at) VALUES (:id, :email, :name, 0, :now)",
                 id=user_id,
+                name=name,
                 email=f"{role.lower()}-{user_id.hex[:6]}@team.example",
                 now=now,
             )
@@ -179,4 +180,8 @@ class Product:
                     role=role,
                     now=now,
                 )
-        return sessions.start(self.pool("gdp_gate"), user_id, how="test", now=now)
+        return user_id
+
+    def session(self, user_id: uuid.UUID) -> str:
+        """The cookie of a browser that this user has just signed in with."""
+        return sessions.start(self.pool("gdp_gate"), user_id, how="test", now=clock.now())

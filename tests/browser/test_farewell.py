@@ -1,5 +1,7 @@
 """The demo goes with one click, and what was real stays over a restart."""
 
+from uuid import UUID
+
 import pytest
 
 from .conftest import Arrive, House
@@ -8,7 +10,7 @@ from .product import DEMO, SECOND_BRAND, Product
 MOST_MEMORY = 1 << 30  # bytes of the whole stack at rest
 
 
-def test_the_demo_is_removed_with_one_click(product: Product, owner: str, arrive: Arrive) -> None:
+def test_the_demo_is_removed_with_one_click(product: Product, owner: UUID, arrive: Arrive) -> None:
     visitor = arrive(owner)
     visitor.open("settings", ws=DEMO, tab="danger")
     visitor.key("danger-demo-remove").get_by_role("button").click()

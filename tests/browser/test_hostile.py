@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 import httpx
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gdp_core import clock
 from gdp_core.accounts import members
 from gdp_core.accounts.roles import Principal, Role
-from gdp_core.db import rows, run
+from gdp_core.db import rows
 from pages.ui.escape import clean
 from pages.ui.people import _COLUMNS as COLUMNS
 from tests.payloads import EVIL
@@ -70,7 +71,7 @@ class Den:
     """A workspace full of hostile people."""
 
     slug: str
-    owner: str
+    owner: UUID
     people: tuple[str, ...]  # ids, in the order of PAYLOADS
 
 
@@ -78,14 +79,8 @@ class Den:
 def den(product: Product) -> Den:
     """One person for each payload, who has it in every field the door takes; what can be named bears one too."""
     slug = product.workspace(f"<b>![w]({EVIL}/w.png)</b> [x](javascript:alert(1))", slug="den")
-    owner = product.member("OWNER", slug)
+    owner = product.member("OWNER", slug, name=SHORT[0])
     workspace_id, now = product.workspace_id(slug), clock.now()
-    with product.pool("gdp_gate").transaction(None) as session:
-        run(
-            session,
-            "UPDATE app_user SET name = :name WHERE id IN (SELECT user_id FROM user_session ORDER BY created_at DESC LIMIT 1)",
-            name=SHORT[0],
-        )
     with product.pool("gdp_web").transaction(workspace_id) as session:
         who = Principal.system(workspace_id)
         members.invite(session, who, email="![x](http@evil.example", role=Role.VIEWER, now=now)

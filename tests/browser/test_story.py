@@ -1,6 +1,7 @@
 """A growth person's first day, from the printed link to one person's whole story."""
 
 import re
+from uuid import UUID
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_a_wrong_password_says_so(product: Product, arrive: Arrive) -> None:
     assert visitor.page.get_by_role("alert").inner_text() == "The e-mail address or the password is wrong."
 
 
-def test_the_switcher_leads_to_the_second_brand(owner: str, arrive: Arrive) -> None:
+def test_the_switcher_leads_to_the_second_brand(owner: UUID, arrive: Arrive) -> None:
     visitor = arrive(owner)
     visitor.open(ws=DEMO)
     assert "$" in visitor.text
@@ -104,7 +105,7 @@ def test_the_switcher_leads_to_the_second_brand(owner: str, arrive: Arrive) -> N
 
 
 @pytest.mark.parametrize("by", ["name", "e-mail", "anonymous", "stripe", "user"])
-def test_a_person_is_found_by(by: str, owner: str, arrive: Arrive, touched: dict[str, str]) -> None:
+def test_a_person_is_found_by(by: str, owner: UUID, arrive: Arrive, touched: dict[str, str]) -> None:
     visitor = arrive(owner)
     visitor.open("people", ws=DEMO)
     visitor.page.get_by_label("Search", exact=True).fill(touched[by])
@@ -116,7 +117,7 @@ def test_a_person_is_found_by(by: str, owner: str, arrive: Arrive, touched: dict
         assert len(found) == 1
 
 
-def test_from_the_list_through_the_drawer_and_back(owner: str, arrive: Arrive, touched: dict[str, str]) -> None:
+def test_from_the_list_through_the_drawer_and_back(owner: UUID, arrive: Arrive, touched: dict[str, str]) -> None:
     visitor = arrive(owner)
     visitor.open("people", ws=DEMO, q=touched["e-mail"])
     visitor.open_row(PEOPLE)
@@ -133,7 +134,7 @@ def test_from_the_list_through_the_drawer_and_back(owner: str, arrive: Arrive, t
     assert [row["E-mail"] for row in visitor.rows(PEOPLE)] == [touched["e-mail"]]
 
 
-def test_the_list_turns_its_pages_and_keeps_its_filter_on_reload(owner: str, arrive: Arrive) -> None:
+def test_the_list_turns_its_pages_and_keeps_its_filter_on_reload(owner: UUID, arrive: Arrive) -> None:
     visitor = arrive(owner)
     visitor.open("people", ws=DEMO, known="known")
     first = visitor.rows(PEOPLE)
@@ -152,7 +153,7 @@ def test_the_list_turns_its_pages_and_keeps_its_filter_on_reload(owner: str, arr
     assert {row["E-mail"] for row in first}.isdisjoint({row["E-mail"] for row in second} - {"–"})
 
 
-def test_the_list_is_taken_away_as_a_file(owner: str, arrive: Arrive, touched: dict[str, str]) -> None:
+def test_the_list_is_taken_away_as_a_file(owner: UUID, arrive: Arrive, touched: dict[str, str]) -> None:
     visitor = arrive(owner)
     visitor.open("people", ws=DEMO, q=touched["e-mail"])
     with visitor.page.expect_download() as caught:
@@ -168,7 +169,7 @@ def test_the_list_is_taken_away_as_a_file(owner: str, arrive: Arrive, touched: d
 
 @pytest.mark.parametrize(("dark", "size"), [(False, (1440, 900)), (True, (1024, 768))])
 def test_one_timeline_holds_every_touch(
-    dark: bool, size: tuple[int, int], owner: str, arrive: Arrive, touched: dict[str, str]
+    dark: bool, size: tuple[int, int], owner: UUID, arrive: Arrive, touched: dict[str, str]
 ) -> None:
     visitor = arrive(owner, dark=dark, size=size)
     for source in ("web", "app", "email", "stripe"):
@@ -189,7 +190,7 @@ def test_one_timeline_holds_every_touch(
     assert visitor.too_wide() == []
 
 
-def test_billing_and_mail_of_one_person(owner: str, arrive: Arrive, touched: dict[str, str]) -> None:
+def test_billing_and_mail_of_one_person(owner: UUID, arrive: Arrive, touched: dict[str, str]) -> None:
     visitor = arrive(owner)
     visitor.open("person", ws=DEMO, id=touched["id"], tab="billing")
     assert visitor.rows("Subscriptions")[0]["Status"] == "Active"
@@ -200,7 +201,7 @@ def test_billing_and_mail_of_one_person(owner: str, arrive: Arrive, touched: dic
     assert touched["e-mail"] in {row["Value"] for row in visitor.rows("Traits and where each came from")}
 
 
-def test_identifiers_come_apart_and_together_again(owner: str, arrive: Arrive, touched: dict[str, str]) -> None:
+def test_identifiers_come_apart_and_together_again(owner: UUID, arrive: Arrive, touched: dict[str, str]) -> None:
     visitor = arrive(owner)
     visitor.open("person", ws=DEMO, id=touched["id"], tab="identity")
     before = {row["Identifier"] for row in visitor.rows("Identifiers of this person")}
@@ -229,7 +230,7 @@ def test_identifiers_come_apart_and_together_again(owner: str, arrive: Arrive, t
     assert {row["Identifier"] for row in visitor.rows("Identifiers of this person")} == before
 
 
-def test_a_refused_merge_is_dismissed_reopened_and_accepted(owner: str, arrive: Arrive) -> None:
+def test_a_refused_merge_is_dismissed_reopened_and_accepted(owner: UUID, arrive: Arrive) -> None:
     visitor = arrive(owner)
     visitor.open("reviews", ws=DEMO)
     assert "Refused" in visitor.text

@@ -10,14 +10,16 @@ from gdp_core.analytics.profile import StageStep
 from pages.ui.charts.style import styled
 from pages.ui.format import Format, label
 
+# Dark enough for a white name on them.
 _COLOURS = {
-    "lead": "#94A3B8",
-    "marketing": "#3B82F6",
-    "trial": "#8B5CF6",
-    "active": "#10B981",
-    "churned": "#EF4444",
-    "dormant": "#F59E0B",
+    "lead": "#64748B",
+    "marketing": "#2563EB",
+    "trial": "#7C3AED",
+    "active": "#047857",
+    "churned": "#DC2626",
+    "dormant": "#B45309",
 }
+_SHORT = 90 * 86_400  # seconds: below, days tell more than months
 _WIDE_ENOUGH = 0.09  # of the whole bar, to carry its name
 
 
@@ -35,7 +37,7 @@ def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> g
             x=[seconds * 1000],
             base=[step.at.astimezone(zone).replace(tzinfo=None)],
             orientation="h",
-            marker={"color": _COLOURS.get(step.stage or "", "#94A3B8"), "line": {"width": 0}, "cornerradius": 4},
+            marker={"color": _COLOURS.get(step.stage or "", "#64748B"), "line": {"width": 0}, "cornerradius": 4},
             text=name if seconds / whole >= _WIDE_ENOUGH else "",
             textposition="inside",
             insidetextanchor="middle",
@@ -46,7 +48,7 @@ def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> g
     figure.update_layout(barmode="overlay")
     figure = styled(figure, height=92, legend=False)
     span = [at.astimezone(zone).replace(tzinfo=None) for at in (steps[0].at, now)]
-    figure.update_xaxes(type="date", nticks=8, tickformat="%b %Y", range=span)
+    figure.update_xaxes(type="date", nticks=8, tickformat="%b %Y" if whole > _SHORT else "%-d %b", range=span)
     figure.update_layout(hovermode="closest", bargap=0.1, margin={"l": 2, "r": 2, "t": 4, "b": 26})
     figure.update_yaxes(showgrid=False, showticklabels=False, zeroline=False)
     return figure
