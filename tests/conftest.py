@@ -1,4 +1,7 @@
-"""One Postgres for the whole run, migrated once; each test gets a database of its own, cloned from that template.
+"""One Postgres for the whole run, migrated once; each test has a database to itself, cloned from that template.
+
+A test that leaves the tables as they were made hands its database, emptied, to the next test: to empty one takes a
+tenth of the time of cloning one. Any other is dropped.
 
 The server is the one at GDP_TEST_SERVER (an administrator's address), else an embedded one in a temporary folder.
 """
@@ -115,11 +118,104 @@ class TestDatabase:
         return source_id
 
 
+# What a test may not leave changed: relations, columns, policies, functions, settings, and the rows the template has.
+_SHAPE = """
+SELECT md5(string_agg(part, '|' ORDER BY part)) FROM (
+    SELECT concat_ws(' ', c.oid, relname, relkind, relacl, relowner, relrowsecurity, relforcerowsecurity, reloptions,
+        relpartbound, (SELECT string_agg(concat(attname, atttypid, attnotnull, attacl), ',') FROM pg_attribute
+            WHERE attrelid = c.oid)) FROM pg_class c WHERE relnamespace = ANY(:spaces) AND relkind <> 't'
+        AND NOT relispartition
+    UNION ALL SELECT concat_ws(' ', polrelid, polname, polqual, polwithcheck) FROM pg_policy
+    UNION ALL SELECT concat_ws(' ', oid, md5(prosrc), proacl, proconfig) FROM pg_proc WHERE pronamespace = ANY(:spaces)
+    UNION ALL SELECT concat_ws(' ', setdatabase, setrole, setconfig) FROM pg_db_role_setting
+        WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+) AS parts(part)
+""".replace(":spaces", "ARRAY(SELECT oid FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)')")
+_TABLES = (
+    "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+    " WHERE relkind IN ('r', 'p') AND NOT relispartition AND nspname !~ '^(pg_|information_schema)' ORDER BY 1"
+)
+_PARTITIONS = "SELECT oid::regclass::text FROM pg_class WHERE relispartition AND relkind = 'r'"
+_SEQUENCES = (
+    "SELECT setval(c.oid, seqstart, false) FROM pg_class c JOIN pg_sequence ON seqrelid = c.oid"
+    " JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname !~ '^(pg_|information_schema)'"
+)
+
+
+class Databases:
+    """Clones of the template: those that are empty again, and new ones when there are none."""
+
+    def __init__(self, server: str, template: str) -> None:
+        self._server = server
+        self._template = template
+        self._free: list[str] = []
+        with psycopg.connect(_database(server, template), autocommit=True) as admin:
+            tables = [row[0] for row in admin.execute(_TABLES)]
+            rowless = {name: not admin.execute(f"SELECT FROM {name} LIMIT 1").fetchone() for name in tables}
+            self._empty = "; ".join(f"DELETE FROM {name}" for name, is_rowless in rowless.items() if is_rowless)
+            self._seeded = [name for name, is_rowless in rowless.items() if not is_rowless]
+            self._partitions = {row[0] for row in admin.execute(_PARTITIONS)}
+            self._shape = self._shape_of(admin)
+
+    def take(self) -> str:
+        """The name of a migrated, empty database."""
+        if self._free:
+            return self._free.pop()
+        name = f"gdp_test_{uuid.uuid4().hex[:12]}"
+        _admin(self._server, f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Empty the database for the next test, or drop it where that cannot be."""
+        if self._is_emptied(name):
+            self._free.append(name)
+        else:
+            self._drop(name)
+
+    def close(self) -> None:
+        """Drop what is left."""
+        for name in self._free:
+            self._drop(name)
+
+    def _is_emptied(self, name: str) -> bool:
+        try:
+            with psycopg.connect(_database(self._server, name), autocommit=True) as admin:
+                admin.execute("SET session_replication_role = replica; SET lock_timeout = '1s'")
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                partitions = {row[0] for row in admin.execute(_PARTITIONS)}
+                if self._shape_of(admin) != self._shape or not partitions >= self._partitions:
+                    return False
+                if made := partitions - self._partitions:
+                    admin.execute(f"DROP TABLE {', '.join(made)}")
+                admin.execute(f"BEGIN; {self._empty}; COMMIT")
+                admin.execute(_SEQUENCES)
+        except psycopg.Error:
+            return False
+        return True
+
+    def _shape_of(self, admin: psycopg.Connection[Any]) -> list[Any]:
+        seeds = [f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {name} t" for name in self._seeded]
+        return [admin.execute(statement).fetchone() for statement in (_SHAPE, *seeds)]
+
+    def _drop(self, name: str) -> None:
+        _admin(self._server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def databases(server: str, template: str) -> Iterator[Databases]:
+    """The databases of this run's tests."""
+    found = Databases(server, template)
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def database(server: str, template: str) -> Iterator[TestDatabase]:
-    """A fresh migrated database."""
-    name = f"gdp_test_{uuid.uuid4().hex[:12]}"
-    _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+def database(server: str, template: str, databases: Databases) -> Iterator[TestDatabase]:
+    """A migrated, empty database."""
+    name = databases.take()
     admin = _database(server, name)
     host = admin.split("@", 1)[1]
     dsn = f"postgresql://{template}_login:test@{host}"
@@ -127,4 +223,4 @@ def database(server: str, template: str) -> Iterator[TestDatabase]:
     yield TestDatabase(admin=admin, dsn=dsn, **pools)
     for pool in pools.values():
         pool.close()
-    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+    databases.give_back(name)
