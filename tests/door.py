@@ -20,7 +20,8 @@ from gdp_core import vault
 from gdp_core.db import run
 from gdp_core.limits import Buckets, Limits
 from gdp_core.settings import settings
-from jobs.web import Door, server
+from jobs.door.door import Door
+from jobs.door.server import server
 from tests.conftest import NOW, TestDatabase
 
 ENCRYPTION_KEYS = "k1:" + base64.b64encode(bytes(range(32))).decode()

@@ -34,19 +34,19 @@ HOMES = {
     "authlib": {"pages/gate/"},
     "cryptography": {"gdp_core/vault.py"},
     "duckdb": set(),
-    "fastapi": {"jobs/web.py"},
+    "fastapi": {"jobs/door/"},
     "httpx": {"pages/gate/"},
     "phonenumbers": {"gdp_core/sources/people.py"},
     "plotly": {"pages/ui/"},
-    "prometheus_client": {"jobs/"},
+    "prometheus_client": {"jobs/door/"},
     "pyarrow": {"gdp_core/importer/"},
     "rich": {"jobs/"},
     "schedule": {"jobs/"},
-    "starlette": {"app.py", "pages/gate/", "pages/api.py", "jobs/web.py"},
+    "starlette": {"app.py", "pages/gate/", "pages/api.py", "jobs/door/"},
     "streamlit": {"app.py", "pages/"},
     "stripe": {"gdp_core/sources/stripe.py"},
     "typer": {"jobs/"},
-    "uvicorn": {"app.py", "jobs/web.py"},
+    "uvicorn": {"app.py", "jobs/door/"},
 }
 """Where a library may be imported: files, or folders with a slash."""
 
@@ -108,7 +108,7 @@ BROAD = {
     "gdp_core/importer/run.py": "notes why an import stopped and raises again",
     "gdp_core/pipeline.py": "finds the poison in a batch, or raises again",
     "jobs/runner.py": "a job that raises is recorded and tried again",
-    "jobs/web.py": "an error in a request is a 500 without details",
+    "jobs/door/edge.py": "an error in a request is a 500 without details",
     "pages/ui/boundary.py": "an error in a page is shown as a sentence",
 }
 """Files that catch Exception, and why."""

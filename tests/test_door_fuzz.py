@@ -30,7 +30,8 @@ from schemathesis.specs.openapi.checks import (
 
 from gdp_core.sources import source
 from gdp_core.sources.facts import Delivery
-from jobs.web import Door, create_app
+from jobs.door.app import create_app
+from jobs.door.door import Door
 from tests.conftest import ROOT, TestDatabase
 from tests.door import (
     ENCRYPTION_KEYS,

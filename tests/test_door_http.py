@@ -20,9 +20,13 @@ import pytest
 import structlog
 
 from gdp_core import failpoint as failpoints
+from gdp_core.accept import SEGMENT_BYTES
 from gdp_core.limits import Buckets, Limits
 from gdp_core.settings import settings
-from jobs import logs, web
+from jobs import logs
+from jobs.door import edge, hot
+from jobs.door import server as serving_door
+from jobs.door.app import hot_routes
 from tests.conftest import ROOT
 from tests.door import (
     add_secret,
@@ -144,7 +148,7 @@ def test_refusals_have_one_form_and_store_nothing(database, live):
         (post("/e/", content=b""), 400, "malformed"),
         (post("/v1/import", json={"batch": []}, auth=(public, "")), 403, "forbidden"),
         (post("/v1/track", json=EVENT, auth=(public, ""), headers={"origin": "https://evil.test"}), 403, "forbidden"),
-        (post("/v1/track", content=b"x" * (web.SEGMENT_BYTES + 1), auth=(key, "")), 413, "too_large"),
+        (post("/v1/track", content=b"x" * (SEGMENT_BYTES + 1), auth=(key, "")), 413, "too_large"),
         (live.client.get(hook.path), 405, "method_not_allowed"),
         (live.client.get("/v1/nothing"), 404, "not_found"),
         (live.client.get("/"), 404, "not_found"),
@@ -349,8 +353,8 @@ def test_bombs_are_refused_without_being_opened(database, live, encoding):
 
 def test_stalled_heads_and_bodies_are_given_up_and_others_are_not_held_up(database, live, monkeypatch):
     hook = connect(database, "stripe", secret=SECRET)
-    monkeypatch.setattr(web, "HEAD_SECONDS", 0.5)
-    monkeypatch.setattr(web, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(serving_door, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(hot, "BODY_SECONDS", 0.5)
     host, port = live.url.removeprefix("http://").split(":")
     slow = [socket.create_connection((host, int(port)), timeout=20) for _ in range(60)]
     try:
@@ -417,8 +421,8 @@ def test_health_and_metrics(database, live):
 
 def test_the_description_names_every_route(live):
     schema = live.client.get("/openapi.json").json()
-    hot = {route.path for route in web.hot_routes(live.door)}
-    assert hot <= set(schema["paths"])
+    accepted = {route.path for route in hot_routes(live.door)}
+    assert accepted <= set(schema["paths"])
     page = live.client.get("/docs").text
     for path in ("/hooks/{source}/{key}", "/v1/batch", "/i/v1/analytics/events"):
         assert path in page
@@ -469,11 +473,11 @@ def test_a_proxy_that_is_not_believed_is_mentioned_once(database, live, capsys):
 
 
 def test_more_at_once_than_the_door_takes(database, live, monkeypatch):
-    monkeypatch.setattr(web, "MOST_REQUESTS", 0)
+    monkeypatch.setattr(edge, "MOST_REQUESTS", 0)
     answer = live.client.get("/livez")
     assert (answer.status_code, error_code(answer), answer.headers["retry-after"]) == (503, "unavailable", "1")
     monkeypatch.undo()
-    monkeypatch.setattr(web, "MOST_HELD_BYTES", 100)
+    monkeypatch.setattr(hot, "MOST_HELD_BYTES", 100)
     key = issue_key(database, "segment")
     answer = live.client.post("/v1/track", content=b"x" * 200, auth=(key, ""))
     assert answer.status_code == 503

@@ -18,7 +18,8 @@ from gdp_core import backfill, inbox, pipeline, retention
 from gdp_core.db import Database
 from gdp_core.settings import settings
 from gdp_core.sources import stripe
-from jobs.web import Door, server
+from jobs.door.door import Door
+from jobs.door.server import server
 
 from .conftest import NOW
 from .door import generous

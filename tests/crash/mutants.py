@@ -14,7 +14,8 @@ from gdp_core.appender import Appender
 from gdp_core.line import Line
 from gdp_core.settings import settings
 from gdp_core.sources.facts import Delivery
-from jobs.web import Door, server
+from jobs.door.door import Door
+from jobs.door.server import server
 from tests.door import generous
 
 

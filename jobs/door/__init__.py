@@ -1,0 +1,1 @@
+"""The door: HTTP in, verified, stored, acknowledged. `jobs/web.py` runs it."""
