@@ -99,13 +99,21 @@ def backfill(
 
 
 def settle(database: Database, workspace_id: UUID, account: stripe.Account, limit: int = 50) -> int:
-    """Ask Stripe for the objects of which two versions carry the same second. Returns how many were asked for."""
+    """Ask Stripe for objects in doubt: two versions carry the same second, or their worth cannot be told.
+
+    Each is asked for once per version; an answer that settles nothing is not asked for again. Returns how many were.
+    """
     with database.transaction(workspace_id, read_only=True) as session:
         doubtful = rows(
             session,
+            "SELECT d.source_id, d.kind, d.id FROM ("
             "SELECT source_id, 'stripe.subscription' AS kind, stripe_subscription_id AS id FROM subscription"
             " WHERE needs_refetch UNION ALL SELECT source_id, 'stripe.invoice', stripe_invoice_id FROM invoice"
-            " WHERE needs_refetch AND kind = 'invoice' LIMIT :limit",
+            " WHERE needs_refetch AND kind = 'invoice') d CROSS JOIN LATERAL (SELECT s.source_event_id FROM object_state s"
+            " WHERE s.workspace_id = app_ws() AND s.source_id = d.source_id AND s.kind = d.kind AND s.object_id = d.id"
+            ' ORDER BY s.occurred_at DESC, s.rank DESC, s.source_event_id COLLATE "C" DESC LIMIT 1) newest'
+            # At random: those that are gone at Stripe must not keep the others waiting.
+            " WHERE NOT starts_with(newest.source_event_id, 'refetch:') ORDER BY random() LIMIT :limit",
             limit=limit,
         )
     for row in doubtful:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from gdp_core.billing.derive import CATALOGUE, derive, owner_of, parent_of
+from gdp_core.billing.derive import CATALOGUE, EXPANDED, derive, owner_of, parent_of
 from gdp_core.billing.mrr import MrrSettings
 from gdp_core.billing.plans import PlanMapping
 from gdp_core.billing.rows import Billing, Owner, State
@@ -325,7 +325,9 @@ def world(rows: Iterable[State]) -> World:
     catalogue = {}
     for (kind, object_id), versions in objects.items():
         if kind in CATALOGUE:
-            catalogue[kind, object_id] = dict(max(versions, key=lambda v: v.order).data)
+            ordered = sorted(versions, key=lambda v: v.order)
+            expanded = [v.data for v in ordered if any(name in v.data for name in EXPANDED)][-1:]
+            catalogue[kind, object_id] = {**(expanded[0] if expanded else {}), **ordered[-1].data}
         else:
             owners[find(versions)] += versions
     return World(owners, catalogue)

@@ -263,6 +263,33 @@ class TestMrrLedger:
         assert ledger(tell(told)) == [("new", 0, 20_000_000)]
         assert ledger(tell(told, settings=net)) == [("new", 0, 10_000_000), ("expansion", 3 * MONTH, 20_000_000)]
 
+    def test_what_was_cancelled_before_its_first_payment_never_counted(self) -> None:
+        over = subscription("canceled", ended_at=T0 + DAY, period=(0, MONTH))
+        told = [updated(0, subscription("incomplete"), verb="created"), updated(DAY, over, verb="deleted")]
+        billing = tell(told)
+        assert (ledger(billing), names(billing)) == ([], ["subscription_cancelled"])
+        assert ledger(tell(told[1:])) != []  # of which only the end is known may have counted
+
+    @pytest.mark.parametrize("expanded_at", [0, 5, 20])
+    def test_a_coupon_that_one_version_spells_out_is_known_to_all(self, expanded_at: int) -> None:
+        """A GET expands discounts, a webhook names them by id: MRR must not move from one to the other."""
+        coupon = {"id": "co", "object": "coupon", "duration": "forever", "percent_off": 50}
+        whole = subscription(discounts=[{"id": "di_1", "source": {"type": "coupon", "coupon": coupon}, "start": T0}])
+        bare = [updated(day * DAY, subscription(discounts=["di_1"])) for day in (0, 10)]
+        told = world([*states(bare), *kept(fetched([whole], expanded_at * DAY))]).billing()
+        assert ledger(told) == [("new", 0, 10_000_000)]
+        assert told.subscriptions[0].problems == ()
+
+    @pytest.mark.parametrize("expanded_at", [0, 5, 20])
+    def test_tiers_that_one_version_spells_out_are_known_to_all(self, expanded_at: int) -> None:
+        bare = price(unit_amount=None, unit_amount_decimal=None, billing_scheme="tiered", tiers_mode="volume")
+        tiers = [{"up_to": None, "unit_amount": 700, "flat_amount": None}]
+        sent = [updated(day * DAY, subscription(items=[item(bare)])) for day in (0, 10)]
+        answer = subscription(items=[item(bare | {"tiers": tiers})])
+        told = world([*states(sent), *kept(fetched([answer], expanded_at * DAY))]).billing()
+        assert ledger(told) == [("new", 0, 7_000_000)]
+        assert told.subscriptions[0].problems == ()
+
     def test_why_it_ended_on_objects_that_do_not_say(self) -> None:
         over = updated(90, subscription("canceled", ended_at=T0 + 90), verb="deleted")
         dunned = tell([updated(0, subscription(), verb="created"), updated(50, subscription("past_due")), over])
@@ -484,6 +511,15 @@ class TestMoney:
             == 20_000_000
         )
 
+    def test_a_lost_dispute_found_by_a_backfill_cost_when_it_was_opened(self) -> None:
+        dispute = {"id": "dp_1", "object": "dispute", "charge": "ch_1", "amount": 2000, "currency": "usd"}
+        dispute |= {"created": T0 + DAY, "status": "lost", "reason": "fraudulent"}
+        told = facts([event("evt_1", "invoice.paid", 60, invoice()), event("evt_c", "charge.succeeded", 60, charge())])
+        listed = fetched([dispute], 300 * DAY)
+        assert world(kept([*told, *listed])).billing().refunds[0].refunded_at == at(DAY)
+        closed = facts([event("evt_3", "charge.dispute.closed", 9 * DAY, dispute)])
+        assert world(kept([*told, *listed, *closed])).billing().refunds[0].refunded_at == at(9 * DAY)
+
     def test_a_subscription_that_is_over_and_got_everything_back_is_refunded(self) -> None:
         paid = [updated(0, subscription(), verb="created"), event("evt_1", "invoice.paid", 60, invoice())]
         back = event("evt_2", "charge.refunded", DAY, charge(refunded=2000))
@@ -571,6 +607,22 @@ class TestBackfill:
         without = world(kept(told)).billing()
         assert expected.mrr_changes == without.mrr_changes
         assert expected.events == without.events
+
+    def test_what_changed_in_the_second_of_a_get_but_after_it_is_newer(self) -> None:
+        listed = fetched([subscription(items=[item(quantity=1)])], 100)
+        sent = [event("evt_1", "customer.subscription.updated", 100, subscription(items=[item(quantity=3)]))]
+        (row,) = world([*kept(listed), *states(sent)]).billing().subscriptions
+        assert (row.quantity, row.needs_refetch) == (3, False)
+
+    def test_a_customer_s_id_may_be_of_the_company_s_own_making(self) -> None:
+        """Customers brought over from another provider keep the ids they had there."""
+        told = [event("evt_1", "customer.subscription.created", 0, subscription(customer="acme-7"))]
+        told.append(event("evt_2", "checkout.session.completed", 5, session(customer="acme-7")))
+        billing = world(states(told)).billing("acme-7")
+        assert billing.actor == Identifier("stripe", "acme-7")
+        assert [row.kind for row in billing.invoices] == ["checkout"]
+        late = [event("evt_0", "checkout.session.completed", 1, session())]
+        assert [row.kind for row in world(states([*told, *late])).billing("acme-7").invoices] == ["checkout"]
 
     def test_listing_twice_states_the_same(self) -> None:
         once, again = fetched([subscription()], 100), fetched([subscription()], 200)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlmodel import Session, SQLModel
 
-from gdp_core.billing.derive import CATALOGUE, derive, owner_of, parent_of
+from gdp_core.billing.derive import CATALOGUE, EXPANDED, derive, owner_of, parent_of
 from gdp_core.billing.mrr import MrrSettings
 from gdp_core.billing.plans import PlanMapping
 from gdp_core.billing.rows import Billing, Owner, State
@@ -198,15 +198,18 @@ def _versions(session: Session, which: str, pairs: Sequence[tuple[UUID, str]]) -
 
 def _catalogue(session: Session, sources: Iterable[UUID]) -> dict[UUID, dict[tuple[str, str], Any]]:
     catalogue: dict[UUID, dict[tuple[str, str], Any]] = {source: {} for source in sources}
-    for row in rows(
-        session,
-        "SELECT DISTINCT ON (source_id, kind, object_id) source_id, kind, object_id, data FROM object_state"
-        " WHERE source_id = ANY(:sources) AND kind = ANY(:kinds)"
-        ' ORDER BY source_id, kind, object_id, occurred_at DESC, rank DESC, source_event_id COLLATE "C" DESC',
-        sources=list(catalogue),
-        kinds=list(CATALOGUE),
-    ):
-        catalogue[row.source_id][row.kind, row.object_id] = row.data
+    for which in ("jsonb_exists_any(data, :expanded)", "CAST(:expanded AS text[]) IS NOT NULL"):  # the newest go on top
+        for row in rows(
+            session,
+            "SELECT DISTINCT ON (source_id, kind, object_id) source_id, kind, object_id, data FROM object_state"
+            f" WHERE source_id = ANY(:sources) AND kind = ANY(:kinds) AND {which}"
+            ' ORDER BY source_id, kind, object_id, occurred_at DESC, rank DESC, source_event_id COLLATE "C" DESC',
+            sources=list(catalogue),
+            kinds=list(CATALOGUE),
+            expanded=list(EXPANDED),
+        ):
+            of_source, name = catalogue[row.source_id], (row.kind, row.object_id)
+            of_source[name] = {**of_source.get(name, {}), **row.data}
     return catalogue
 
 

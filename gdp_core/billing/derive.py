@@ -8,20 +8,22 @@ before it derives (all within one workspace and source instance):
 * an object whose versions name no owner (a refund, a dispute, an invoice payment, a guest's charge) belongs to the
   owner of the object whose id is its `parent_of`, found in the same way, at most three steps up: refund -> charge ->
   payment intent -> session. While the parent is unknown it waits without an owner;
-* `catalogue` holds the newest data of the ownerless kinds in CATALOGUE, which all owners share; when one of them
-  arrives, owners whose rows have `needs_refetch` or an unmapped plan are derived again.
+* `catalogue` holds the newest data of the ownerless kinds in CATALOGUE, which all owners share, with what only an
+  older version spells out (EXPANDED); when one of them arrives, owners whose rows have `needs_refetch` or an unmapped
+  plan are derived again.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from gdp_core.billing import shapes
 from gdp_core.billing.discounts import Catalogue, discount_book
 from gdp_core.billing.invoices import checkout_row, invoice_row
 from gdp_core.billing.ledger import ledger
 from gdp_core.billing.mrr import MrrSettings
 from gdp_core.billing.plans import PlanMapping
 from gdp_core.billing.returns import Payments, returned
-from gdp_core.billing.rows import Billing, InvoiceRow, Owner, RefundRow, State
+from gdp_core.billing.rows import Billing, Data, InvoiceRow, Owner, RefundRow, State
 from gdp_core.billing.story import story
 from gdp_core.billing.subscriptions import item_rows, subscription_row
 from gdp_core.billing.versions import Objects, is_deleted, versions_of
@@ -29,13 +31,20 @@ from gdp_core.sources.facts import Identifier
 from gdp_core.sources.stripe import who
 
 CATALOGUE = ("stripe.price", "stripe.product", "stripe.coupon")
+EXPANDED = ("tiers", "currency_options", "applies_to")
+"""What a GET spells out when it is asked to and a webhook never does."""
 
 
 def owner_of(versions: Iterable[State]) -> str | None:
     """Who an object belongs to: the customer its newest version with one names, else what any names (a session)."""
     owned = sorted((version for version in versions if version.owner), key=lambda version: version.order)
-    customers = [version for version in owned if version.owner and version.owner.startswith("cus_")]
+    customers = [version for version in owned if version.owner and not _is_session(version.owner)]
     return (customers or owned)[-1].owner if owned else None
+
+
+def _is_session(owner: str) -> bool:
+    """A guest's checkout; customers' ids may have any form, as some were brought over from elsewhere."""
+    return owner.startswith("cs_")
 
 
 def parent_of(versions: Iterable[State]) -> str | None:
@@ -53,7 +62,8 @@ def derive(
         return Billing(owner)
     actor = _actor(owner, objects)
     customers = [version for versions in objects["stripe.customer"].values() for version in versions]
-    book = discount_book(objects["stripe.discount"], customers, catalogue)
+    catalogue, discounts = _spelled_out(objects, catalogue)
+    book = discount_book(objects["stripe.discount"], customers, catalogue, discounts)
     horizon = max(
         version.occurred_at for kind in objects.values() for versions in kind.values() for version in versions
     )
@@ -93,9 +103,41 @@ def derive(
     )
 
 
+def _spelled_out(objects: Objects, catalogue: Catalogue) -> tuple[Catalogue, dict[str, Data]]:
+    """The catalogue with the prices and coupons that any version spells out, and the discounts any does, by id.
+
+    A GET expands them and a webhook names them: what one version says of them holds for all, or the same subscription
+    would be worth this today and that tomorrow.
+    """
+    known: dict[tuple[str, str], Data] = {}
+    discounts: dict[str, Data] = {}
+    entries: list[Data] = []
+    for version in _in_order(objects, "stripe.subscription"):
+        items = shapes.items(version.data)
+        for priced in (shapes.mapping(item.get("price")) for item in items):
+            if any(priced.get(key) for key in EXPANDED):
+                known["stripe.price", shapes.ref(priced) or ""] = priced
+        for thing in (version.data, *items):
+            entries += [entry for entry in shapes.discounts(thing) if isinstance(entry, dict)]
+    entries += [shapes.mapping(version.data.get("discount")) for version in _in_order(objects, "stripe.customer")]
+    entries += [version.data for version in _in_order(objects, "stripe.discount")]
+    for entry in entries:
+        if name := shapes.ref(entry):
+            discounts[name] = entry
+        coupon = entry.get("coupon") or shapes.mapping(entry.get("source")).get("coupon")
+        if isinstance(coupon, dict):
+            known["stripe.coupon", shapes.ref(coupon) or ""] = coupon
+    return {**catalogue, **{key: {**data, **catalogue.get(key, {})} for key, data in known.items()}}, discounts
+
+
+def _in_order(objects: Objects, kind: str) -> list[State]:
+    found = (version for versions in objects[kind].values() for version in versions)
+    return sorted(found, key=lambda version: version.order)
+
+
 def _actor(owner: Owner, objects: Objects) -> Identifier | None:
     """The customer; for a guest whom the newest version of the checkout names best."""
-    if owner.id.startswith("cus_"):
+    if not _is_session(owner.id):
         return Identifier("stripe", owner.id)
     for versions in objects["stripe.checkout.session"].values():
         for version in reversed(versions):

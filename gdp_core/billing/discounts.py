@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from types import MappingProxyType
 
 from gdp_core.billing import shapes
 from gdp_core.billing.rows import Data, Json, State
@@ -102,9 +103,15 @@ def _amounts_off(coupon: Data) -> dict[str, Fraction]:
 
 
 def discount_book(
-    discounts: Mapping[str, Sequence[State]], customers: Sequence[State], catalogue: Catalogue
+    discounts: Mapping[str, Sequence[State]],
+    customers: Sequence[State],
+    catalogue: Catalogue,
+    spelled_out: Mapping[str, Data] = MappingProxyType({}),
 ) -> DiscountBook:
-    """The book of an owner from the versions (oldest first) of its discounts and of its customer."""
+    """The book of an owner from the versions (oldest first) of its discounts and of its customer.
+
+    `spelled_out` are discounts that other objects hold in full, by id; their own versions say more.
+    """
     known: dict[str, Data] = {}
     removed: dict[str, datetime] = {}
     for discount_id, versions in discounts.items():
@@ -120,7 +127,7 @@ def discount_book(
             start = shapes.instant(data.get("start")) or discounts[discount_id][0].occurred_at
             end = _earliest(shapes.instant(data.get("end")), removed.get(discount_id))
             of_customer.append(CustomerDiscount(data, start, end))
-    return DiscountBook(catalogue, known, removed, tuple(of_customer))
+    return DiscountBook(catalogue, {**spelled_out, **known}, removed, tuple(of_customer))
 
 
 def _on_customer(data: Data) -> bool:

@@ -16,7 +16,7 @@ from gdp_core.billing.rows import Data, Movement, MrrChangeRow, Owner, Reason, S
 from gdp_core.sources.facts import Identifier
 
 _INVOLUNTARY = frozenset({"payment_failed", "payment_disputed"})
-_NOT_YET = frozenset({None, "incomplete", "trialing"})
+_NOT_YET = frozenset({None, "trialing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def steps(versions: Sequence[State]) -> list[Step]:
     """When one subscription counted, from its versions in order. What was missed is filled in from its own dates.
 
     A first version that is already active counts from max(start, end of trial); one that is already cancelled counts
-    until it ended, unless it ended in its trial.
+    until it ended, unless it ended in its trial. One that was never paid for the first time never counted.
     """
     found: list[Step] = []
     for index, version in enumerate(versions):

@@ -12,6 +12,7 @@ from typing import Literal
 
 from gdp_core.billing import shapes
 from gdp_core.billing.rows import Data, InvoiceRow, Owner, RefundRow, State
+from gdp_core.billing.versions import first_showing, happened_at
 from gdp_core.money import from_minor
 from gdp_core.sources.facts import Identifier
 
@@ -186,9 +187,10 @@ def _dispute(dispute_id: str, versions: Sequence[State]) -> _Return:
     data = versions[-1].data
     status = shapes.text(data.get("status")) or "unknown"
     opened = shapes.instant(data.get("created")) or versions[0].occurred_at
-    lost = [v.occurred_at for v in versions if v.data.get("status") == "lost"]
+    lost = first_showing(versions, "status", "lost")
+    at = happened_at(lost, opened) if lost else opened  # the bank took the money when it was opened
     amount = shapes.number(data.get("amount")) or 0
-    return _Return(dispute_id, data, amount, min(lost, default=opened), status, status == "lost")
+    return _Return(dispute_id, data, amount, at, status, status == "lost")
 
 
 def _row(

@@ -27,6 +27,12 @@ class Told(NamedTuple):
 _NEVER_BEGAN = frozenset({None, "incomplete", "incomplete_expired"})
 
 
+def _began(versions: Sequence[State]) -> bool:
+    """Whether it was ever more than an attempt. Of one that is only known to be over, we take it that it was."""
+    statuses = {status_of(version.data) for version in versions}
+    return bool(statuses - _NEVER_BEGAN - {"canceled"}) or statuses == {"canceled"}
+
+
 def story(
     objects: Objects,
     actor: Identifier | None,
@@ -93,7 +99,7 @@ def _subscription(row: SubscriptionRow, versions: Sequence[State]) -> Iterator[T
     }
     subscription_id = row.stripe_subscription_id
     began = row.started_at or versions[0].occurred_at
-    if any(status_of(version.data) not in _NEVER_BEGAN for version in versions):
+    if _began(versions):
         yield _event(f"subscription_started:{subscription_id}", began, about, conversion=True)
     if row.trial_start:
         ends = {"trial_end": row.trial_end.isoformat() if row.trial_end else None}

@@ -37,8 +37,8 @@ from gdp_core.sources.facts import (
 from gdp_core.sources.payload import Unusable, as_object, body_digest, read, unreadable, without_nul
 from gdp_core.sources.signatures import stripe as verify
 
-FETCHED = 100
-"""Rank of an object that was fetched, not sent: it holds whatever else happened in its second."""
+FETCHED = -1
+"""Rank of an object that was fetched, not sent: what was sent in the same second may be newer, and never is older."""
 
 _CREATED, _CHANGED, _DELETED = 0, 10, 30
 _MAX_CHUNK = 256 * 1024 * 1024
@@ -308,6 +308,7 @@ _LISTS: Mapping[str, tuple[str, Mapping[str, Json]]] = {
     "events": ("/v1/events", {}),  # Stripe keeps 30 days
 }
 OBJECT_TYPES = tuple(_LISTS)
+_OF_PRICES = ("data.price.tiers", "data.price.currency_options")
 
 _LIST_OF = {
     "stripe.product": "products",
@@ -391,6 +392,8 @@ def refetch(account: Account, kind: str, object_id: str, now: Callable[[], datet
         raise NotFound(f"A {kind} cannot be fetched from Stripe by itself.")
     path, options = _LISTS[listed]
     expand = [str(field).removeprefix("data.") for field in options.get("expand", ())]
+    if listed == "subscriptions":
+        expand += [f"items.{field}" for field in _OF_PRICES]  # its list may not be asked: that is five segments
     fetched_at = now()
     with _reader(account) as get:
         thing = get(f"{path}/{quote(object_id, safe='')}", {"expand": expand} if expand else {})
@@ -430,7 +433,7 @@ def _with_items(subscription: dict[str, Json], get: Get) -> dict[str, Json]:
         return subscription
     items = []
     params: dict[str, Json] = {"subscription": subscription["id"], "limit": _PAGE}
-    params["expand"] = ["data.discounts.source.coupon"]
+    params["expand"] = ["data.discounts.source.coupon", *_OF_PRICES]
     while True:
         page = get("/v1/subscription_items", params)
         items += page.get("data", [])
