@@ -7,10 +7,12 @@ again (`recompute`). Choices that name what does not exist (an event nobody sent
 import csv
 import io
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from operator import itemgetter
 from typing import Any, Literal, get_args
 
 import orjson
@@ -39,6 +41,7 @@ _MOST_RATES = 200_000
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}")
 _NEEDS: Mapping[str, tuple[Step, ...]] = {
     "base_currency": ("people",),
+    "timezone": ("people",),  # a cohort is a month there
     "trial_days": ("people",),
     "dormant_days": ("people",),
 }
@@ -48,11 +51,16 @@ _NEEDS: Mapping[str, tuple[Step, ...]] = {
 
 
 def change_workspace(session: Session, principal: Principal, wanted: WorkspaceSettings, *, now: datetime) -> None:
-    """Change the workspace's settings and derive again what hangs on them. Raises InvalidInput, Forbidden."""
+    """Change the workspace's settings and derive again what hangs on them. Raises InvalidInput, Forbidden.
+
+    Exchange rates are into the workspace's currency: with another one they are converted, and those that cannot be go.
+    """
     before = one(session, f"SELECT {', '.join(_NEEDS)} FROM workspace")
     changed = [name for name in _NEEDS if getattr(wanted, name) not in (None, getattr(before, name))]
     want(session, {step for name in changed for step in _NEEDS[name]}, now)
     workspaces.change(session, principal, wanted, now=now)
+    if wanted.base_currency and wanted.base_currency != before.base_currency:
+        _convert_rates(session, principal, before.base_currency, wanted.base_currency, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +368,34 @@ def load_rates(session: Session, principal: Principal, text: str, *, now: dateti
     currencies = sorted({currency for _, currency in read})
     _record(session, principal, "fx_rate", base, detail={"rates": len(read), "currencies": currencies}, now=now)
     return len(read)
+
+
+def _convert_rates(session: Session, principal: Principal, old: str, new: str, now: datetime) -> None:
+    """Rates into `old` as rates into `new`, from the day on which `new` first had one."""
+    stored: dict[str, list[tuple[date, Decimal]]] = {}
+    for row in rows(session, "SELECT currency, date, rate FROM fx_rate ORDER BY currency, date"):
+        stored.setdefault(row.currency, []).append((row.date, row.rate))
+    if not stored:
+        return
+    pivot = stored.pop(new, [])
+    stored[old] = [(date.min, Decimal(1))]
+    converted = [
+        {"date": day, "workspace_id": principal.workspace_id, "currency": currency, "rate": str(worth)}
+        for currency, rates in stored.items()
+        for day in sorted({day for day, _ in (*rates, *pivot) if day > date.min})
+        if (of_new := _newest(pivot, day)) and (of_this := _newest(rates, day))
+        if (worth := round(of_this / of_new, 12))
+    ]
+    run(session, "DELETE FROM fx_rate")
+    insert(session, FxRate, converted)
+    detail = {"rates": len(converted), "converted_from": old}
+    _record(session, principal, "fx_rate", new, detail=detail, now=now)
+
+
+def _newest(rates: Sequence[tuple[date, Decimal]], day: date) -> Decimal | None:
+    """The newest rate not after a day."""
+    place = bisect_right(rates, day, key=itemgetter(0))
+    return rates[place - 1][1] if place else None
 
 
 def remove_rates(session: Session, principal: Principal, currency: str, *, now: datetime) -> None:

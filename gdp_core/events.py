@@ -6,6 +6,7 @@ types too; the days it touched are then counted again from the events.
 """
 
 import ipaddress
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -32,6 +33,8 @@ _PLAIN = (
 _plain = attrgetter(*_PLAIN)
 _TOUCH = "utm_source utm_medium utm_campaign gclid fbclid ttclid referrer".split()
 _touch = attrgetter(*_TOUCH)
+_HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)"  # Postgres reads it too, see `_retotal`
+_host = re.compile(_HOST).match
 _MOST_PROPERTIES = 200  # of an event type whose shape is remembered
 
 
@@ -279,11 +282,22 @@ def first_touch(event: NewEvent) -> dict[str, Any] | None:
     if fact.channel == "stripe" or fact.is_machine:
         return None
     told = {name: value for name, value in zip(_TOUCH, _touch(fact), strict=True) if value}
+    if "referrer" in told and not _from_elsewhere(fact.referrer, fact.url):
+        del told["referrer"]
     if not told and fact.type != "PAGE_VIEW":
         return None
     # Campaigns beat a bare page view of the same person whenever it came: an unmarked visit tells nothing.
     rank = 0 if told else 1
     return {"order": f"{rank}|{event.occurred_at.astimezone(UTC).isoformat()}|{event.id}", **told}
+
+
+def _from_elsewhere(referrer: str | None, url: str | None) -> bool:
+    """Whether a referrer is another site: going from page to page tells nothing of where somebody came from."""
+    site, own = _host((referrer or "").lower()), _host((url or "").lower())
+    if not site or not own:
+        return bool(site)
+    short, long = sorted((site[1], own[1]), key=len)
+    return short != long and not long.endswith(f".{short}")
 
 
 def _roles_of(event: NewEvent, roles: EventRoles) -> list[str]:
@@ -372,12 +386,15 @@ def _retotal(session: Session, actors: Sequence[UUID]) -> None:
         session,
         """
         SELECT DISTINCT ON (e.actor_id) e.* FROM event e
-        WHERE e.actor_id = ANY(:ids) AND e.source <> 'stripe' AND NOT e.is_machine AND (e.type = 'PAGE_VIEW' OR
-            coalesce(e.utm_source, e.utm_medium, e.utm_campaign, e.gclid, e.fbclid, e.ttclid, e.referrer) IS NOT NULL)
-        ORDER BY e.actor_id, coalesce(e.utm_source, e.utm_medium, e.utm_campaign, e.gclid, e.fbclid, e.ttclid,
-            e.referrer) IS NULL, e.occurred_at, e.id
+        CROSS JOIN LATERAL (SELECT substring(lower(e.referrer) FROM :host) AS site, substring(lower(e.url) FROM :host) AS own) h
+        CROSS JOIN LATERAL (SELECT coalesce(e.utm_source, e.utm_medium, e.utm_campaign, e.gclid, e.fbclid, e.ttclid)
+            IS NOT NULL OR (site IS NOT NULL AND coalesce(site <> own AND right(site, length(own) + 1) <> '.' || own
+            AND right(own, length(site) + 1) <> '.' || site, true)) AS told) t
+        WHERE e.actor_id = ANY(:ids) AND e.source <> 'stripe' AND NOT e.is_machine AND (e.type = 'PAGE_VIEW' OR t.told)
+        ORDER BY e.actor_id, NOT t.told, e.occurred_at, e.id
         """,
         ids=list(actors),
+        host=_HOST,
     )
     first = {row.actor_id: first_touch(_from_row(row, frozenset())) for row in touches}
     values = [{"id": actor, "first_touch": first.get(actor)} for actor in actors]

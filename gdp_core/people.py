@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
@@ -63,6 +64,7 @@ class _Choices:
     rates: dict[str, list[tuple[date, Decimal]]]
     internal_domains: frozenset[str]
     internal_ids: frozenset[str]
+    zone: ZoneInfo
 
     def in_base(self, micros: int, currency: str, day: date) -> int | None:
         """An amount in the workspace's currency by the newest rate not after `day`; None without one."""
@@ -127,7 +129,9 @@ def _refresh_chunk(session: Session, workspace_id: UUID, ids: Sequence[UUID], ch
 
 
 def _read_choices(session: Session) -> _Choices:
-    workspace = one(session, "SELECT trial_days, dormant_days, base_currency FROM workspace WHERE id = app_ws()")
+    workspace = one(
+        session, "SELECT trial_days, dormant_days, base_currency, timezone FROM workspace WHERE id = app_ws()"
+    )
     rates: dict[str, list[tuple[date, Decimal]]] = defaultdict(list)
     for row in rows(session, "SELECT currency, date, rate FROM fx_rate ORDER BY currency, date"):
         rates[row.currency].append((row.date, row.rate))
@@ -138,6 +142,7 @@ def _read_choices(session: Session) -> _Choices:
         dict(rates),
         frozenset(row.value.lower() for row in rules if row.kind == "domain"),
         frozenset(row.value for row in rules if row.kind == "identifier"),
+        ZoneInfo(workspace.timezone),
     )
 
 
@@ -299,7 +304,7 @@ def _row(
         "stage": stage,
         "status": _STATUS.get(stage or "", "active"),
         **_acquisition(facts.actors),
-        "cohort": f"{life.signup_at:%Y-%m}" if life.signup_at else None,
+        "cohort": f"{life.signup_at.astimezone(choices.zone):%Y-%m}" if life.signup_at else None,
         "tags": [str(tag) for tag in traits["tags"]] if isinstance(traits.get("tags"), list) else [],
         "metadata": {key: value for key, value in traits.items() if key not in _NOT_METADATA},
         "is_known": known_at is not None,

@@ -17,6 +17,7 @@ from gdp_core.recompute import read_recomputing
 
 from . import history
 from .conftest import NOW
+from .test_pipeline import delivery, put
 
 
 @pytest.fixture
@@ -370,3 +371,44 @@ def test_an_event_type_is_described(database, tenant):
         change(database, tenant, choices.describe_event, "letter_sent", EventMeaning("colour"))  # type: ignore[arg-type]
     with pytest.raises(Forbidden):
         change(database, tenant, choices.describe_event, "letter_sent", wanted, role="VIEWER")
+
+
+def test_a_cohort_moves_with_the_time_zone(database, tenant):
+    message = {
+        "type": "track",
+        "event": "signup_completed",
+        "userId": "u1",
+        "messageId": "m",
+        "timestamp": "2026-11-01T02:30Z",
+    }
+    put(database, delivery(tenant.id, tenant.sources["segment"], {"batch": [message]}))
+    history.drain(database, [tenant.id])
+    for zone, cohort in (("America/New_York", "2026-10"), ("Pacific/Apia", "2026-11")):
+        change(database, tenant, choices.change_workspace, WorkspaceSettings(timezone=zone))
+        finish(database, tenant)
+        with database.web.transaction(tenant.id) as session:
+            assert one(session, "SELECT cohort FROM person").cohort == cohort
+
+
+def _worths(database, tenant):
+    with database.web.transaction(tenant.id) as session:
+        found = rows(session, "SELECT currency, date, rate FROM fx_rate ORDER BY currency, date")
+    return [(row.currency, row.date.isoformat(), round(row.rate, 6)) for row in found]
+
+
+def test_rates_follow_the_currency_of_the_workspace(database, tenant):
+    """1 EUR = 1.10 USD and 1 GBP = 1.32 USD are 1 GBP = 1.20 EUR; to leave them would make 1 GBP worth 1.32 EUR."""
+    text = "date,currency,rate\n2026-01-01,EUR,1.10\n2026-01-01,GBP,1.32\n2025-06-01,GBP,1.2\n2026-02-01,EUR,1.20\n"
+    change(database, tenant, choices.load_rates, text)
+    change(database, tenant, choices.change_workspace, WorkspaceSettings(base_currency="EUR"))
+    assert _worths(database, tenant) == [
+        ("GBP", "2026-01-01", Decimal("1.2")),
+        ("GBP", "2026-02-01", Decimal("1.1")),
+        ("USD", "2026-01-01", Decimal("0.909091")),
+        ("USD", "2026-02-01", Decimal("0.833333")),
+    ]
+    change(database, tenant, choices.change_workspace, WorkspaceSettings(base_currency="USD"))
+    assert ("EUR", "2026-01-01", Decimal("1.1")) in _worths(database, tenant)
+    assert ("GBP", "2026-02-01", Decimal("1.32")) in _worths(database, tenant)
+    change(database, tenant, choices.change_workspace, WorkspaceSettings(base_currency="JPY"))
+    assert _worths(database, tenant) == []

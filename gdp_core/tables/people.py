@@ -170,7 +170,7 @@ class Person(SQLModel, table=True):
     source: str | None = word(default=None)
     medium: str | None = word(default=None)
     campaign: str | None = word(default=None)
-    cohort: str | None = word(default=None)  # month of signup, "2026-03"
+    cohort: str | None = word(default=None)  # month of signup in the workspace's time zone, "2026-03"
     tags: list[str] = words(default_factory=list)
     metadata_: dict[str, Any] = jsonb(default_factory=dict, sa_column_kwargs={"name": "metadata"})
     is_known: bool = False
