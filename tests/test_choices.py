@@ -124,9 +124,9 @@ def test_facts_that_come_while_it_goes_on_are_read_by_the_new_choice(database, t
     history.put(database, told[:20])
     history.drain(database, [tenant.id])
     change(database, tenant, everything)
-    for delivery in told[20:]:
+    for later in told[20:]:
         recompute.recompute(database.worker, tenant.id, NOW)
-        history.put(database, [delivery])
+        history.put(database, [later])
         history.drain(database, [tenant.id])
     finish(database, tenant)
     later = history.contents(database, [tenant.id])
