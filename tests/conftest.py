@@ -127,6 +127,10 @@ SELECT md5(string_agg(part, '|' ORDER BY part)) FROM (
         AND NOT relispartition
     UNION ALL SELECT concat_ws(' ', polrelid, polname, polqual, polwithcheck) FROM pg_policy
     UNION ALL SELECT concat_ws(' ', oid, md5(prosrc), proacl, proconfig) FROM pg_proc WHERE pronamespace = ANY(:spaces)
+    UNION ALL SELECT concat_ws(' ', tgrelid, tgname, tgenabled) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+        WHERE NOT relispartition AND tgparentid = 0 AND NOT tgisinternal
+    UNION ALL SELECT concat_ws(' ', conrelid, conname, convalidated) FROM pg_constraint k
+        JOIN pg_class c ON c.oid = conrelid WHERE NOT relispartition AND conparentid = 0
     UNION ALL SELECT concat_ws(' ', setdatabase, setrole, setconfig) FROM pg_db_role_setting
         WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 ) AS parts(part)
