@@ -6,7 +6,7 @@ good or complained are suppressed; a suppression is a keyed digest, so that it c
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,10 +16,11 @@ from sqlmodel import Session
 
 from gdp_core import vault
 from gdp_core.db import insert, rows, run
-from gdp_core.events import Placed, event_id
+from gdp_core.events import NewEvent, Placed, event_id
 from gdp_core.identity import actor_id
 from gdp_core.lost import LostState
-from gdp_core.sources.resend import recipients
+from gdp_core.sources.facts import EventFact
+from gdp_core.sources.resend import contact, recipients
 from gdp_core.tables.mail import Consent, EmailEvent, EmailMessage
 
 _TOO_FAST = timedelta(seconds=2)
@@ -33,10 +34,13 @@ _REPLACE_MESSAGE = (
 
 @dataclass(slots=True)
 class Derived:
-    """What the pipeline must know: actors whose rows changed, and which open and click events were machines'."""
+    """What the pipeline must know: actors whose rows changed, which open and click events were machines', and the
+    events of the contacts (source, id) that were derived."""
 
     actors: set[UUID] = field(default_factory=set)
     machine: list[tuple[Placed, bool]] = field(default_factory=list)
+    owners: list[tuple[UUID, str]] = field(default_factory=list)
+    events: list[tuple[str, NewEvent]] = field(default_factory=list)
 
 
 def refresh(
@@ -59,7 +63,7 @@ def refresh(
     states: dict[tuple[UUID, str, str], list[Any]] = defaultdict(list)
     for row in rows(
         session,
-        "SELECT s.source_id, s.kind, s.object_id, s.source_event_id, s.occurred_at, s.data FROM"
+        "SELECT s.source_id, s.kind, s.object_id, s.source_event_id, s.occurred_at, s.data, s.applied_at FROM"
         " unnest(CAST(:sources AS uuid[]), CAST(:kinds AS text[]), CAST(:ids AS text[])) AS w(source_id, kind, id)"
         " JOIN object_state s ON s.workspace_id = app_ws() AND s.source_id = w.source_id AND s.kind = w.kind"
         ' AND s.object_id = w.id ORDER BY s.occurred_at, s.source_event_id COLLATE "C"',
@@ -68,6 +72,7 @@ def refresh(
         ids=[item[2] for item in wanted],
     ):
         states[row.source_id, row.kind, row.object_id].append(row)
+    derived.owners = sorted((source_id, object_id) for source_id, kind, object_id in wanted if kind == "resend.contact")
     messages, mail_events, stops, consents = [], [], [], []
     for (source_id, kind, object_id), versions in sorted(states.items()):
         if kind == "resend.email":
@@ -86,6 +91,7 @@ def refresh(
             stops += _stops_of_email(versions)
         elif kind == "resend.contact":
             consents += _consents(workspace_id, versions)
+            derived.events += [(object_id, event) for event in _unsubscriptions(workspace_id, source_id, versions)]
         elif kind == "resend.suppression":
             stops += _stops_of_list(versions)
     updates = ", ".join(f"{name} = excluded.{name}" for name in _REPLACE_MESSAGE)
@@ -346,6 +352,28 @@ def _consents(workspace_id: UUID, versions: Sequence[Any]) -> list[dict[str, Any
                 for topic, agreed in stated
             ]
     return choices
+
+
+def _unsubscriptions(workspace_id: UUID, source_id: UUID, versions: Sequence[Any]) -> Iterator[NewEvent]:
+    """When a contact left: every later update says that it is gone, but only the first is the leaving."""
+    was_out = False
+    for version in versions:
+        stated = version.data.get("unsubscribed")
+        if stated is True and not was_out and version.data["type"] == "contact.updated":
+            who = contact("contact", version.data)
+            key = f"email_unsubscribed:{version.source_event_id}"
+            audience = {name: version.data[name] for name in ("audience_id",) if version.data.get(name)}
+            yield NewEvent(
+                id=event_id(source_id, key),
+                fact=EventFact(name="email_unsubscribed", channel="email", properties=audience),
+                key=key,
+                source_id=source_id,
+                actor=actor_id(workspace_id, who[0]) if who else None,
+                occurred_at=version.occurred_at,
+                received_at=version.applied_at,
+                counts_money=False,
+            )
+        was_out = stated if isinstance(stated, bool) else was_out
 
 
 def _write_consents(session: Session, choices: Sequence[dict[str, Any]]) -> None:

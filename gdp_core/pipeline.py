@@ -108,13 +108,16 @@ def work(database: Database, workspace_id: UUID, now: datetime, *, limit: int = 
     return len(outcomes)
 
 
-def take_in(database: Database, delivery: Delivery, now: datetime) -> Outcome:
-    """Store and apply one delivery of a file, a backfill or the demo in one transaction. Raises what applying raises."""
+def take_in(database: Database, delivery: Delivery, now: datetime, parsed: Parsed | None = None) -> Outcome:
+    """Store and apply one delivery of a file, a backfill or the demo in one transaction. Raises what applying raises.
+
+    `parsed` is what `parse` made of it, where that was done before.
+    """
     with _no_garbage_collection(), database.transaction(delivery.workspace_id, timeout=300) as session:
         events.ensure_partitions(session, "inbox", [delivery.received_at])
         inbox.store(session, delivery)
         try:
-            (outcome,) = apply(session, delivery.workspace_id, [delivery], now)
+            (outcome,) = apply(session, delivery.workspace_id, [delivery], now, parsed)
         except Exception:
             events.forget_partitions()
             raise
@@ -187,9 +190,15 @@ def parse(deliveries: Iterable[Delivery]) -> Parsed:
     return parsed
 
 
-def apply(session: Session, workspace_id: UUID, deliveries: Sequence[Delivery], now: datetime) -> list[Outcome]:
+def apply(
+    session: Session,
+    workspace_id: UUID,
+    deliveries: Sequence[Delivery],
+    now: datetime,
+    parsed: Parsed | None = None,
+) -> list[Outcome]:
     """Apply deliveries of one workspace inside the caller's transaction. Returns an outcome for each, in order."""
-    parsed = parse(deliveries)
+    parsed = parsed or parse(deliveries)
     run(session, "SELECT pg_advisory_xact_lock(:key)", key=lock_key(workspace_id))
     workspace = _read_workspace(session, workspace_id)
     keys = _judge_keys(session, workspace, parsed.facts)
@@ -450,16 +459,19 @@ def _derive(
     stale = _replace_derived(session, workspace, billed, now)
     failpoint("apply.billing")
     mailed = mail.refresh(session, workspace.id, objects, lost)
+    if mailed.owners:
+        stale += _replace_derived(session, workspace, mailed, now)
     stale += events.mark_machine(session, mailed.machine)
     events.recount(session, workspace.id, stale, workspace.roles, workspace.money)
     failpoint("apply.mail")
-    return billed.actors | mailed.actors | {actor for actor, _ in stale}
+    told = {event.actor for _, event in mailed.events if event.actor}
+    return billed.actors | mailed.actors | told | {actor for actor, _ in stale}
 
 
 def _replace_derived(
-    session: Session, workspace: _Workspace, billed: billing.Refreshed, now: datetime
+    session: Session, workspace: _Workspace, billed: billing.Refreshed | mail.Derived, now: datetime
 ) -> list[tuple[UUID, date]]:
-    """Bring the events that follow from billing to what they are now. Returns the (actor, day) pairs to recount."""
+    """Bring the events that follow from states to what they are now. Returns the (actor, day) pairs to recount."""
     rows_now = {
         (item.source_id, item.key): {
             "source_id": item.source_id,

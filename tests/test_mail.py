@@ -253,6 +253,45 @@ def test_consent_is_the_last_word_per_topic(database, ws, mailer):
         assert one(session, "SELECT count(*) AS n FROM event WHERE name = 'email_unsubscribed'").n == 1
 
 
+def test_an_unsubscription_is_told_once_however_often_the_contact_is_updated(database, ws, mailer):
+    def contact(seconds, kind="updated", **data):
+        return mailer(f"contact.{kind}", seconds, id="c1", email="ada@acme.example", **data)
+
+    told = [
+        contact(1, "created", unsubscribed=False),
+        contact(2, unsubscribed=True, first_name="Ada"),
+        contact(3, unsubscribed=True, first_name="Adele"),
+        contact(4, topics=[]),
+        contact(5, unsubscribed=True, first_name="Grace"),
+        contact(6, unsubscribed=False),
+        contact(7, unsubscribed=True),
+    ]
+    left = [SENT + timedelta(seconds=seconds) for seconds in (2, 7)]
+    seen = set()
+    for seed in range(12):
+        history.clear(database)
+        for item in random.Random(seed).sample(told, len(told)):
+            tell(database, item)
+        with database.web.transaction(ws) as session:
+            found = rows(
+                session, "SELECT occurred_at, actor_id FROM event WHERE name = 'email_unsubscribed' ORDER BY 1"
+            )
+            assert [row.occurred_at for row in found] == left
+            assert one(session, "SELECT active_days, total_events FROM person")[:] == (1, 2)
+            assert one(session, "SELECT events FROM event_type_day WHERE name = 'email_unsubscribed'").events == 2
+            assert one(session, "SELECT count(*) AS n FROM event_type").n == 1
+        seen.add(history.digest(history.contents(database, [ws])))
+    assert len(seen) == 1
+
+
+def test_a_contact_that_comes_unsubscribed_did_not_leave(database, ws, mailer):
+    tell(database, mailer("contact.created", 1, id="c1", email="ada@acme.example", unsubscribed=True))
+    tell(database, mailer("contact.updated", 9, id="c1", email="ada@acme.example", unsubscribed=True, last_name="L"))
+    with database.web.transaction(ws) as session:
+        assert rows(session, "SELECT 1 FROM event") == []
+        assert one(session, "SELECT state FROM consent").state == "opted_out"
+
+
 def test_no_address_is_stored_beside_an_open_or_click(database, ws, mailer):
     tell(database, mailer.clicked(90), mailer.email("opened", 60))
     with database.web.transaction(ws) as session:

@@ -255,5 +255,5 @@ def test_every_type_of_resends_schema_is_one_fact(kind: str) -> None:
     assert fact.key == "msg_1"
     (state,) = fact.states
     assert (state.kind, state.data["type"]) == (f"resend.{kind.partition('.')[0]}", kind)
-    name = {"email.opened": "email_opened", "email.clicked": "email_clicked", "contact.updated": "email_unsubscribed"}
+    name = {"email.opened": "email_opened", "email.clicked": "email_clicked"}
     assert (fact.event and fact.event.name) == name.get(kind)

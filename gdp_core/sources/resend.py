@@ -1,7 +1,7 @@
 """Resend's webhooks: what became of each e-mail, and the contacts of its lists.
 
-Every delivery is a version of an e-mail's (contact's, suppression's, domain's) state; opens, clicks and unsubscribes
-are also events. Whose e-mail it is: the tag `person_id`, if it is a version 5 UUID this product's own person (namespace
+Every delivery is a version of an e-mail's (contact's, suppression's, domain's) state; opens and clicks are also events
+(an unsubscription is a change, so `mail` tells it from all versions). Whose e-mail it is: the tag `person_id`, if it is a version 5 UUID this product's own person (namespace
 `person`), else the sender's user id, as is the tag `user_id`; and the recipient's address, when there is one only. The
 delivery is signed, so the two are joined. An inbound e-mail (`email.received`) names its sender instead.
 """
@@ -50,7 +50,7 @@ def _fact(payload: dict[str, Any], delivery: Delivery) -> Fact:
         raise Unusable("not_an_event", 'A Resend delivery has a "type" and an object under "data".')
     occurred_at, original_at = web.when(payload.get("created_at"), None, delivery.received_at)
     family = kind.partition(".")[0]
-    actors = recipients(kind, data) if family == "email" else _contact(family, data)
+    actors = recipients(kind, data) if family == "email" else contact(family, data)
     return Fact(
         key=_key(payload, delivery),
         occurred_at=occurred_at,
@@ -85,7 +85,8 @@ def _tagged_person(tag: Json) -> Identifier | None:
     return Identifier("person", value.lower()) if ours else Identifier("user", value)
 
 
-def _contact(family: str, data: Mapping[str, Json]) -> tuple[Identifier, ...]:
+def contact(family: str, data: Mapping[str, Json]) -> tuple[Identifier, ...]:
+    """Whom a contact, or an entry of the suppression list, is about: the address first."""
     contact_id = data.get("id") if family == "contact" else None
     candidates = (people.identifier("email", data.get("email")), people.identifier("resend", contact_id))
     return tuple(candidate for candidate in candidates if candidate)
@@ -127,11 +128,7 @@ def _click(data: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _event(kind: str, data: Mapping[str, Json]) -> EventFact | None:
-    if kind in _ENGAGED:
-        return _engagement(_ENGAGED[kind], data)
-    if kind == "contact.updated" and data.get("unsubscribed") is True:
-        return EventFact(name="email_unsubscribed", channel="email", properties=_only(data, "audience_id"))
-    return None
+    return _engagement(_ENGAGED[kind], data) if kind in _ENGAGED else None
 
 
 def _engagement(name: str, data: Mapping[str, Json]) -> EventFact:

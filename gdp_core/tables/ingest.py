@@ -154,7 +154,7 @@ class Event(SQLModel, table=True):
 
 
 class DerivedEvent(SQLModel, table=True):
-    """An event that follows from billing rather than from one fact: which it is now, so that it can be replaced."""
+    """An event that follows from states rather than from one fact: which it is now, so that it can be replaced."""
 
     __tablename__ = "derived_event"
     __table_args__ = (Index("derived_event_by_owner", "workspace_id", "source_id", "owner"),)
