@@ -1,7 +1,7 @@
 """E-mails and what became of them, derived from the states of the provider's objects.
 
 An e-mail is recomputed from all its states, so they may come in any order. Opens and clicks that no person made are
-told by their user agent, or by coming within two seconds of the delivery, as scanners do. Addresses that bounced for
+told by their user agent, or by coming before the delivery or within two seconds of it, as scanners do. Addresses that bounced for
 good or complained are suppressed; a suppression is a keyed digest, so that it can outlive its person.
 """
 
@@ -188,7 +188,7 @@ def _email(
         "campaign": tags.get("campaign") or tags.get("campaign_id"),
         "segment_id": tags.get("segment_id"),
         "funnel": tags.get("funnel"),
-        "status": max((item["event_type"] for item in happened), key=_progress),
+        "status": max((_told(item) for item in happened), key=_progress),
         "sent_at": first.get("sent") or _instant(newest.get("email_created_at")) or versions[0].occurred_at,
         **{f"{name}_at": first.get(name) for name in ("delivered", "opened", "clicked", "bounced", "complained")},
     }
@@ -201,7 +201,7 @@ def _happened(workspace_id: UUID, source_id: UUID, resend_id: str, versions: Seq
     for version in versions:
         data, name = version.data, version.data["type"].removeprefix("email.")
         click = data.get("click") if isinstance(data.get("click"), dict) else {}
-        fast = delivered is not None and delivered <= version.occurred_at < delivered + _TOO_FAST
+        fast = delivered is not None and version.occurred_at < delivered + _TOO_FAST
         events.append(
             {
                 "source_id": source_id,
@@ -218,6 +218,11 @@ def _happened(workspace_id: UUID, source_id: UUID, resend_id: str, versions: Seq
             }
         )
     return events
+
+
+def _told(item: dict[str, Any]) -> str:
+    """How far something shows the e-mail to have come: what a scanner opened was delivered, no more."""
+    return "delivered" if item["is_machine"] else str(item["event_type"])
 
 
 def _progress(name: str) -> int:

@@ -111,11 +111,19 @@ def test_an_email_is_the_same_in_any_order(database, ws, mailer):
 def test_a_click_of_a_scanner_is_kept_and_counts_for_nobody(database, ws, mailer):
     tell(database, mailer.email("delivered", 5), mailer.clicked(90, "Barracuda Sentinel (EE) link scanner"))
     with database.web.transaction(ws) as session:
-        assert one(session, "SELECT clicked_at FROM email_message").clicked_at is None
+        message = one(session, "SELECT clicked_at, status FROM email_message")
+        assert tuple(message) == (None, "delivered")
         assert one(session, "SELECT is_machine FROM email_event WHERE event_type = 'clicked'").is_machine
         assert one(session, "SELECT is_machine FROM event").is_machine
         person = one(session, "SELECT * FROM person")
         assert (person.total_events, person.active_days, person.marketing_qualified_at) == (1, 0, None)
+
+
+def test_who_opens_before_it_is_delivered_is_the_gateway(database, ws, mailer):
+    tell(database, mailer.clicked(4), mailer.email("delivered", 5))
+    with database.web.transaction(ws) as session:
+        assert one(session, "SELECT is_machine FROM event").is_machine
+        assert tuple(one(session, "SELECT clicked_at, status FROM email_message")) == (None, "delivered")
 
 
 @pytest.mark.parametrize("first", ["click", "delivery"])
