@@ -5,13 +5,13 @@ whose key was new. A changed event (an earlier delivery of the same key) is take
 types too; the days it touched are then counted again from the events.
 """
 
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from operator import attrgetter, itemgetter
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
@@ -35,6 +35,7 @@ _TOUCH = "utm_source utm_medium utm_campaign gclid fbclid ttclid referrer".split
 _touch = attrgetter(*_TOUCH)
 _HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)"  # Postgres reads it too, see `_retotal`
 _host = re.compile(_HOST).match
+_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address written as IPv6
 _MOST_PROPERTIES = 200  # of an event type whose shape is remembered
 
 
@@ -101,14 +102,15 @@ def truncate_ip(address: str | None) -> str | None:
     """The /24 (IPv4) or /48 (IPv6) network address; None for what is no address."""
     if not address:
         return None
+    family = AF_INET6 if ":" in address else AF_INET
     try:
-        parsed = ipaddress.ip_address(address.strip())
-    except ValueError:
+        packed = inet_pton(family, address.strip())
+    except (OSError, ValueError):
         return None
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    prefix = 24 if parsed.version == 4 else 48
-    return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
+    packed = packed.removeprefix(_MAPPED)
+    return (
+        inet_ntop(AF_INET, packed[:3] + bytes(1)) if len(packed) == 4 else inet_ntop(AF_INET6, packed[:6] + bytes(10))
+    )
 
 
 def write(session: Session, workspace_id: UUID, events: Sequence[NewEvent], roles: EventRoles, now: datetime) -> None:
@@ -437,8 +439,8 @@ def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEven
         session,
         EventType,
         [types[name] for name in sorted(types)],
+        # The category is what people chose since, or what the name usually means: no sender's word, so no last word.
         "ON CONFLICT (name, workspace_id) DO UPDATE SET properties = excluded.properties,"
-        " category = coalesce(event_type.category, excluded.category),"
         " first_seen_at = least(event_type.first_seen_at, excluded.first_seen_at),"
         " last_seen_at = greatest(event_type.last_seen_at, excluded.last_seen_at)",
         shared={"workspace_id": workspace_id},
@@ -453,7 +455,7 @@ def _type(name: str, events: Sequence[NewEvent]) -> dict[str, Any]:
     instants = [event.occurred_at for event in events]
     return {
         "name": name,
-        "category": next((event.category for event in events if event.category), None),
+        "category": category_of(name),
         "properties": properties,
         "required": [],
         "first_seen_at": min(instants),
@@ -479,9 +481,12 @@ def _take_from_types(session: Session, workspace_id: UUID, gone: Sequence[Any]) 
     run(session, "DELETE FROM event_type_day WHERE name = ANY(:names) AND events = 0", names=list(named))
     run(
         session,
-        "DELETE FROM event_type t WHERE name = ANY(:names) AND owner IS NULL AND description IS NULL AND required = '{}'"
+        "DELETE FROM event_type t USING unnest(CAST(:names AS text[]), CAST(:usual AS text[])) AS u(name, category)"
+        " WHERE t.name = u.name AND t.owner IS NULL AND t.description IS NULL AND t.required = '{}'"
+        " AND t.category IS NOT DISTINCT FROM u.category"
         " AND NOT EXISTS (SELECT FROM event_type_day d WHERE d.workspace_id = app_ws() AND d.name = t.name)",
         names=list(named),
+        usual=[category_of(name) for name in named],
     )
     for kind in rows(
         session,

@@ -29,14 +29,14 @@ from gdp_core.inbox import Outcome
 from gdp_core.lost import LostState
 from gdp_core.sources import source
 from gdp_core.sources.chunk import unpack
-from gdp_core.sources.facts import Delivery, Fact, Reject, fingerprint
+from gdp_core.sources.facts import Delivery, Fact, Reject, fingerprint, record
 from gdp_core.tables.ingest import DerivedEvent, EventKey, FactConflict
 from gdp_core.tables.people import ObjectStateRow, TraitAssertion
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stated:
     """A fact and the delivery that stated it."""
 

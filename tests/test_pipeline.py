@@ -6,7 +6,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from gdp_core import inbox, pipeline
+from gdp_core import events, inbox, pipeline
 from gdp_core.db import one, rows, run
 from gdp_core.sources.facts import Delivery
 
@@ -219,3 +219,26 @@ def test_poison_is_found_and_the_rest_applied(database, ws, segment, position, m
     with database.worker.transaction(ws) as session:
         assert one(session, "SELECT total_events FROM person").total_events == 20
     balanced(database, ws)
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("203.0.113.77", "203.0.113.0"),
+        (" 203.0.113.77 ", "203.0.113.0"),
+        ("::ffff:203.0.113.77", "203.0.113.0"),
+        ("2001:db8:1:2:3::4", "2001:db8:1::"),
+        ("::1", "::"),
+        ("203.0.113", None),
+        ("203.0.113.256", None),
+        ("203.0.113.077", None),
+        ("2001:db8:::1", None),
+        ("example.com", None),
+        ("1.2.3.\ud800", None),
+        ("1.2.3.4\x00", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_an_address_is_kept_as_its_network(address, kept):
+    assert events.truncate_ip(address) == kept

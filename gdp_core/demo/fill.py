@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from gdp_core import pipeline
 from gdp_core.accounts.workspaces import insert_workspace
+from gdp_core.ahead import ahead
 from gdp_core.db import Database, insert, one, run
 from gdp_core.demo.stage import BRANDS, Brand, fx_rates
 from gdp_core.demo.wire import DemoDelivery, stories
@@ -58,9 +59,9 @@ def fill(
     for brand in BRANDS:
         _prepare(gate, web, brand, until)
         story = (item for item in stories(until, seed) if item.brand == brand.key)
-        for chunk in _chunks(brand, story, until):
+        for chunk, parsed in ahead(_chunks(brand, story, until), lambda chunk: pipeline.parse([chunk])):
             if not _is_stored(worker, chunk):
-                pipeline.take_in(worker, chunk, now)
+                pipeline.take_in(worker, chunk, now, parsed)
             done += len(chunk.body)
             progress(done)
     with worker.transaction(None) as session:

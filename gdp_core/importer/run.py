@@ -21,11 +21,13 @@ from sqlmodel import Session
 from gdp_core import pipeline
 from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
+from gdp_core.ahead import ahead
 from gdp_core.db import Database, insert, one, run
 from gdp_core.errors import GrowthError, InvalidInput, NotFound
 from gdp_core.failpoint import failpoint
 from gdp_core.importer.chunks import Chunk, Import, RejectedRow, open_import
 from gdp_core.importer.mapping import Mapping
+from gdp_core.pipeline import Parsed
 from gdp_core.sources.facts import Delivery
 from gdp_core.tables.ingest import ImportRun
 
@@ -117,9 +119,9 @@ def run_import(
     target = rejects or path.with_name(f"{path.name}.rejects.csv")
     rejected = _Rejects(target)
     try:
-        for chunk in source.chunks():
+        for chunk, (delivery, parsed) in ahead(source.chunks(), attempt.read):
             if not attempt.is_repeated:
-                attempt.take_in(chunk, now)
+                attempt.take_in(chunk, delivery, parsed, now)
             rejected.write(chunk.rejects)
             progress(chunk.first_row + chunk.rows - 1, source.total_rows)
         rejected.finish()
@@ -145,8 +147,8 @@ class _Attempt:
         self.is_repeated = state == "done"
         self.applied = self.duplicate = self.rejected = 0
 
-    def take_in(self, chunk: Chunk, now: datetime) -> None:
-        """Apply a chunk unless an earlier attempt, or one that runs beside this, has."""
+    def read(self, chunk: Chunk) -> tuple[Delivery, Parsed | None]:
+        """The delivery that a chunk is, and what it states; the latter matters only where it is not there yet."""
         delivery = Delivery(
             id=uuid5(self.run_id, str(chunk.number)),
             workspace_id=self.workspace_id,
@@ -157,9 +159,13 @@ class _Attempt:
             received_at=self.started_at,  # the same at every attempt, so that every attempt states the same
             body=chunk.body,
         )
+        return delivery, None if self.is_repeated else pipeline.parse([delivery])
+
+    def take_in(self, chunk: Chunk, delivery: Delivery, parsed: Parsed | None, now: datetime) -> None:
+        """Apply a chunk unless an earlier attempt, or one that runs beside this, has."""
         if not self._count(delivery):
             try:
-                pipeline.take_in(self.database, delivery, now)
+                pipeline.take_in(self.database, delivery, now, parsed)
             except exc.IntegrityError:
                 if not self._count(delivery):
                     raise

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, dataclass_transform
 from uuid import UUID
 
 import orjson
@@ -18,6 +18,15 @@ Trust = Literal["signed", "server", "browser"]
 """How far a sender is believed: a vendor's signature, a secret server key (imports too), or a key anyone can read."""
 
 Category = Literal["acquisition", "activation", "core_value", "monetization", "retention", "referral"]
+
+
+_Record = TypeVar("_Record")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def record(kind: type[_Record]) -> type[_Record]:
+    """A dataclass that the type checker keeps frozen: at run time that made one five times as dear, for every event."""
+    return dataclass(slots=True)(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class ObjectState(NamedTuple):
     data: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventFact:
     """The visible event of a fact, in the names of the schema. Money in micros, `ip` as received."""
 
@@ -103,7 +112,7 @@ class EventFact:
     is_machine: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fact:
     """One thing that happened or was said, once for ever per (workspace, source instance, key)."""
 
