@@ -44,7 +44,12 @@ _CATEGORY_OF_ROLE: Mapping[str, Category] = {
 _CATEGORIES: Mapping[str, Category] = {
     **{name: _CATEGORY_OF_ROLE[role] for role, names in DEFAULT_NAMES.items() for name in names},
     **dict.fromkeys(("page_view", "screen_view", "landing_view", "newsletter_subscribed"), "acquisition"),
-    **dict.fromkeys(("email_opened", "email_clicked", "email_unsubscribed"), "retention"),
+    **dict.fromkeys(
+        "subscription_started trial_started subscription_updated payment_failed refund_issued dispute_lost"
+        " checkout_expired".split(),
+        "monetization",
+    ),
+    **dict.fromkeys(("email_opened", "email_clicked", "email_unsubscribed", "subscription_cancelled"), "retention"),
     **dict.fromkeys(("invite_sent", "invite_accepted", "referral_completed"), "referral"),
 }
 

@@ -1,8 +1,8 @@
 """E-mails and what became of them, derived from the states of the provider's objects.
 
 An e-mail is recomputed from all its states, so they may come in any order. Opens and clicks that no person made are
-told by their user agent, or by coming before the delivery or within two seconds of it, as scanners do. Addresses that bounced for
-good or complained are suppressed; a suppression is a keyed digest, so that it can outlive its person.
+told by their user agent, or by coming before the delivery or within two seconds of it, as scanners do. Addresses that
+bounced for good or complained are suppressed; a suppression is a keyed digest, so that it can outlive its person.
 """
 
 from collections import defaultdict
