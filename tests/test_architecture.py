@@ -12,7 +12,7 @@ import pytest
 from .conftest import ROOT
 
 LAYERS = (
-    ("errors", "clock", "ids", "settings", "money", "failpoint", "limits", "lost"),
+    ("errors", "clock", "ids", "settings", "money", "failpoint", "limits", "lost", "ahead", "addresses"),
     ("db", "schema", "vault", "runtime"),
     ("tables",),
     ("sources", "event_roles"),
@@ -20,7 +20,7 @@ LAYERS = (
     ("inbox", "identity", "events", "stages", "people"),
     ("billing", "mail"),
     ("pipeline",),
-    ("retention", "recompute"),
+    ("retention", "recompute", "vitals"),
     ("accounts",),
     ("choices", "identity_admin", "track", "backfill", "importer"),
     ("analytics",),
