@@ -8,19 +8,18 @@ a wrong signature are one and the same error, reached by the same work.
 import base64
 import binascii
 import hmac
-import ipaddress
 import secrets
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import orjson
 
+from gdp_core.addresses import counted_as, truncated
 from gdp_core.errors import Forbidden, InvalidInput, NotFound, Unauthorised
 from gdp_core.failpoint import failpoint
 from gdp_core.limits import Limits, TooMany
@@ -90,11 +89,12 @@ class Acceptor:
     def __init__(self, senders: Senders, limits: Limits) -> None:
         self._senders = senders
         self._limits = limits
+        self._used: set[UUID] = set()
 
     async def hook(self, source_key: str, hook_key: str, request: Request) -> Accepted:
         """A webhook: signed by its vendor over the raw bytes, or sent to an address nobody else knows."""
         if not self._senders.knows_hook(hook_key):
-            self._limits.failures.check(request.address)
+            self._limits.failures.check(counted_as(request.address))
         hook = await self._senders.by_hook(hook_key)
         kind = _hook_source(source_key)
         if hook is not None and (kind is None or hook.source != kind.key):
@@ -109,7 +109,7 @@ class Acceptor:
         """A call of the Segment tracking API, or a batch of them, by Basic authentication or the write key inside."""
         key = _basic_user(request.headers)
         if key is None:
-            self._limits.failures.check(request.address)  # before any work for somebody unknown
+            self._limits.failures.check(counted_as(request.address))  # before any work for somebody unknown
             payload = _segment_payload(call, request)
             key = _text(payload.get("writeKey"))
             sender = await self._sender("segment", key, request)
@@ -127,7 +127,7 @@ class Acceptor:
             sender = await self._sender("posthog", key, request)
             payload = _posthog_payload(request)
         else:
-            self._limits.failures.check(request.address)
+            self._limits.failures.check(counted_as(request.address))
             # The values may be many times the size of the bytes, so they are not kept while Postgres is asked.
             key = posthog.token_of(_posthog_payload(request))
             sender = await self._sender("posthog", key, request)
@@ -141,7 +141,7 @@ class Acceptor:
         if not key or len(key) > _LONGEST_KEY:
             raise self._unauthorised(request)
         if not self._senders.knows_key(key):
-            self._limits.failures.check(request.address)
+            self._limits.failures.check(counted_as(request.address))
         sender = await self._senders.by_key(key, request.now)
         if sender is None:
             raise self._unauthorised(request)
@@ -152,9 +152,15 @@ class Acceptor:
         if sender.kind == "browser":
             if sender.allowed_origins and not _allowed(_origin(request.headers), sender.allowed_origins):
                 raise Forbidden("This key may not be used from this origin; add it to the key's allowed origins.")
-            self._limits.per_address.take(request.address)
+            self._limits.per_address.take(counted_as(request.address))
         self._limits.per_key.take(sender.key_id)
+        self._used.add(sender.key_id)
         return sender
+
+    def take_used(self) -> list[UUID]:
+        """The keys that were used since this was asked last."""
+        used, self._used = self._used, set()
+        return list(used)
 
     def _tracked(
         self, request: Request, sender: Sender, route: str, payload: Callable[[], Json], key: str | None
@@ -166,7 +172,7 @@ class Acceptor:
 
     def _unauthorised(self, request: Request) -> Unauthorised | TooMany:
         try:
-            self._limits.failures.take(request.address)
+            self._limits.failures.take(counted_as(request.address))
         except TooMany as error:
             return error
         return Unauthorised()
@@ -189,55 +195,6 @@ def query_of(text: bytes) -> dict[str, str]:
     for name, value in pairs:
         fields.setdefault(name, value)
     return fields
-
-
-def client_address(peer: str | None, headers: Mapping[str, str], trusted: "Proxies") -> str | None:
-    """Who sent a request: the last address in X-Forwarded-For that is not one of our proxies, or the peer."""
-    if peer is None or not trusted.include(peer):
-        return peer
-    for hop in reversed(headers.get("x-forwarded-for", "").split(",")[-10:]):
-        address = hop.strip()
-        if _parsed(address) is None:
-            return peer
-        if not trusted.include(address):
-            return address
-    return peer
-
-
-class Proxies:
-    """Addresses and networks whose X-Forwarded-For is believed."""
-
-    def __init__(self, text: str) -> None:
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        try:
-            self._networks = [ipaddress.ip_network(part, strict=False) for part in parts]
-        except ValueError:
-            raise InvalidInput("GDP_TRUSTED_PROXIES must be addresses or networks separated by commas.") from None
-        self.include: Callable[[str], bool] = lru_cache(maxsize=4096)(self._includes)
-
-    def _includes(self, address: str) -> bool:
-        parsed = _parsed(address)
-        return parsed is not None and any(parsed in network for network in self._networks)
-
-
-@lru_cache(maxsize=8192)
-def truncated(address: str | None) -> str | None:
-    """An address without the part that tells people apart: IPv4 to /24, IPv6 to /48. None for what is no address."""
-    parsed = _parsed(address or "")
-    if parsed is None:
-        return None
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    prefix = 24 if parsed.version == 4 else 48
-    return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
-
-
-@lru_cache(maxsize=8192)
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None
 
 
 def _hook_source(key: str) -> Source | None:

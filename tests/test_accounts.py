@@ -10,7 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import exc
 
 from gdp_core import vault
 from gdp_core.accounts import connections, keys, members, passwords, sessions, users, workspaces
@@ -320,6 +322,7 @@ class TestThrottle:
         with pytest.raises(Unauthorised):
             sessions.start(database.gate, ann, how="password", now=NOW)
 
+    @hypothesis_settings(deadline=None)
     @given(st.text(max_size=80), st.text(max_size=250))
     def test_hostile_text_is_only_ever_refused(self, email: str, password: str) -> None:
         assert not passwords.matches(None, password)
@@ -943,3 +946,123 @@ def test_masking_shows_one_character_of_each_part(text: str) -> None:
     if text.split():
         assert hidden.count("•••") >= 1
         assert len(hidden.replace("•", "")) <= len(text)
+
+
+class TestRecord:
+    """What happens to an account is in the log of the workspace its owner enters, in the transaction that did it."""
+
+    def _log(
+        self, database: TestDatabase, workspace: uuid.UUID
+    ) -> list[tuple[str, str, str | None, dict[str, object]]]:
+        with database.web.transaction(workspace) as session:
+            assert verify(session) is None
+            found = rows(session, "SELECT action, user_label, ip, detail FROM audit_log ORDER BY seq")
+        return [tuple(row) for row in found]  # type: ignore[misc]
+
+    def test_failed_sign_ins_and_the_wait_they_earn(self, database: TestDatabase) -> None:
+        acme = database.workspace()
+        person(database, "ann@acme.test", workspace=acme)
+        for _ in range(7):
+            with pytest.raises(GrowthError):
+                users.check_password(database.gate, "ann@acme.test", "wrong password", ip="10.0.0.9", now=NOW)
+        log = self._log(database, acme)
+        assert [action for action, *_ in log] == ["sign_in.failed"] * 4 + ["sign_in.throttled"]
+        assert log[-1] == ("sign_in.throttled", "not signed in", "10.0.0.9", {"failures": 5, "wait_seconds": 15})
+
+    def test_of_somebody_unknown_nothing_is_recorded(self, database: TestDatabase) -> None:
+        acme = database.workspace()
+        with pytest.raises(Unauthorised):
+            users.check_password(database.gate, "nobody@acme.test", "wrong password", ip=None, now=NOW)
+        assert self._log(database, acme) == []
+
+    def test_passwords_links_and_switching_off(self, database: TestDatabase) -> None:
+        acme = database.workspace()
+        ann = person(database, "ann@acme.test", workspace=acme)
+        cookie = sessions.start(database.gate, ann, how="password", now=NOW, ip="10.0.0.1")
+        users.set_password(
+            database.gate, ann, current=PASSWORD, new="another password", keep_session=None, ip="10.0.0.1", now=NOW
+        )
+        users.reset_password(database.gate, "ann@acme.test", PASSWORD, now=NOW)
+        users.sign_in_link(database.gate, "ann@acme.test", now=NOW)
+        users.disable(database.gate, "ann@acme.test", now=NOW)
+        assert sessions.current(database.gate, cookie, NOW) is None
+        assert self._log(database, acme) == [
+            ("sign_in", "ann@acme.test", "10.0.0.1", {"how": "password"}),
+            ("password.change", "ann@acme.test", "10.0.0.1", {"sessions_ended": 1}),
+            ("password.reset", "system", None, {"sessions_ended": 0}),
+            ("sign_in.link", "system", None, {}),
+            ("account.disable", "system", None, {"sessions_ended": 0}),
+        ]
+
+    def test_an_account_that_a_link_was_used_for(self, database: TestDatabase) -> None:
+        path = users.first_start(database.gate, now=NOW)
+        assert path
+        with database.gate.transaction(None) as session:
+            (row,) = rows(session, "SELECT id FROM workspace")
+        token = path.removeprefix("/login/")
+        with pytest.raises(InvalidInput):
+            users.enter_by_link(database.gate, token, email="ann@acme.test", password="short", ip="10.0.0.1", now=NOW)
+        users.enter_by_link(database.gate, token, email="ann@acme.test", password=PASSWORD, ip="10.0.0.1", now=NOW)
+        assert self._log(database, row.id)[-1] == ("account.claim", "ann@acme.test", "10.0.0.1", {"password": "set"})
+        assert [action for action, *_ in self._log(database, row.id)].count("account.claim") == 1
+
+    def test_sessions_that_are_ended(self, database: TestDatabase) -> None:
+        acme = database.workspace()
+        ann = person(database, "ann@acme.test", workspace=acme)
+        cookies = [sessions.start(database.gate, ann, how="password", now=NOW) for _ in range(4)]
+        who, other = (sessions.current(database.gate, cookie, NOW) for cookie in cookies[:2])
+        assert who
+        assert other
+        sessions.end_one(database.gate, ann, other.session_id, NOW, ip="10.0.0.1")
+        assert sessions.end_others(database.gate, who, NOW, ip="10.0.0.1") == 2
+        assert sessions.end_others(database.gate, who, NOW) == 0
+        sessions.end(database.gate, cookies[0], NOW, ip="10.0.0.1")
+        sessions.end(database.gate, cookies[0], NOW)
+        assert self._log(database, acme)[4:] == [
+            ("sessions.end", "ann@acme.test", "10.0.0.1", {}),
+            ("sessions.end", "ann@acme.test", "10.0.0.1", {"ended": 2}),
+            ("sign_out", "ann@acme.test", "10.0.0.1", {}),
+        ]
+
+    def test_an_account_that_a_provider_vouches_for(self, database: TestDatabase) -> None:
+        acme = database.workspace()
+        ann = person(database, "ann@acme.test", workspace=acme)
+        claims = users.Claims("https://id.test", "42", "ann@acme.test", True, "Ann")
+        assert users.user_of_claims(database.gate, claims, ip="10.0.0.1", now=NOW) == ann
+        assert users.user_of_claims(database.gate, claims, now=NOW) == ann
+        assert self._log(database, acme) == [
+            ("account.link", "ann@acme.test", "10.0.0.1", {"provider": "https://id.test"})
+        ]
+
+    @pytest.mark.parametrize("what", ["fail", "password", "disable", "end", "link"])
+    def test_without_its_row_the_change_is_not_made(
+        self, database: TestDatabase, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        acme = database.workspace()
+        ann = person(database, "ann@acme.test", workspace=acme)
+        cookie = sessions.start(database.gate, ann, how="password", now=NOW)
+
+        def state() -> object:
+            with psycopg.connect(database.admin) as connection:
+                return connection.execute(
+                    "SELECT u.failed_sign_ins, u.password_hash, u.disabled_at, s.revoked_at,"
+                    " (SELECT count(*) FROM sign_in_link) FROM app_user u, user_session s"
+                ).fetchone()
+
+        before = state()
+        with psycopg.connect(database.admin) as connection:
+            connection.execute("REVOKE INSERT ON audit_log FROM gdp_gate")
+        calls = {
+            "fail": lambda: users.check_password(database.gate, "ann@acme.test", "wrong password", ip=None, now=NOW),
+            "password": lambda: users.reset_password(database.gate, "ann@acme.test", "another password", now=NOW),
+            "disable": lambda: users.disable(database.gate, "ann@acme.test", now=NOW),
+            "end": lambda: sessions.end(database.gate, cookie, NOW),
+            "link": lambda: users.sign_in_link(database.gate, "ann@acme.test", now=NOW),
+        }
+        try:
+            with pytest.raises(exc.ProgrammingError):
+                calls[what]()
+        finally:
+            with psycopg.connect(database.admin) as connection:
+                connection.execute("GRANT INSERT ON audit_log TO gdp_gate")
+        assert state() == before

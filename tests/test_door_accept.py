@@ -25,13 +25,11 @@ from gdp_core.accept import (
     SEGMENT_EVENTS,
     Accepted,
     Acceptor,
-    Proxies,
     Request,
-    client_address,
     hook_limit,
     query_of,
-    truncated,
 )
+from gdp_core.addresses import Proxies, client_address, counted_as, truncated
 from gdp_core.errors import Forbidden, InvalidInput, Unauthorised
 from gdp_core.ids import time_ordered
 from gdp_core.limits import Buckets, Limits, TooMany
@@ -517,6 +515,20 @@ class TestLimits:
 
         asyncio.run(calls())
 
+    def test_the_addresses_of_one_network_buy_nothing(self):
+        door = Acceptor(Known(), few(failures=buckets(3), per_address=buckets(1)))  # type: ignore[arg-type]
+
+        async def calls() -> None:
+            for number in range(3):
+                with pytest.raises(Unauthorised):
+                    await door.segment("track", request(b"{}", f"2001:db8::{number}", authorization=basic("guess")))
+            with pytest.raises(TooMany):
+                await door.segment("track", request(b"{}", "2001:db8::ffff:1", authorization=basic("guess")))
+            with pytest.raises(Unauthorised):
+                await door.segment("track", request(b"{}", "2001:db8:0:1::1", authorization=basic("guess")))
+
+        asyncio.run(calls())
+
     def test_browsers_of_one_address_share_a_limit_and_servers_do_not(self):
         door = acceptor(few(per_address=buckets(1)), PUBLIC=sender(kind="browser"), SECRET=sender())
 
@@ -595,14 +607,28 @@ class TestAddresses:
         ],
     )
     def test_only_trusted_proxies_say_who_it_was(self, peer, forwarded, expected):
-        assert client_address(peer, {"x-forwarded-for": forwarded}, Proxies("10.0.0.0/8, 192.0.2.1")) == expected
+        assert client_address(peer, forwarded, Proxies("10.0.0.0/8, 192.0.2.1")) == expected
 
     def test_nobody_is_trusted_by_default(self):
-        assert client_address("127.0.0.1", {"x-forwarded-for": "1.2.3.4"}, Proxies("")) == "127.0.0.1"
+        assert client_address("127.0.0.1", "1.2.3.4", Proxies("")) == "127.0.0.1"
 
     def test_a_wrong_setting_names_itself(self):
         with pytest.raises(InvalidInput, match="GDP_TRUSTED_PROXIES"):
             Proxies("10.0.0.0/8, proxy.local")
+
+    @pytest.mark.parametrize(
+        ("address", "counted"),
+        [
+            ("203.0.113.77", "203.0.113.77"),
+            ("::ffff:203.0.113.77", "203.0.113.77"),
+            ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+            ("testclient", "testclient"),
+            (None, None),
+        ],
+    )
+    def test_a_network_of_addresses_counts_as_one(self, address, counted):
+        assert counted_as(address) == counted
 
     @pytest.mark.parametrize(
         ("address", "kept"),

@@ -416,7 +416,22 @@ def test_health_and_metrics(database, live):
     assert "secret-person" not in text
     assert key not in text
     assert hook.path.rpartition("/")[2] not in text
-    assert live.client.get("/metrics", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 404
+
+
+@pytest.mark.parametrize("stamp", ["1", "9" * 400, "9" * 5000])
+def test_nobody_but_a_signature_tells_the_time(database, live, stamp):
+    """Whoever has a page's key could raise the alarm about clocks, and a number too long for Python was a 500."""
+    key = issue_key(database, "segment", "browser")
+    headers = {"svix-timestamp": stamp, "webhook-timestamp": stamp, "stripe-signature": f"t={stamp},v1=x"}
+    assert live.client.post("/v1/track", json=EVENT, auth=(key, ""), headers=headers).status_code == 200
+    assert "clock_skew_seconds{" not in live.client.get("/metrics").text
+
+
+def test_through_a_proxy_there_is_neither_description_nor_metrics(live):
+    for path in ("/docs", "/openapi.json", "/metrics"):
+        assert live.client.get(path).status_code == 200
+        answer = live.client.get(path, headers={"x-forwarded-for": "1.2.3.4"})
+        assert (answer.status_code, error_code(answer)) == (404, "not_found")
 
 
 def test_the_description_names_every_route(live):

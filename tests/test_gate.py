@@ -100,6 +100,7 @@ def configured(database: TestDatabase, tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(users, "_addresses", Throttle(free=50))
     monkeypatch.setattr(users, "_strangers", Throttle(free=5))
+    monkeypatch.setattr(sign_in, "REFUSED_AFTER", 0.0)
     _forget()
     yield database
     runtime.database("gdp_gate").close()
@@ -303,6 +304,23 @@ class TestHttp:
         assert client.cookies["gdp"] != first
         assert len(sessions.list_own(configured.gate, ann, clock.now())) == 1
 
+    def test_refusals_take_the_same_time_whatever_the_reason(
+        self, client: TestClient, configured: TestDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        _person(configured)
+        monkeypatch.setattr(sign_in, "REFUSED_AFTER", 1000.0)
+        monkeypatch.setattr(sign_in.asyncio, "sleep", sleep)
+        for email in ("ann@acme.test", "nobody@acme.test"):
+            answer = client.post("/login", data={"email": email, "password": "wrong password"}, headers=FORM)
+            assert answer.status_code == 401
+        assert len(slept) == 2
+        assert all(900 < seconds < 1000 for seconds in slept), "what is left of the whole"
+
     def test_a_signed_in_browser_skips_the_form(self, client: TestClient, configured: TestDatabase) -> None:
         _person(configured)
         _sign_in(client)
@@ -446,6 +464,8 @@ class TestClientAddress:
             ("127.0.0.1,10.0.0.1", "127.0.0.1", "1.1.1.1, 6.6.6.6, 10.0.0.1", "6.6.6.6"),
             ("127.0.0.1", "127.0.0.1", "", "127.0.0.1"),
             ("127.0.0.1", None, "6.6.6.6", None),
+            ("127.0.0.0/8, 10.0.0.0/8", "127.0.0.1", "1.1.1.1, 6.6.6.6, 10.0.0.1", "6.6.6.6"),
+            ("127.0.0.1", "127.0.0.1", "6.6.6.6, what a client made up", "127.0.0.1"),
         ],
     )
     def test_only_trusted_proxies_are_believed(
@@ -540,6 +560,17 @@ class TestWebSocket:
         _sign_in(client)
         with pytest.raises(WebSocketDisconnect), client.websocket_connect(self.PATH, headers={"host": "evil.test"}):
             pass
+
+    @pytest.mark.parametrize("origin", ["https://evil.test", "http://127.0.0.1:9999", "null", "http://[", ""])
+    def test_opened_by_another_site_is_refused(self, client: TestClient, configured: TestDatabase, origin: str) -> None:
+        """Another port of this machine is another site to us, but not to a cookie."""
+        _person(configured)
+        _sign_in(client)
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect(self.PATH, headers={"origin": origin}):
+            pass
+        with client.websocket_connect(self.PATH, headers={"origin": OWN}) as websocket:
+            websocket.send_bytes(b"hello")
+            assert websocket.receive_bytes() == b"inside:hello"
 
     def test_with_a_session_passes_messages(self, client: TestClient, configured: TestDatabase) -> None:
         _person(configured)
@@ -710,6 +741,24 @@ class TestProvider:
         assert len(provider.exchanged[0]["code_verifier"][0]) >= 43
         assert "the inside" in client.get("/people").text
         assert [user.email for user in users.list_users(configured.gate)] == ["bob@acme.test"]
+
+    def test_an_address_somebody_chose_is_theirs_no_more_once_the_provider_vouches_for_its_owner(
+        self, client: TestClient, configured: TestDatabase, provider: Provider
+    ) -> None:
+        """A password set by whoever took the address first would open the account of its real owner."""
+        squatter = _person(configured, "bob@acme.test")
+        theirs = sessions.start(configured.gate, squatter, how="password", now=clock.now())
+        asked = self._start(client, provider)
+        assert client.get("/oidc/callback", params={"code": "c", "state": asked["state"]}).status_code == 303
+        assert "the inside" in client.get("/people").text
+        assert sessions.current(configured.gate, theirs, clock.now()) is None
+        assert _sign_in(client, "bob@acme.test").status_code == 401
+        users.set_password(
+            configured.gate, squatter, current="", new="another password", keep_session=None, now=clock.now()
+        )
+        asked = self._start(client, provider)
+        assert client.get("/oidc/callback", params={"code": "c", "state": asked["state"]}).status_code == 303
+        assert users.list_users(configured.gate)[0].has_password, "chosen by the owner, it stays"
 
     @pytest.mark.parametrize("attack", ["no state", "other state", "other browser", "replayed", "no code"])
     def test_a_flow_this_browser_did_not_start_is_refused(

@@ -2,12 +2,15 @@
 
 Rows are append-only and chained by hash within a workspace, so that altering or removing one shows. Values before and
 after a change are kept as keyed digests only. Refuses to record outside a workspace.
+
+What happens to an account (sign-ins that failed, passwords, sessions) belongs to no workspace; it is recorded in the one
+the user enters at sign-in, by `accounts.record`.
 """
 
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -25,9 +28,17 @@ _COLUMNS = (
 _PAGE = 1000
 
 
+class Stranger(NamedTuple):
+    """Somebody who is not signed in, at an address. Recorded, and allowed nothing."""
+
+    ip: str | None
+    user_id: None = None
+    label: str = "not signed in"
+
+
 def audit(
     session: Session,
-    principal: Principal | None,
+    principal: Principal | Stranger | None,
     *,
     action: str,
     object_kind: str,

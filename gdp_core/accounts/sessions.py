@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 
 from sqlmodel import Session
 
-from gdp_core.accounts.audit import audit
-from gdp_core.accounts.roles import Principal, Role
+from gdp_core.accounts.record import Member as Member
+from gdp_core.accounts.record import memberships as memberships
+from gdp_core.accounts.record import on_record
+from gdp_core.accounts.roles import Principal
 from gdp_core.accounts.tokens import hash_of, new_token
 from gdp_core.db import Database, one, rows, run
 from gdp_core.errors import Forbidden, Unauthorised
@@ -31,17 +33,6 @@ class User:
     email: str
     name: str
     has_password: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A workspace somebody may enter, and their role there."""
-
-    workspace_id: UUID
-    slug: str
-    name: str
-    kind: str  # normal or demo
-    role: Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +88,6 @@ def current(database: Database, token: str | None, now: datetime, *, touch: bool
         )
 
 
-def memberships(session: Session, user_id: UUID) -> tuple[Member, ...]:
-    """The workspaces a user may enter: the one they were in last, then the demo, then by name."""
-    found = rows(
-        session,
-        "SELECT w.id, w.slug, w.name, w.kind, m.role FROM membership m JOIN workspace w ON w.id = m.workspace_id"
-        " JOIN app_user u ON u.id = m.user_id WHERE m.user_id = :user AND w.archived_at IS NULL"
-        " ORDER BY (w.id = u.active_workspace_id) IS TRUE DESC, w.kind = 'demo' DESC, w.name, w.id",
-        user=user_id,
-    )
-    return tuple(Member(row.id, row.slug, row.name, row.kind, Role(row.role)) for row in found)
-
-
 def start(
     database: Database, user_id: UUID, *, how: str, now: datetime, ip: str | None = None, user_agent: str | None = None
 ) -> str:
@@ -116,9 +95,8 @@ def start(
     workspace they enter. Raises Unauthorised for an account that was switched off.
     """
     token = new_token()
-    with database.transaction(None, read_only=True) as session:
-        entered = next(iter(memberships(session, user_id)), None)
-    with database.transaction(entered.workspace_id if entered else None) as session:
+    with on_record(database, user_id) as record:
+        session = record.session
         user = one(
             session,
             "UPDATE app_user SET last_sign_in_at = :now, failed_sign_ins = 0, locked_until = NULL"
@@ -142,34 +120,15 @@ def start(
             ip=ip,
         )
         run(session, "DELETE FROM user_session WHERE expires_at < :old", old=now - LONGEST)
-        if entered:
-            who = Principal(user_id, user.email, entered.workspace_id, entered.role, ip)
-            audit(
-                session,
-                who,
-                action="sign_in",
-                object_kind="session",
-                object_id=session_id,
-                detail={"how": how},
-                now=now,
-            )
+        record.write(record.themselves(ip=ip), "sign_in", now, object_kind="session", object_id=session_id, how=how)
     return token.text
 
 
 def end(database: Database, token: str, now: datetime, *, ip: str | None = None) -> None:
     """Sign out; a token nobody holds is no error."""
     who = current(database, token, now)
-    entered = who.memberships[0] if who and who.memberships else None
-    with database.transaction(entered.workspace_id if entered else None) as session:
-        run(
-            session,
-            "UPDATE user_session SET revoked_at = :now WHERE token_hash = :hash AND revoked_at IS NULL",
-            now=now,
-            hash=hash_of(token),
-        )
-        if who and entered:
-            principal = who.principal(entered.slug, ip=ip)
-            audit(session, principal, action="sign_out", object_kind="session", object_id=who.session_id, now=now)
+    if who is not None:
+        _end(database, who.user.id, who.session_id, "sign_out", now, ip)
 
 
 def list_own(database: Database, user_id: UUID, now: datetime) -> list[OpenSession]:
@@ -186,22 +145,31 @@ def list_own(database: Database, user_id: UUID, now: datetime) -> list[OpenSessi
     return [OpenSession(*row) for row in found]
 
 
-def end_others(database: Database, signed_in: SignedIn, now: datetime) -> int:
+def end_others(database: Database, signed_in: SignedIn, now: datetime, *, ip: str | None = None) -> int:
     """Sign the user out everywhere but here; how many sessions that ended."""
-    with database.transaction(None) as session:
-        return revoke_all(session, signed_in.user.id, now, keep=signed_in.session_id)
+    with on_record(database, signed_in.user.id) as record:
+        ended = revoke_all(record.session, signed_in.user.id, now, keep=signed_in.session_id)
+        if ended:
+            record.write(record.themselves(ip=ip), "sessions.end", now, ended=ended)
+    return ended
 
 
-def end_one(database: Database, user_id: UUID, session_id: UUID, now: datetime) -> None:
+def end_one(database: Database, user_id: UUID, session_id: UUID, now: datetime, *, ip: str | None = None) -> None:
     """Sign out one of the user's own sessions."""
-    with database.transaction(None) as session:
-        run(
-            session,
+    _end(database, user_id, session_id, "sessions.end", now, ip)
+
+
+def _end(database: Database, user_id: UUID, session_id: UUID, action: str, now: datetime, ip: str | None) -> None:
+    with on_record(database, user_id) as record:
+        ended = run(
+            record.session,
             "UPDATE user_session SET revoked_at = :now WHERE id = :id AND user_id = :user AND revoked_at IS NULL",
             now=now,
             id=session_id,
             user=user_id,
         )
+        if ended:
+            record.write(record.themselves(ip=ip), action, now, object_kind="session", object_id=session_id)
 
 
 def revoke_all(session: Session, user_id: UUID, now: datetime, *, keep: UUID | None = None) -> int:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
@@ -29,6 +29,7 @@ def create_app(door: Door) -> Edge:
         title="Door of the Growth Data Plane",
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
@@ -58,13 +59,26 @@ def _health_routes(app: FastAPI, door: Door) -> None:
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
     async def metrics(request: HttpRequest) -> Response:
-        if "x-forwarded-for" in request.headers:  # the machine's own business, not the internet's
-            raise HTTPException(404)
-        return Response(door.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        _only_here(request)
+        return Response(
+            door.metrics.exposition(await door.pulses()), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
+    async def docs(request: HttpRequest) -> HTMLResponse:
+        _only_here(request)
         return HTMLResponse(description.page(app.openapi()))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def schema(request: HttpRequest) -> JSONResponse:
+        _only_here(request)
+        return JSONResponse(app.openapi())
+
+
+def _only_here(request: HttpRequest) -> None:
+    """What came through a proxy is the internet's, and there is nothing here for it."""
+    if "x-forwarded-for" in request.headers:
+        raise HTTPException(404)
 
 
 def hot_routes(door: Door) -> list[BaseRoute]:
@@ -77,8 +91,8 @@ async def _http_error(request: HttpRequest, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status, headers = error.status_code, error.headers
     code, message = {
-        404: ("not_found", "There is nothing at this address; see /docs."),
-        405: ("method_not_allowed", "This address does not take that method; see /docs."),
+        404: ("not_found", "There is nothing at this address; the Sources page shows the right one."),
+        405: ("method_not_allowed", "This address does not take that method; the Sources page shows how to send."),
         500: ("internal", "Something went wrong here."),
-    }.get(status, ("malformed", "The request cannot be used; see /docs."))
+    }.get(status, ("malformed", "The request cannot be used; the Sources page shows how to send."))
     return Response(error_body(request.scope, code, message), status, headers, "application/json")

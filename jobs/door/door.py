@@ -10,13 +10,14 @@ import orjson
 import psycopg
 
 from gdp_core import clock
-from gdp_core.accept import Acceptor, Proxies
+from gdp_core.accept import Acceptor
+from gdp_core.addresses import Proxies
 from gdp_core.appender import Appender
 from gdp_core.errors import BadSetting, GrowthError, Unavailable
 from gdp_core.limits import Limits
 from gdp_core.line import Line
 from gdp_core.senders import Senders
-from jobs.door.metrics import Metrics
+from jobs.door.metrics import Metrics, Pulse
 
 READY_SECONDS = 2.0
 HEARTBEAT_SECONDS = 10.0
@@ -76,7 +77,31 @@ class Door:
         while True:
             with contextlib.suppress(GrowthError):
                 await self.prove()
+            with contextlib.suppress(GrowthError, psycopg.Error):  # when a key was used last may be forgotten
+                await self.note_keys()
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def note_keys(self) -> None:
+        """Write down which keys are in use."""
+        if used := self.acceptor.take_used():
+            connection = await self.line.connection()
+            await connection.execute("SELECT keys_used(%s, %s)", (used, self.now()))
+
+    async def pulses(self) -> list[Pulse]:
+        """The latest heartbeat of every process; none while Postgres does not answer."""
+        reading = asyncio.create_task(self._read_pulses())
+        done, _ = await asyncio.wait((reading,), timeout=READY_SECONDS)
+        return reading.result() if done else []
+
+    async def _read_pulses(self) -> list[Pulse]:
+        try:
+            connection = await self.line.connection()
+            cursor = await connection.execute(
+                "SELECT process, extract(epoch FROM clock_timestamp() - at)::float, detail FROM ops.heartbeat"
+            )
+            return [Pulse(*row) for row in await cursor.fetchall()]
+        except (psycopg.Error, GrowthError):
+            return []
 
     async def _commit_heartbeat(self) -> None:
         detail = {"queued": self.appender.depth, "oldest_seconds": round(self.appender.oldest, 3)}

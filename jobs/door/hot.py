@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from gdp_core.accept import Accepted, Request, client_address, query_of
+from gdp_core.accept import Accepted, Request, query_of
+from gdp_core.addresses import client_address
 from gdp_core.errors import GrowthError, Unavailable
 from gdp_core.sources.payload import TooLarge
 from jobs.door.answers import CORS, JSON, Late, Receive, Scope, Send, preflight, refuse, respond
@@ -47,13 +48,13 @@ class Hot:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             body, held = await _body(door, headers, receive, self._limit(path))
             peer = scope["client"][0] if scope["client"] else None
-            address = client_address(peer, headers, door.proxies)
+            address = client_address(peer, headers.get("x-forwarded-for", ""), door.proxies)
             if address == peer and "x-forwarded-for" in headers:
                 door.metrics.forwarded_by_stranger()
             query = query_of(scope["query_string"])
             request = Request(scope["gdp.id"], scope["gdp.now"], headers, query, body, address)
             accepted = await self._accept(path, request)
-            door.metrics.seen(accepted.delivery.source, headers, scope["gdp.now"])
+            door.metrics.seen(accepted.delivery, headers)
             await door.appender.append(accepted.delivery)
             await respond(scope, send, 200, self._reply(accepted), (JSON,))
         except GrowthError as error:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
 
+from gdp_core.addresses import Proxies, client_address
 from gdp_core.settings import settings
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -29,11 +31,10 @@ def safe_next(wanted: str | None) -> str:
 
 def client_ip(peer: str | None, headers: Headers) -> str | None:
     """Who sent a request: the nearest address in X-Forwarded-For that is no trusted proxy, if the peer is one."""
-    trusted = {address.strip() for address in settings().trusted_proxies.split(",") if address.strip()}
-    if peer is None or peer not in trusted:
-        return peer
-    hops = [hop.strip() for value in headers.getlist("x-forwarded-for") for hop in value.split(",")]
-    return next((hop for hop in reversed(hops) if hop and hop not in trusted), peer)[:64]
+    return client_address(peer, ",".join(headers.getlist("x-forwarded-for")), _proxies(settings().trusted_proxies))
+
+
+_proxies = lru_cache(maxsize=1)(Proxies)
 
 
 def is_own_host(host: str | None) -> bool:
@@ -52,6 +53,17 @@ def is_own_origin(headers: Headers) -> bool:
     except ValueError:
         return False
     return site in (None, "same-origin") and bool(netloc) and netloc in {headers.get("host", "").lower(), _own_netloc()}
+
+
+def is_own_page(headers: Headers) -> bool:
+    """Whether a WebSocket is opened by one of the dashboard's own pages, or by something that is no browser."""
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() in {headers.get("host", "").lower(), _own_netloc()}
+    except ValueError:
+        return False
 
 
 def cookie(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:

@@ -25,7 +25,7 @@ from gdp_core import clock
 from gdp_core.accounts import sessions
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
-from pages.gate.addresses import client_ip, cookie, is_own_host, safe_next
+from pages.gate.addresses import client_ip, cookie, is_own_host, is_own_page, safe_next
 from pages.gate.headers import cookie_name, secure
 from pages.gate.html import page
 
@@ -97,7 +97,8 @@ class Gate:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         token = cookie(scope["headers"], cookie_name())
         try:
-            own = is_own_host(Headers(scope=scope).get("host")) and scope["path"] == "/_stcore/stream"
+            headers = Headers(scope=scope)
+            own = is_own_host(headers.get("host")) and is_own_page(headers) and scope["path"] == "/_stcore/stream"
             who = await _current(token, touch=False) if own else None
         except Unavailable:
             await send({"type": "websocket.close", "code": _TRY_LATER})

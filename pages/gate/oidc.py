@@ -27,7 +27,7 @@ from gdp_core.errors import GrowthError, Unauthorised, Unavailable
 from gdp_core.runtime import database
 from gdp_core.settings import settings
 from pages.gate.addresses import cookie, safe_next
-from pages.gate.asgi import unavailable
+from pages.gate.asgi import ip_of, unavailable
 from pages.gate.headers import is_https
 from pages.gate.html import page
 from pages.gate.sign_in import signed_in_response
@@ -82,7 +82,9 @@ async def callback(request: Request) -> Response:
         return RedirectResponse("/login", 303)
     try:
         claims, wanted = await _vouched(request)
-        user_id = await run_in_threadpool(lambda: users.user_of_claims(database("gdp_gate"), claims, now=clock.now()))
+        user_id = await run_in_threadpool(
+            lambda: users.user_of_claims(database("gdp_gate"), claims, ip=ip_of(request.scope), now=clock.now())
+        )
         answer = await signed_in_response(request, user_id, wanted, how="oidc")
     except (httpx.HTTPError, JoseError, GrowthError, ValueError, LookupError, TypeError) as error:
         answer = _refused(request, error)

@@ -3,6 +3,8 @@
 A link or an invitation is used up by the button on its page, never by opening it: mail scanners open everything.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from urllib.parse import parse_qsl, quote
@@ -28,6 +30,7 @@ from pages.gate.html import Input, page
 
 log = structlog.get_logger()
 
+REFUSED_AFTER = 0.25  # seconds
 _LONGEST_FORM = 8192
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -45,6 +48,7 @@ def _guarded(title: str) -> Callable[[_Endpoint], _Endpoint]:
             except Unavailable as error:
                 return unavailable(request.scope, error)
             except Unauthorised as error:
+                log.info("refused", action="gate.refused", page=title, request_id=request.scope["request_id"])
                 return page(title, status=401, error=str(error), link=("/login", "Go to sign-in"))
             except (GrowthError, HTTPException, ClientDisconnect) as error:
                 said = str(error) if isinstance(error, GrowthError) else "This form cannot be read."
@@ -63,6 +67,7 @@ async def sign_in(request: Request) -> Response:
         if await _signed_in(request):
             return RedirectResponse(wanted, 303)
         return _sign_in_page(wanted)
+    began = time.monotonic()
     form = await _form(request)
     wanted = safe_next(_text(form, "next"))
     email = _text(form, "email")
@@ -74,6 +79,8 @@ async def sign_in(request: Request) -> Response:
         )
     except (Unauthorised, users.TooManyAttempts) as error:
         log.info("refused", action="gate.sign_in_refused", request_id=request.scope["request_id"])
+        # A refusal that is recorded takes longer than one that is not: all are answered after the same time.
+        await asyncio.sleep(max(0.0, REFUSED_AFTER - (time.monotonic() - began)))
         answer = _sign_in_page(wanted, email=email, error=str(error))
         if isinstance(error, users.TooManyAttempts):
             answer.status_code, answer.headers["retry-after"] = 429, str(error.retry_after)
@@ -97,6 +104,7 @@ async def link(request: Request) -> Response:
                 email=_text(form, "email"),
                 name=_text(form, "name"),
                 password=_text(form, "password"),
+                ip=ip_of(request.scope),
                 now=clock.now(),
             )
         )
@@ -175,7 +183,7 @@ async def signed_in_response(request: Request, user_id: UUID, wanted: str, *, ho
     def begin() -> str:
         now = clock.now()
         if before:
-            sessions.end(database("gdp_gate"), before, now)
+            sessions.end(database("gdp_gate"), before, now, ip=ip_of(request.scope))
         return sessions.start(
             database("gdp_gate"),
             user_id,
