@@ -64,6 +64,8 @@ class Database:
                     ("" if workspace_id is None else str(workspace_id), str(int(timeout * 1000))),
                 )
                 yield session
+        except exc.TimeoutError as error:  # every connection of this pool is taken
+            raise Unavailable("Too much is asked of the database at once; try again.", retry_after=1.0) from error
         except (exc.OperationalError, exc.InterfaceError) as error:
             if _is_outage(error):
                 raise Unavailable(

@@ -131,6 +131,7 @@ def _migrate(connection: Connection) -> None:
             connection.execute(text("SET ROLE gdp_owner"))
             connection.execute(text("SET lock_timeout = '2s'"))
             connection.commit()
+            _refuse_a_later_release(connection)
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -142,6 +143,16 @@ def _migrate(connection: Connection) -> None:
                 raise
             time.sleep(0.2 * (attempt + 1) * (0.5 + secrets.randbelow(100) / 100))
     raise Unavailable("A migration could not get its lock in 10 tries: end the long-running queries and start again.")
+
+
+def _refuse_a_later_release(connection: Connection) -> None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {revision.revision for revision in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    if current is not None and current not in known:
+        raise BadSetting(
+            f"The database is at revision {current}, of a later release than this one: run that release, or restore the"
+            " backup made before the upgrade."
+        )
 
 
 def _alembic() -> Config:

@@ -1,17 +1,19 @@
 """Every setting, read once from the environment (or `.env`). Nothing else in the project reads the environment.
 
-A wrong value ends in one BadSetting sentence that names the variable. The names used by the documents this product
-grew from (SUPABASE_DB_URL, RESEND_WEBHOOK_SECRET, ...) are accepted as aliases.
+A wrong value ends in one BadSetting sentence that names the variable; an empty one counts as not set. The names used by
+the documents this product grew from (SUPABASE_DB_URL, APP_BASE_URL, ...) are accepted as aliases.
 """
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gdp_core.errors import BadSetting
+from gdp_core.addresses import Proxies
+from gdp_core.errors import BadSetting, InvalidInput
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -19,7 +21,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Settings(BaseSettings):
     """The process's configuration. Field descriptions are the documentation (docs/settings.md is made from them)."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(
         Path("data"),
@@ -59,7 +63,7 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "",
         validation_alias=AliasChoices("GDP_TRUSTED_PROXIES", "trusted_proxies"),
-        description="Comma-separated addresses whose X-Forwarded-For is believed. Empty: nobody's.",
+        description="Comma-separated addresses or networks whose X-Forwarded-For is believed. Empty: nobody's.",
     )
     encryption_key: SecretStr | None = Field(
         None,
@@ -111,9 +115,36 @@ class Settings(BaseSettings):
     @field_validator("base_url", "door_url")
     @classmethod
     def _no_trailing_slash(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("http://", "https://")):
-            value = f"https://{value}"
-        return value.rstrip("/") if value else None
+        if not value:
+            return None
+        parts = urlsplit(value if "://" in value else f"https://{value}")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise ValueError("must be an address like https://growth.example.com")
+        return parts.geturl().rstrip("/")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_whole_host(cls, value: str | None) -> str | None:
+        if value and urlsplit(value).path:
+            raise ValueError("must be an address without a path: the dashboard needs a host of its own")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            Proxies(value)
+        except InvalidInput:
+            raise ValueError("must be addresses or networks separated by commas") from None
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole_provider(self) -> Self:
+        if self.oidc_issuer and not self.oidc_client_id:
+            raise ValueError("GDP_OIDC_CLIENT_ID is missing, which sign-in at GDP_OIDC_ISSUER needs")
+        if self.oidc_client_id and not self.oidc_issuer:
+            raise ValueError("GDP_OIDC_ISSUER is missing, which GDP_OIDC_CLIENT_ID is for")
+        return self
 
     @field_validator("database_url")
     @classmethod
@@ -155,10 +186,14 @@ def settings() -> Settings:
     try:
         return Settings(**_found)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            field = Settings.model_fields.get(str(item["loc"][0])) if item["loc"] else None
-            names = field.validation_alias.choices if field and isinstance(field.validation_alias, AliasChoices) else ()
-            key = str(names[0]) if names else str(item["loc"][0] if item["loc"] else "?")
-            problems.append(f"{key}: {item['msg'].removeprefix('Value error, ')}")
-        raise BadSetting("Correct the environment or .env: " + "; ".join(problems) + ".") from None
+        problems = "; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())
+        raise BadSetting(f"Correct the environment or .env: {problems}.") from None
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    if not place:  # it is about several, and names them
+        return said
+    field = Settings.model_fields.get(str(place[0]))
+    alias = field.validation_alias if field else None
+    return f"{alias.choices[0] if isinstance(alias, AliasChoices) else place[0]}: {said}"

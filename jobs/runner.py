@@ -4,6 +4,7 @@
 taken from a table by the database's clock.
 """
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ import structlog
 
 from gdp_core import clock
 from gdp_core.db import Database, one, records, run
+from gdp_core.errors import GrowthError
 
 log = structlog.get_logger()
 
@@ -58,6 +60,17 @@ def take(pool: Database, job: Job) -> datetime | None:
     return now if taken else None
 
 
+def _reason(caught: Exception) -> str:
+    """Why a job failed. Every workspace sees it, so it quotes only what is written to be read: our own sentences."""
+    name = type(caught).__name__
+    if isinstance(caught, GrowthError):
+        return f"{name}: {caught}"[:300]
+    state = getattr(getattr(caught, "orig", caught), "sqlstate", None)
+    frame = traceback.extract_tb(caught.__traceback__)[-1]
+    place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    return f"{name} {state}" if state else f"{name} at {place}"
+
+
 def run_job(pool: Database, job: Job) -> bool:
     """Run a job if its tick is free. Returns whether it ran well."""
     now = take(pool, job)
@@ -68,7 +81,7 @@ def run_job(pool: Database, job: Job) -> bool:
     try:
         detail = job.task(now)
     except Exception as caught:
-        error = f"{type(caught).__name__}: {str(caught).splitlines()[0] if str(caught) else ''}"[:300]
+        error = _reason(caught)
         log.exception("job failed", action="job.failed", job=job.name)
     if error is None and job.quiet and not any(detail.values()):
         return True

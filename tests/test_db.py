@@ -75,6 +75,18 @@ def test_an_unreachable_server_is_one_sentence():
         Database("not a url", "gdp_web")
 
 
+def test_too_much_at_once_is_one_sentence(database):
+    pool = Database(database.dsn, "gdp_web", size=1)
+    pool.engine.pool._timeout = 0.05
+    with pool.transaction(None), pool.transaction(None):  # the one and its overflow
+        third = pool.transaction(None)
+        with pytest.raises(Unavailable, match="try again"):
+            third.__enter__()
+    with pool.transaction(None) as session:
+        assert rows(session, "SELECT 1")
+    pool.close()
+
+
 def test_the_runtime_login_owns_nothing(database):
     with database.worker.transaction(None) as session, pytest.raises(exc.ProgrammingError):
         run(session, "CREATE TABLE public.mine (x int)")

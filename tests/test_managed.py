@@ -50,6 +50,18 @@ def test_who_may_only_become_the_runtime_roles_can_start_what_is_prepared(owned)
     prepare(f"postgresql://runner:x@{owned.host}:{owned.port}/managed")
 
 
+def test_a_database_of_a_later_release_is_left_alone(owned):
+    owner = f"postgresql://manager:x@{owned.host}:{owned.port}/managed"
+    prepare(owner)
+    newest = version(owner)[1]
+    with psycopg.connect(owned.admin_url.rsplit("/", 1)[0] + "/managed", autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(BadSetting, match="9999, of a later release"):
+            prepare(owner)
+        connection.execute("UPDATE alembic_version SET version_num = %s", (newest,))
+    prepare(owner)
+
+
 def test_a_user_who_may_not_is_told_what_to_do(owned):
     dsn = f"postgresql://stranger:x@{owned.host}:{owned.port}/managed"
     with pytest.raises(BadSetting, match="CREATEROLE"):
