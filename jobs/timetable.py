@@ -5,6 +5,7 @@ Each is idempotent and takes `now`; a missed tick is made good by the next.
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,14 +14,16 @@ from uuid import UUID
 import schedule
 from sqlmodel import Session
 
-from gdp_core import backfill, inbox, people, recompute, retention
+from gdp_core import backfill, inbox, people, recompute, retention, vitals
 from gdp_core.db import Database, lock_key, rows, run
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
 from gdp_core.settings import settings
 from jobs.logs import log_json
+from jobs.pulse import keep_beating
 from jobs.runner import Job, run_job
-from jobs.worker import beat
+
+_MEASURE_EVERY = 60.0
 
 
 def timetable(pool: Database) -> tuple[Job, ...]:
@@ -81,11 +84,28 @@ def main() -> int:
     clockwork = schedule.Scheduler()
     for job in jobs:
         clockwork.every(max(1, int(job.every.total_seconds()) // 5)).seconds.do(_run_safely, pool, job)
-    clockwork.every(10).seconds.do(_beat_safely, pool)
+    pulse = keep_beating(pool, "analyst", Vitals(pool).measured, stopping)
     clockwork.run_all(delay_seconds=0)
     while not stopping.wait(0.5):
         clockwork.run_pending()
+    pulse.join(1.0)
     return 0
+
+
+class Vitals:
+    """The installation's vitals, measured once a minute and told with every heartbeat of the analyst."""
+
+    def __init__(self, pool: Database) -> None:
+        self._pool = pool
+        self._due = 0.0
+        self._known: dict[str, float] = {}
+
+    def measured(self) -> dict[str, float]:
+        """The latest of them. Raises Unavailable."""
+        if time.monotonic() >= self._due:
+            self._known = vitals.read(self._pool, settings().data_dir)
+            self._due = time.monotonic() + _MEASURE_EVERY
+        return self._known
 
 
 def _run_safely(pool: Database, job: Job) -> None:
@@ -93,10 +113,3 @@ def _run_safely(pool: Database, job: Job) -> None:
         run_job(pool, job)
     except Unavailable:
         return  # asked again at the next turn
-
-
-def _beat_safely(pool: Database) -> None:
-    try:
-        beat(pool, "analyst", {})
-    except Unavailable:
-        return

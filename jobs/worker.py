@@ -6,24 +6,23 @@ nothing is applied twice.
 """
 
 import gc
-import os
 import signal
 import threading
 
 import structlog
 
 from gdp_core import clock, inbox, pipeline
-from gdp_core.db import Database, one, records, run
+from gdp_core.db import Database
 from gdp_core.errors import Unavailable
 from gdp_core.runtime import database
 from gdp_core.settings import settings
 from jobs.logs import log_json
+from jobs.pulse import BEAT, beat
 
 log = structlog.get_logger()
 
 _BUSY_WAIT = 0.05
 _IDLE_WAIT = 0.25
-_BEAT = 10.0
 
 
 class Worker:
@@ -33,7 +32,7 @@ class Worker:
         self._pool = pool
         self._name = name
         self._stopping = threading.Event()
-        self._beaten = clock.now().timestamp() - _BEAT
+        self._beaten = clock.now().timestamp() - BEAT
         self.done = 0
 
     def stop(self, *_: object) -> None:
@@ -69,24 +68,10 @@ class Worker:
 
     def _beat(self) -> None:
         now = clock.now()
-        if now.timestamp() - self._beaten < _BEAT:
+        if now.timestamp() - self._beaten < BEAT:
             return
         self._beaten = now.timestamp()
         beat(self._pool, self._name, {"applied": self.done})
-
-
-def beat(pool: Database, process: str, detail: dict[str, object]) -> None:
-    """Say that a process is alive; the Jobs page and the alarms look at it."""
-    with pool.transaction(None) as session:
-        run(
-            session,
-            "INSERT INTO ops.heartbeat (process, pid, at, detail) VALUES (:process, :pid, clock_timestamp(),"
-            " CAST(:detail AS jsonb)) ON CONFLICT (process) DO UPDATE SET pid = excluded.pid, at = excluded.at,"
-            " detail = excluded.detail",
-            process=process,
-            pid=os.getpid(),
-            detail=records([detail])[1:-1],
-        )
 
 
 def main(name: str = "worker-1") -> int:
@@ -99,10 +84,3 @@ def main(name: str = "worker-1") -> int:
     signal.signal(signal.SIGINT, worker.stop)
     worker.run()
     return 0
-
-
-def lag(pool: Database) -> float:
-    """Seconds the oldest due delivery has waited; 0 when nothing waits."""
-    with pool.transaction(None, read_only=True) as session:
-        row = one(session, "SELECT extract(epoch FROM clock_timestamp() - min(oldest)) AS s FROM pending_workspaces()")
-    return float(row.s or 0)

@@ -52,6 +52,7 @@ APPENDS_TO_ALL = {("gdp_ingest", table) for table in ("inbox", "ledger_entry")}
 DEFINERS = {
     "door_hook": "from an unguessable hook key to its workspace and sealed secrets",
     "door_key": "from the hash of a tracking key to its workspace",
+    "keys_used": "the door notes that keys were used, by their ids",
     "partition_drop": "DDL; refuses while any workspace wants the rows",
     "partition_ensure": "DDL; one of two tables, by month",
     "partition_list": "names and sizes",
