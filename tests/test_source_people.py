@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdp_core.sources import people
+from gdp_core.sources import people, resend, stripe
 from gdp_core.sources.facts import Identifier, Link, Trait
 from gdp_core.sources.payload import Unusable
 
@@ -171,3 +171,20 @@ def test_contacts_are_found_in_any_spelling() -> None:
     assert people.contacts({"$email": "ada@x.test", "phoneNumber": "+44 20 7946 0958"}) == (EMAIL, PHONE)
     assert people.contacts({"email": "none", "phone": "1"}) == ()
     assert people.contacts(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("5f0f5c3e-8a2d-5b7e-9c1d-2f3a4b5c6d7e", Identifier("person", "5f0f5c3e-8a2d-5b7e-9c1d-2f3a4b5c6d7e")),
+        ("5F0F5C3E-8A2D-5B7E-9C1D-2F3A4B5C6D7E ", Identifier("person", "5f0f5c3e-8a2d-5b7e-9c1d-2f3a4b5c6d7e")),
+        ("5f0f5c3e-8a2d-4b7e-9c1d-2f3a4b5c6d7e", Identifier("user", "5f0f5c3e-8a2d-4b7e-9c1d-2f3a4b5c6d7e")),
+        ("u1", USER),
+        ("undefined", None),
+    ],
+)
+def test_an_id_of_ours_means_the_same_in_a_tag_and_in_metadata(value: str, meant: Identifier | None) -> None:
+    given_back = stripe.who({"object": "checkout.session", "metadata": {"person_id": value}})
+    tagged = resend.recipients("email.sent", {"tags": {"person_id": value}})
+    assert given_back == tagged == ((meant,) if meant else ())
+    assert stripe.who({"object": "checkout.session", "metadata": {"personId": value}}) == given_back

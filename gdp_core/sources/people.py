@@ -25,6 +25,7 @@ _DENIED = frozenset("anonymous guest distinctid distinct_id id not_authenticated
 _DENIED_AS_WRITTEN = frozenset(["[object Object]", "NaN", "None", "none", "null", "0"])
 _NOBODY = "00000000-0000-0000-0000-000000000000"  # the advertising id of a phone that refuses tracking
 _EXAMPLE = "test@example.com"
+_OURS = 5  # the version of the UUIDs that this product issues
 
 _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\.]+(\.[^\s@<>,;:\"()\[\]\\.]+)+")
 _NAMED_ADDRESS = re.compile(r"<([^<>]*)>\s*$")
@@ -103,6 +104,17 @@ def identifier(namespace: str, value: Json) -> Identifier | None:
     """An identifier in its namespace's normal form, or None where the value identifies nobody."""
     normal = email(value) if namespace == "email" else phone(value) if namespace == "phone" else external_id(value)
     return Identifier(namespace, normal) if normal else None
+
+
+def person_or_user(value: Json) -> Identifier | None:
+    """Whom a `person_id` means that a vendor was handed and gives back, in a tag or in metadata.
+
+    A UUID of version 5 is what we issue: one of our persons. Anything else is the company's own user id.
+    """
+    known = identifier("user", value)
+    if known and uuid_version(known.value) == _OURS:
+        return Identifier("person", known.value.lower())
+    return known
 
 
 def uuid_version(value: str) -> int | None:

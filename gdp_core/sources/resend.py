@@ -70,19 +70,11 @@ def recipients(kind: str, data: Mapping[str, Json]) -> tuple[Identifier, ...]:
     addresses = data.get("from") if kind == "email.received" else data.get("to")
     listed = addresses if isinstance(addresses, list) else [addresses]
     candidates = [
-        _tagged_person(tags.get("person_id")),
+        people.person_or_user(tags.get("person_id")),
         people.identifier("user", tags.get("user_id")),
         people.identifier("email", listed[0]) if len(listed) == 1 else None,
     ]
     return tuple(dict.fromkeys(candidate for candidate in candidates if candidate))
-
-
-def _tagged_person(tag: Json) -> Identifier | None:
-    value = people.external_id(tag)
-    if not value:
-        return None
-    ours = people.uuid_version(value) == 5  # what we issue; other UUIDs are the company's own user ids
-    return Identifier("person", value.lower()) if ours else Identifier("user", value)
 
 
 def contact(family: str, data: Mapping[str, Json]) -> tuple[Identifier, ...]:

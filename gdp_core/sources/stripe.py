@@ -59,7 +59,8 @@ _PROGRESS: Mapping[str, Mapping[str, int]] = {
     "refund": {"succeeded": 1, "failed": 2, "canceled": 2},
 }
 
-_USER_KEYS = ("person_id", "personId", "user_id", "userId")
+_PERSON_KEYS = ("person_id", "personId")
+_USER_KEYS = ("user_id", "userId")
 _ANONYMOUS_KEYS = ("anonymous_id", "anonymousId", "ajs_anonymous_id")
 _POSTHOG_KEYS = ("posthog_distinct_id", "posthogDistinctId", "distinct_id")
 _UUID7 = 7
@@ -82,6 +83,7 @@ def who(thing: Mapping[str, Json]) -> tuple[Identifier, ...]:
     found = [people.identifier("stripe", thing.get("id") if is_customer else _ref(thing.get("customer")))]
     found.append(people.identifier("user", thing.get("client_reference_id")))
     for metadata in _metadata(thing):
+        found += [people.person_or_user(metadata.get(key)) for key in _PERSON_KEYS]
         found += [people.identifier("user", metadata.get(key)) for key in _USER_KEYS]
         found += [people.identifier("anonymous", metadata.get(key)) for key in _ANONYMOUS_KEYS]
         found += [_distinct(metadata.get(key)) for key in _POSTHOG_KEYS]
@@ -516,8 +518,8 @@ await new Stripe('sk_...').checkout.sessions.create({
 4. Bring in what happened before: set `STRIPE_API_KEY` to a restricted key that may read, and run
    `python -m jobs backfill stripe --workspace SLUG`. It can be stopped and started again at any time.
 
-Metadata that joins people: `user_id`, `userId`, `person_id`, `personId`; `anonymous_id`, `anonymousId`,
-`ajs_anonymous_id`; `posthog_distinct_id`, `posthogDistinctId`, `distinct_id`.
+Metadata that joins people: `user_id`, `userId`; `person_id`, `personId` (a user id of yours, or the id that a person
+has here); `anonymous_id`, `anonymousId`, `ajs_anonymous_id`; `posthog_distinct_id`, `posthogDistinctId`, `distinct_id`.
 """
 
 STRIPE = Source(
