@@ -7,12 +7,12 @@ one. Nothing here decides what a role may do: it asks core.
 import streamlit as st
 
 from gdp_core.errors import Forbidden
-from pages.ui import layout, nav, shell, state
+from pages.ui import layout, nav, shell, state, workspaces
 from pages.ui.boundary import guarded
-from pages.ui.context import SCOPE_FIELDS, here
+from pages.ui.context import SCOPE_FIELDS, Homeless, here
 
 # The icon before the navigation, which would fetch its own from elsewhere.
-st.set_page_config(page_icon=shell.ICON, layout="wide", initial_sidebar_state="auto")
+st.set_page_config(page_icon=shell.ICON, layout="wide", initial_sidebar_state=shell.WIDTH)
 chosen = st.navigation(nav.pages(), position="hidden")
 name = chosen.url_path or nav.HOME
 st.set_page_config(page_title=f"{nav.entry(name).title} · Growth Data Plane")
@@ -21,9 +21,13 @@ with guarded(f"frame {name}"):
     state.enter_page(name)
     state.adopt(SCOPE_FIELDS)
     state.publish(SCOPE_FIELDS)  # before anything is read or linked: a period just chosen counts for the whole page
-    place = here()
+    try:
+        place = here()
+    except Homeless as nobody:
+        workspaces.of_nobody(nobody.signed_in)
+        st.stop()
     with st.sidebar:
-        shell.sidebar(place, name)
+        shell.sidebar(place)
     layout.say_what_was_done()
     entry = nav.entry(name)
     if not place.may(entry.action):

@@ -159,6 +159,44 @@ def test_mrr_is_converted_by_day_and_the_rest_is_told(database, ws, segment):
     assert found.days[-6:] == (21_000_000, 21_000_000, 22_000_000, 22_000_000, 22_000_000, 22_000_000)
 
 
+def test_mrr_is_compared_with_the_same_time_of_the_earlier_day(database, ws, segment):
+    stripe = database.source(ws, "stripe")
+    fill(database, ws, segment, *(track(user=f"u{n}", message=f"m{n}") for n in range(2)))
+    week_ago = NOW - 7 * DAY
+    subscription(database, ws, stripe, actor_id(database, ws, "u0"), mrr=10_000_000, at=week_ago - timedelta(hours=1))
+    subscription(database, ws, stripe, actor_id(database, ws, "u1"), mrr=20_000_000, at=week_ago + timedelta(hours=1))
+    found = metrics(database, ws, period(ws, "7d"))["mrr"]
+    assert (found.value, found.before) == (30_000_000, 10_000_000)
+
+
+def test_an_earlier_mrr_is_converted_by_the_rate_of_its_own_last_day(database, ws, segment):
+    stripe = database.source(ws, "stripe")
+    fill(database, ws, segment, track(user="u0", message="m0"))
+    rate(database, ws, "EUR", "1.10", date(2026, 1, 1))
+    rate(database, ws, "EUR", "1.30", date(2026, 7, 1))  # after both periods, before the day that asks
+    subscription(database, ws, stripe, actor_id(database, ws, "u0"), mrr=10_000_000, currency="EUR", at=NOW - 300 * DAY)
+    found = metrics(database, ws, period(ws, "2026-04-01..2026-04-30"))["mrr"]
+    assert (found.value, found.before) == (11_000_000, 11_000_000)
+
+
+def test_an_evening_in_america_is_in_the_events_of_today(database):
+    ws = database.workspace("west", timezone="America/Los_Angeles")
+    segment = database.source(ws, "segment")
+    now = datetime(2026, 11, 19, 3, 0, tzinfo=UTC)  # seven in the evening of the 18th
+    fill(database, ws, segment, track(message="1", at=now - timedelta(hours=1)), at=now)
+    found = metrics(database, ws, period(ws, "7d", now=now, timezone="America/Los_Angeles"))["events"]
+    assert (found.value, found.compared, found.days[-1]) == (1, 0, 1)
+
+
+def test_a_morning_in_tokyo_leaves_the_running_utc_day_out_of_the_comparison(database):
+    ws = database.workspace("east", timezone="Asia/Tokyo")
+    segment = database.source(ws, "segment")
+    now = datetime(2026, 11, 18, 20, 0, tzinfo=UTC)  # five in the morning of the 19th; UTC's 18th is not over
+    fill(database, ws, segment, track(message="1", at=now - timedelta(hours=8)), at=now)
+    found = metrics(database, ws, period(ws, "7d", now=now, timezone="Asia/Tokyo"))["events"]
+    assert (found.value, found.compared) == (1, 0)
+
+
 def test_trial_to_paid_is_of_the_trials_that_ended(database, ws, segment):
     fill(database, ws, segment, *(track(user=f"u{n}", message=f"m{n}") for n in range(3)))
     for user, became in (("u0", "active"), ("u1", "lead"), ("u2", "lead")):
@@ -332,6 +370,8 @@ def test_what_needs_attention(database, ws, segment):
         "info",
     ]
     assert found[("rejects", "")].count == 1
+    assert (found[("unmapped", "")].page, found[("unmapped", "")].query) == ("settings", (("tab", "plans"),))
+    assert found[("waiting_source", "stripe")].query == (("id", str(stripe)),)
 
 
 def test_freshness_changes_when_something_arrives_and_when_it_is_applied(database, ws, segment):

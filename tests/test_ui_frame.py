@@ -3,8 +3,10 @@
 import pytest
 
 from gdp_core import clock
-from gdp_core.accounts import sessions
-from gdp_core.db import run
+from gdp_core.accounts import founding, sessions, workspaces
+from gdp_core.accounts.roles import Principal
+from gdp_core.db import one, run
+from gdp_core.errors import Forbidden
 
 from .browsing import browsing, words
 
@@ -39,6 +41,61 @@ def test_an_open_tab_ends_with_its_session(database, browser):
     page.run()
     assert "You are signed out" in words(page)
     assert not page.title
+
+
+def test_who_removed_the_last_workspace_makes_a_new_one(database, browser):
+    ws = database.workspace("gone")
+    browser.sign_in(ws)
+    archive(database, ws)
+    page = browser.open("people")
+    assert not page.exception
+    assert "You belong to no workspace" in words(page)
+    page.text_input(key="first-workspace.name").set_value("Acme")
+    page.text_input(key="first-workspace.slug").set_value("Not a slug!")
+    _button(page, "Make a workspace").click().run()
+    assert "A workspace's short name is" in words(page)
+    page.text_input(key="first-workspace.slug").set_value("acme")
+    _button(page, "Make a workspace").click().run()
+    page = browser.open()
+    assert not page.exception
+    assert page.title[0].value == "Overview"
+    assert page.sidebar.selectbox[0].value == "acme"
+
+
+def test_who_archived_their_only_workspace_takes_it_back(database, browser):
+    ws = database.workspace("put-away")
+    browser.sign_in(ws)
+    archive(database, ws)
+    page = browser.open()
+    page.button(key="restore-put-away").click().run()
+    page = browser.open()
+    assert page.title[0].value == "Overview"
+
+
+def test_somebody_of_no_workspace_makes_none_while_others_work_here(database, browser):
+    ws = database.workspace()
+    browser.sign_in(ws)  # the first account
+    user = browser.sign_in(ws, "VIEWER")
+    with database.web.transaction(ws) as session:
+        run(session, "DELETE FROM membership WHERE user_id = :id", id=user)
+    page = browser.open()
+    assert "ask the person who invited you" in words(page).lower()
+    assert not page.text_input
+    somebody = sessions.current(database.gate, browser.token, clock.now()).user
+    with pytest.raises(Forbidden):
+        founding.found(database.gate, somebody, slug="mine", name="", ip=None, now=clock.now())
+
+
+def archive(database, ws):
+    with database.web.transaction(ws) as session:
+        workspaces.archive(
+            session, Principal.system(ws), confirm=one(session, "SELECT slug FROM workspace").slug, now=clock.now()
+        )
+
+
+def _button(page, label):
+    (found,) = [button for button in page.button if button.label == label]
+    return found
 
 
 def test_a_removed_member_loses_access_at_the_next_run(database, browser):

@@ -109,10 +109,11 @@ def _of_sources(sources: tuple[SourceHealth, ...]) -> list[Attention]:
     if set_aside:
         found.append(Attention("rejects", "warn", set_aside, "inbox", (("state", "quarantined"),)))
     for item in sources:
+        where = (("id", str(item.id)),)
         if item.state == "stale":
-            found.append(Attention("stale_source", "bad", 1, "sources", name=item.name, at=item.received_at))
+            found.append(Attention("stale_source", "bad", 1, "sources", where, name=item.name, at=item.received_at))
         if item.state == "waiting":
-            found.append(Attention("waiting_source", "info", 1, "sources", name=item.name))
+            found.append(Attention("waiting_source", "info", 1, "sources", where, name=item.name))
     return found
 
 
@@ -128,7 +129,7 @@ def _of_tables(session: Session) -> list[Attention]:
     if row.reviews:
         found.append(Attention("reviews", "warn", row.reviews, "reviews"))
     if row.unmapped:
-        found.append(Attention("unmapped", "info", row.unmapped, "quality"))
+        found.append(Attention("unmapped", "info", row.unmapped, "settings", (("tab", "plans"),)))
     if row.late:
         found.append(Attention("late", "bad", row.late, "jobs"))
     return found

@@ -156,4 +156,6 @@ def _took(started: datetime | None, finished: datetime | None) -> timedelta | No
 
 
 def _pairs(detail: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, str(value)) for name, value in detail.items())
+    return tuple(
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)) for name, value in detail.items()
+    )

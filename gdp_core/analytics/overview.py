@@ -160,32 +160,18 @@ def _active_people(session: Session, scope: Scope, earlier: Scope | None) -> Met
 
 
 def _mrr(session: Session, scope: Scope, earlier: Scope | None) -> Metric:
-    changes = [
-        (row.day, row.currency, row.micros)
-        for row in rows(
-            session,
-            "SELECT (m.changed_at AT TIME ZONE :tz)::date AS day, m.currency,"
-            " sum(m.after_micros - m.before_micros)::bigint AS micros FROM mrr_change m"
-            " LEFT JOIN actor a ON a.id = m.actor_id AND a.workspace_id = m.workspace_id"
-            " LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = a.workspace_id"
-            " WHERE m.changed_at < :until AND p.is_internal IS NOT TRUE GROUP BY 1, 2 ORDER BY 1",
-            tz=scope.timezone,
-            until=scope.until,
-        )
-    ]
+    changes = _mrr_changes(session, scope)
     rates = read_rates(session, scope.currency)
-    last = min(scope.end - timedelta(days=1), scope.today)
     level, position = dict[str, int](), 0
     days = []
-    for offset in range((last - scope.start).days + 1):
+    for offset in range((_last_day(scope) - scope.start).days + 1):
         day = scope.start + timedelta(days=offset)
         position = _advance(level, changes, position, day)
         days.append(rates.total((micros, currency, day) for currency, micros in level.items()))
     before: Sum | None = None
     if earlier:
-        then: dict[str, int] = {}
-        _advance(then, changes, 0, earlier.today if earlier.is_running else earlier.end - timedelta(days=1))
-        before = rates.total((micros, currency, earlier.today) for currency, micros in then.items())
+        then = _mrr_changes(session, earlier)
+        before = rates.total((micros, currency, _last_day(earlier)) for _, currency, micros in then)
     current = days[-1] if days else Sum(0, {})
     return Metric(
         "mrr",
@@ -199,6 +185,26 @@ def _mrr(session: Session, scope: Scope, earlier: Scope | None) -> Metric:
         tuple(float(total.micros) for total in days),
         current.rest,
     )
+
+
+def _mrr_changes(session: Session, of: Scope) -> list[tuple[date, str, int]]:
+    """(local day, currency, micros) of every change of MRR before the period's last instant, in order of days."""
+    found = rows(
+        session,
+        "SELECT (m.changed_at AT TIME ZONE :tz)::date AS day, m.currency,"
+        " sum(m.after_micros - m.before_micros)::bigint AS micros FROM mrr_change m"
+        " LEFT JOIN actor a ON a.id = m.actor_id AND a.workspace_id = m.workspace_id"
+        " LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = a.workspace_id"
+        " WHERE m.changed_at < :until AND p.is_internal IS NOT TRUE GROUP BY 1, 2 ORDER BY 1",
+        tz=of.timezone,
+        until=of.until,
+    )
+    return [(row.day, row.currency, row.micros) for row in found]
+
+
+def _last_day(of: Scope) -> date:
+    """The last local day that has begun."""
+    return min(of.end - timedelta(days=1), of.today)
 
 
 def _advance(level: dict[str, int], changes: Sequence[tuple[date, str, int]], position: int, day: date) -> int:
@@ -253,11 +259,16 @@ def _rolling(scope: Scope, pairs: Mapping[date, tuple[int, int]]) -> tuple[float
 
 
 def _events(session: Session, scope: Scope, earlier: Scope | None) -> Metric:
-    now = _event_days(session, scope.start, scope.end)
+    now = _event_days(session, scope.start, _utc_end(scope))
+    running = scope.until.astimezone(UTC).date() if scope.is_running else scope.end  # this UTC day is not over
+    whole = min(running, scope.end)
     before = None
     if earlier:
         then = _event_days(session, earlier.start, earlier.end)
-        before = sum(n for day, n in then.items() if not scope.is_running or day < earlier.today)
+        before = sum(n for day, n in then.items() if day < earlier.start + (whole - scope.start))
+    shown: dict[date, int] = {}
+    for day, n in now.items():
+        shown[min(day, _last_day(scope))] = shown.get(min(day, _last_day(scope)), 0) + n
     return Metric(
         "events",
         "Events",
@@ -265,11 +276,16 @@ def _events(session: Session, scope: Scope, earlier: Scope | None) -> Metric:
         " running day out on both sides.",
         "count",
         sum(now.values()),
-        sum(n for day, n in now.items() if day < scope.today),
+        sum(n for day, n in now.items() if day < whole),
         before,
-        _by_day(scope, now),
+        _by_day(scope, shown),
         {},
     )
+
+
+def _utc_end(scope: Scope) -> date:
+    """The UTC day a period ends before. West of Greenwich the running UTC day may be a day ahead of the local one."""
+    return max(scope.end, scope.until.astimezone(UTC).date() + timedelta(days=1)) if scope.is_running else scope.end
 
 
 def _event_days(session: Session, start: date, end: date) -> dict[date, int]:

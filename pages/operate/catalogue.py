@@ -12,9 +12,7 @@ state.adopt(catalogue.FIELDS)
 if catalogue.NAME.value:
     state.publish(catalogue.FIELDS)
     detail = place.read(reads.read_type, catalogue.NAME.value, place.now)
-    st.button(
-        "All events", icon=":material/arrow_back:", type="tertiary", on_click=catalogue.close, key="catalogue-back"
-    )
+    nav.link(place, "catalogue", label="All events", icon=":material/arrow_back:")
     layout.title(detail.row.name, detail.row.description or "Nobody has said yet what this event means")
     catalogue.head(place, detail.row)
     left, right = st.columns([2, 1], gap="small")
@@ -23,7 +21,7 @@ if catalogue.NAME.value:
     with right:
         with layout.card("Roles"):
             catalogue.roles(place, detail.row)
-        with layout.card("Sources", height="content"):
+        with layout.card("Sources"):
             catalogue.by_source(place, detail)
     layout.section("Properties")
     if detail.properties:
@@ -32,7 +30,7 @@ if catalogue.NAME.value:
         layout.note("It carries no properties.")
     st.stop()
 
-found = data.remembered(place, reads.read_types, place.now.replace(second=0, microsecond=0))
+found = data.remembered(place, reads.read_types, place.now)
 layout.title("Event catalogue", f"{place.write.number(len(found))} event types; volume in UTC days")
 if not found:
     state.publish(catalogue.FIELDS)

@@ -5,7 +5,7 @@ from pages.ui import data, layout, quality
 from pages.ui.context import here
 
 place = here()
-found = data.remembered(place, reads.read_quality, place.now.replace(second=0, microsecond=0))
+found = data.remembered(place, reads.read_quality, place.now)
 layout.title("Data quality", quality.verdict(place, found))
 
 quality.checks(place, found)

@@ -5,12 +5,13 @@ import streamlit as st
 from gdp_core.analytics.catalogue import read_names
 from pages.ui import data, layout, settings, state
 from pages.ui.context import here
+from pages.ui.settings import danger, general, identity, internal, plans, rates, recomputing, retention, roles
 
 place = here()
 state.adopt(settings.FIELDS)
 said = "" if place.may("settings.write") else " Your role may look, not change."
 layout.title("Settings", f"What {place.workspace.name} chose.{said}")
-settings.recomputing(place)
+recomputing.progress(place)
 st.segmented_control(
     "Section",
     [*settings.TABS],
@@ -24,18 +25,18 @@ state.publish(settings.FIELDS)
 with st.container(width=settings.WIDTHS.get(settings.TAB.value, "stretch")):
     match settings.TAB.value:
         case "general":
-            settings.general(place)
+            general.tab(place)
         case "roles":
-            settings.roles(place, data.remembered(place, read_names))
+            roles.tab(place, data.remembered(place, read_names))
         case "internal":
-            settings.internal(place)
+            internal.tab(place)
         case "plans":
-            settings.plans(place)
+            plans.tab(place)
         case "rates":
-            settings.rates(place)
+            rates.tab(place)
         case "identity":
-            settings.identity(place)
+            identity.tab(place)
         case "retention":
-            settings.retention(place)
+            retention.tab(place)
         case "danger":
-            settings.danger(place)
+            danger.tab(place)

@@ -6,12 +6,13 @@ from gdp_core.accounts.connections import list_connections
 from gdp_core.analytics import sources_view
 from pages.ui import layout, sources, state
 from pages.ui.context import here
+from pages.ui.sources import connecting, importing, listed, one
 
 place = here()
 state.adopt(sources.FIELDS)
 if sources.ID.value:
     state.publish(sources.FIELDS)
-    sources.source_page(place, sources.ID.value)
+    one.page(place, sources.ID.value)
     st.stop()
 
 connected = place.read(list_connections, place.principal)
@@ -27,23 +28,23 @@ with layout.head("Sources", "Where data comes from, and whether it still comes")
     )
 
 if place.may("sources.write"):
-    sources.ask_connect()
+    connecting.ask_connect()
 state.publish(sources.FIELDS)
 
 if sources.TAB.value == "import":
-    sources.import_page(place)
+    importing.page(place)
     past = place.read(sources_view.read_imports)
     if past:
         layout.section("Imported before")
-        sources.imports(place, past)
+        importing.past(place, past)
     st.stop()
 
 if connected:
-    sources.source_list()
+    listed.source_list()
 elif not place.may("sources.write"):
     layout.empty(":material/power:", "No source is connected yet", "An owner or admin of the workspace connects one.")
 if place.may("sources.write"):
     layout.section("Connect a source" if connected else "Connect the first source")
     if not connected:
         layout.note("Choose where your data is: people appear within seconds of the first event.")
-    sources.kinds()
+    connecting.kinds()

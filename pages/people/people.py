@@ -21,7 +21,7 @@ with layout.head("People", f"{people.total_text(place, total)} {'person' if tota
     if place.may("people.export") and total.people:
         nav.download(place, "/api/export/people.csv", people.export_query(wanted), key="people-export")
 
-people.filters(place, data.remembered(place, people_list.read_choices).plans)
+people.filters(data.remembered(place, people_list.read_choices).plans)
 people.remember_columns()
 state.publish(people.FIELDS)
 

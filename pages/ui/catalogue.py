@@ -41,7 +41,7 @@ def totals(place: Here, found: Totals) -> None:
     """What all events together amount to."""
     write = place.write
     money = [write.money(micros, currency) for currency, micros in found.value]
-    with st.grid(4, gap="small"):
+    with layout.numbers():
         st.metric("Events of all time", write.number(found.events), border=True, height="stretch")
         st.metric("Known people", write.number(found.people), border=True, height="stretch")
         st.metric(
@@ -161,11 +161,6 @@ def _open() -> None:
         NAME.set(shown[hit[0]])
 
 
-def close() -> None:
-    """A callback: back to the list."""
-    NAME.set("")
-
-
 class Meaning(BaseModel):
     """What people say of an event type."""
 
@@ -184,7 +179,7 @@ class Meaning(BaseModel):
 def head(place: Here, row: TypeRow) -> None:
     """What is known of the event type, in four numbers."""
     write = place.write
-    with st.grid(4, min_column_width=140, gap="small"):
+    with layout.numbers():
         st.metric(f"Last {DAYS} days", write.number(row.recent), border=True, height="stretch")
         st.metric("In all", write.number(row.total), border=True, height="stretch")
         st.metric("First seen", write.date_of(row.first_seen_at), border=True, height="stretch")
@@ -263,7 +258,7 @@ def properties(place: Here, found: Sequence[PropertyRow], total: int) -> None:
             ", ".join(f"{name} ({write.number(count)})" if len(item.types) > 1 else name for name, count in item.types)
             for item in found
         ],
-        "Present": [min(1.0, item.count / total) if total else 0.0 for item in found],
+        "Present": layout.shares([min(1.0, item.count / total) if total else 0.0 for item in found]),
         "Example": [clean(place.sees(item.example) or "", longest=80) for item in found],
         "Required": [item.required for item in found],
         "Shape": [[DRIFTS[kind] for kind in item.drift] for item in found],
@@ -271,8 +266,8 @@ def properties(place: Here, found: Sequence[PropertyRow], total: int) -> None:
         "Last there": [write.date_of(item.last_at) for item in found],
     }
     config: dict[str, Any] = {
-        "Property": st.column_config.TextColumn(pinned=True),
-        "Present": st.column_config.ProgressColumn(format="percent", width="small"),
+        "Property": st.column_config.TextColumn(width="medium"),
+        "Present": layout.share_column(width="small"),
         "Required": st.column_config.CheckboxColumn(width="small"),
         "Shape": st.column_config.MultiselectColumn(
             options=list(DRIFTS.values()), color=[_DRIFT_TONES[kind] for kind in DRIFTS]

@@ -13,8 +13,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlmodel import Session
 
 from gdp_core import clock
+from gdp_core.accounts.record import Member
 from gdp_core.accounts.roles import Principal, Role
-from gdp_core.accounts.sessions import Member, SignedIn
+from gdp_core.accounts.sessions import SignedIn
 from gdp_core.analytics import scope as scopes
 from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.workspace import Workspace, read_workspace
@@ -27,6 +28,14 @@ from pages.ui.format import Format
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Homeless(Forbidden):
+    """Somebody who is signed in and belongs to no workspace."""
+
+    def __init__(self, signed_in: SignedIn) -> None:
+        self.signed_in = signed_in
+        super().__init__("You belong to no workspace: ask the person who invited you to invite you again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +83,12 @@ SCOPE_FIELDS = (PERIOD, COMPARE)
 def here() -> Here:
     """Who asks and where.
 
-    Raises Unauthorised (signed out), Forbidden (not a member of the workspace in the URL), NotFound, Unavailable.
+    Raises Unauthorised (signed out), Homeless, Forbidden (not a member of the workspace in the URL), NotFound,
+    Unavailable.
     """
     found = tab.signed_in()
     if not found.memberships:
-        raise Forbidden("You belong to no workspace: ask the person who invited you to invite you again.")
+        raise Homeless(found)
     slug = state.query("ws") or _remembered(found)
     principal = found.principal(slug, ip=tab.address())
     member = next(item for item in found.memberships if item.workspace_id == principal.workspace_id)

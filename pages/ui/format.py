@@ -135,6 +135,10 @@ class Format:
         pattern = "d MMM y, HH:mm:ss" if seconds else "d MMM y, HH:mm"
         return format_datetime(value, pattern, tzinfo=self.zone, locale=self.locale)
 
+    def clock(self, value: datetime) -> str:
+        """09:00, the local time of day of an instant."""
+        return format_datetime(value, "HH:mm", tzinfo=self.zone, locale=self.locale)
+
     def date_of(self, value: datetime | None) -> str:
         """19 Nov 2026, the local day of an instant."""
         return UNKNOWN if value is None else self.day(value.astimezone(self.zone).date())

@@ -34,7 +34,7 @@ def backlog(place: Here, waiting: Backlog, processes: Sequence[Process]) -> None
     write = place.write
     lag = waiting.lag(place.now)
     alive = sum(item.is_alive for item in processes)
-    with st.grid(4, min_column_width=140, gap="small"):
+    with layout.numbers():
         st.metric(
             "Processes alive",
             safe_text(f"{alive} of {len(processes)}"),
@@ -45,10 +45,10 @@ def backlog(place: Here, waiting: Backlog, processes: Sequence[Process]) -> None
         st.metric("Waiting to be applied", safe_text(write.number(waiting.waiting)), border=True, height="stretch")
         st.metric(
             "Oldest has waited",
-            safe_text(write.span(lag) if waiting.oldest_at else "Nothing waits"),
+            safe_text(write.span(lag) if waiting.oldest_at else UNKNOWN),
             border=True,
             height="stretch",
-            help="Usually below a second.",
+            help="Usually below a second; nothing waits when it is empty.",
         )
         st.metric(
             "Given up",
@@ -90,16 +90,16 @@ def timetable(place: Here, found: Sequence[JobRow]) -> None:
         "Job": [clean(item.name) for item in found],
         "What it does": [_JOBS.get(item.name, "") for item in found],
         "Last run": [[_STATES[item.last_state]] if item.last_state else [] for item in found],
-        "When": [write.ago(item.last_run, place.now) for item in found],
+        "When": [write.ago(item.last_run or item.last_tick, place.now) for item in found],
         "Took": [_took(item.last_took) for item in found],
         "Failed in 24 h": [write.number(item.failures) if item.failures else "" for item in found],
         "Every": [write.span(item.every) if item.every else UNKNOWN for item in found],
-        "Next": [write.instant(item.next_tick, seconds=True) for item in found],
+        "Next": [write.ago(item.next_tick, place.now) if item.next_tick else UNKNOWN for item in found],
         "Last error": [clean(item.error or "") for item in found],
     }
-    config: dict[str, Any] = {"Last run": _state_column(), "Job": st.column_config.TextColumn(pinned=True)}
+    config: dict[str, Any] = {"Last run": _state_column(), "When": st.column_config.TextColumn(width=115)}
     for name in ("Took", "Failed in 24 h"):
-        config[name] = st.column_config.TextColumn(alignment="right", width=105)
+        config[name] = st.column_config.TextColumn(alignment="right", width=80 if name == "Took" else 100)
     order = [name for name in columns if name != "Last error" or any(item.error for item in found)]
     layout.table(columns, alt="Jobs, their last run and the next", config=config, height="content", order=order)
 

@@ -187,6 +187,21 @@ def table(
     )
 
 
+def shares(values: Sequence[float]) -> list[float]:
+    """Shares from 0 to 1 as cells of a `share_column`."""
+    return [100 * value for value in values]
+
+
+def share_column(*, width: Any = None) -> Any:
+    """A column of bars with a percentage, for `shares`."""
+    return st.column_config.ProgressColumn(format="%.1f%%", min_value=0, max_value=100, width=width)
+
+
+def numbers(most: int = 4) -> Any:
+    """A row for `st.metric`s: all of them side by side on a wide screen, half of them on a narrow one."""
+    return st.grid(most, min_column_width=225, gap="small")
+
+
 def _dtype(values: Sequence[Any]) -> Any:
     return "object" if any(isinstance(value, list | str) or value is None for value in values) else None
 

@@ -136,7 +136,7 @@ def turn(place: Place, first: int) -> None:
     FIRST.set(max(1, first))
 
 
-def filters(place: Here, plans: Sequence[str]) -> None:
+def filters(plans: Sequence[str]) -> None:
     """The row of filters."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.text_input(
@@ -165,7 +165,7 @@ def filters(place: Here, plans: Sequence[str]) -> None:
             width=150,
         )
         with st.popover("More", icon=":material/tune:", key="people-more"):
-            _more(place)
+            _more()
 
 
 def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool = True) -> None:
@@ -181,7 +181,7 @@ def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool 
     )
 
 
-def _more(place: Here) -> None:
+def _more() -> None:
     st.segmented_control(
         "Identity", ["known", "anonymous"], key=KNOWN.key, format_func=label, on_change=first_page, width="stretch"
     )
@@ -199,7 +199,6 @@ def _more(place: Here) -> None:
         )
         st.checkbox("Lowest first", key=ASCENDING.key, on_change=first_page)
     st.multiselect("Columns", [*_COLUMNS], key=COLUMNS.key, format_func=_COLUMNS.__getitem__, width=360)
-    del place
 
 
 def keep_columns() -> None:
@@ -227,8 +226,9 @@ def people_table(place: Here, people: Sequence[PersonRow]) -> None:
         columns[_COLUMNS[name]] = [_cell(place, write, name, person) for person in people]
     config: dict[str, Any] = {
         "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
-        "Name": st.column_config.TextColumn(pinned=True, width=190),
-        "E-mail": st.column_config.TextColumn(width=230),
+        # What is pinned is drawn in grey: only where the columns are so many that the name would be scrolled away.
+        "Name": st.column_config.TextColumn(pinned=len(wanted) > len(_USUAL), width=185),
+        "E-mail": st.column_config.TextColumn(width=270),
         "Stage": st.column_config.MultiselectColumn(
             options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES]
         ),

@@ -56,7 +56,7 @@ def reason_text(reason: str | None) -> str:
 
 
 def head(place: Here, found: Profile) -> None:
-    """Name, badges, the facts in a row, and the stages as a picture."""
+    """Name, badges, how to reach them, the facts in a row, and the stages as a picture."""
     person, write = found.person, place.write
     nav.link(place, "people", label="People", icon=":material/arrow_back:")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -69,19 +69,20 @@ def head(place: Here, found: Profile) -> None:
             layout.badge("Internal: in no number", "gray", ":material/visibility_off:")
         if not person.is_known:
             layout.badge("Anonymous", "gray")
+    reached = [place.sees(person.email), place.sees(person.phone), person.company]
+    if any(reached):
+        st.text(clean("   ·   ".join(text for text in reached if text)))
     currency = person.currency
     facts = {
-        "E-mail": place.sees(person.email) or UNKNOWN,
-        "Company": person.company or UNKNOWN,
-        "First seen": write.date_of(person.first_seen_at),
-        "Last seen": write.ago(person.last_seen_at, place.now),
         "Spent": write.money(person.total_spent_micros, currency) if currency else UNKNOWN,
         "MRR": write.money(person.mrr_micros, currency) if currency else UNKNOWN,
         "Events": write.number(person.total_events),
+        "Last seen": write.ago(person.last_seen_at, place.now),
+        "First seen": write.date_of(person.first_seen_at),
         "Came by": label(person.source),
     }
     with layout.card(key="person-head"):
-        with st.grid(4, min_column_width=150, gap="small"):
+        with st.grid(6, min_column_width=130, gap="small"):
             for name, value in facts.items():
                 with st.container(gap=None):
                     st.caption(safe_text(name))
@@ -201,7 +202,7 @@ def _what(item: Item) -> str:
 def _detail_line(place: Here, item: Item) -> str:
     if item.kind == "stage":
         return f"before: {label(item.summary).lower()}" if item.summary else ""
-    parts = [item.summary, _url(place, item.url), "machine" if item.is_machine else None]
+    parts = [place.sees(item.summary), _url(place, item.url), "machine" if item.is_machine else None]
     return clean(" · ".join(part for part in parts if part), longest=200)
 
 
@@ -484,26 +485,26 @@ def mail_tab(place: Here, mailbox: Mailbox) -> None:
     layout.table(
         {
             "Sent": [write.instant(item.sent_at) for item in mailbox.mails],
-            "Subject": [clean(item.subject or UNKNOWN) for item in mailbox.mails],
+            "Subject": [clean(place.sees(item.subject) or UNKNOWN) for item in mailbox.mails],
             "Status": [label(item.status) for item in mailbox.mails],
             "Campaign": [clean(item.campaign or "") for item in mailbox.mails],
             "Delivered": [write.instant(item.delivered_at) if item.delivered_at else "" for item in mailbox.mails],
             "Opened": [write.instant(item.opened_at) if item.opened_at else "" for item in mailbox.mails],
             "Clicked": [write.instant(item.clicked_at) if item.clicked_at else "" for item in mailbox.mails],
-            "What happened": [_happened(item.happened) for item in mailbox.mails],
+            "What happened": [_happened(place, item.happened) for item in mailbox.mails],
         },
         alt="E-mails, newest first",
-        config={"Subject": st.column_config.TextColumn(width="medium")},
+        config={"Subject": st.column_config.TextColumn(width=280)},
         height="content" if len(mailbox.mails) <= 25 else 700,
     )
     layout.note("Opened and clicked are the first by a human; machine opens are counted under what happened.")
 
 
-def _happened(events: Sequence[profile.MailEvent]) -> str:
+def _happened(place: Here, events: Sequence[profile.MailEvent]) -> str:
     counts: dict[str, int] = {}
     for event in events:
         name = label(event.kind).lower() + (" by machine" if event.is_machine else "")
         counts[name] = counts.get(name, 0) + 1
-    details = [event.detail for event in events if event.detail]
+    details = [place.sees(event.detail) or "" for event in events if event.detail]
     parts = [name if count == 1 else f"{name} ×{count}" for name, count in counts.items()]
     return clean(", ".join(parts + details), longest=200)

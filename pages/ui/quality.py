@@ -142,13 +142,13 @@ def completeness(place: Here, found: Quality) -> None:
     write = place.write
     columns: dict[str, list[Any]] = {
         "Field": [_FIELDS.get(item.field, label(item.field)) for item in found.completeness],
-        "Share of known people": [item.count / item.total for item in found.completeness],
+        "Share of known people": layout.shares([item.count / item.total for item in found.completeness]),
         "Have it": [write.number(item.count) for item in found.completeness],
         "Lack it": [write.number(item.total - item.count) for item in found.completeness],
     }
     config: dict[str, Any] = {
         "Field": st.column_config.TextColumn(width="medium"),
-        "Share of known people": st.column_config.ProgressColumn(format="percent", width="large"),
+        "Share of known people": layout.share_column(width="large"),
         "Have it": st.column_config.TextColumn(alignment="right", width="small"),
         "Lack it": st.column_config.TextColumn(alignment="right", width="small"),
     }
@@ -196,13 +196,13 @@ def missing(place: Here, found: Quality) -> None:
     columns: dict[str, list[Any]] = {
         "Event": [clean(item.event) for item in found.missing],
         "Property": [clean(item.property) for item in found.missing],
-        "Share without": [item.count / item.total for item in found.missing],
+        "Share without": layout.shares([item.count / item.total for item in found.missing]),
         "Without it": [place.write.number(item.count) for item in found.missing],
         "Events": [place.write.number(item.total) for item in found.missing],
         "open": [nav.href(place, "catalogue", event=item.event) for item in found.missing],
     }
     config: dict[str, Any] = {
-        "Share without": st.column_config.ProgressColumn(format="percent"),
+        "Share without": layout.share_column(),
         "Without it": st.column_config.TextColumn(alignment="right"),
         "Events": st.column_config.TextColumn(alignment="right"),
         "open": st.column_config.LinkColumn("", display_text="Open", width="small"),

@@ -14,13 +14,14 @@ from pages.ui.escape import clean, safe_text
 from pages.ui.format import label
 
 ICON = str(Path(__file__).parent.parent / "static" / "favicon.svg")
+WIDTH = 232  # pixels of the sidebar: the rest is for tables
 _SWITCHER: state.Slot[str | None] = state.Slot("shell.switcher", None)
 
 
-def sidebar(place: Here, current: str) -> None:
+def sidebar(place: Here) -> None:
     """Everything in the sidebar."""
     _switcher(place)
-    _navigation(place, current)
+    _navigation(place)
     st.space("small")
     _freshness(place)
     _account(place)
@@ -59,7 +60,7 @@ def _switch() -> None:
         state.NOTICE.set(str(error))
 
 
-def _navigation(place: Here, current: str) -> None:
+def _navigation(place: Here) -> None:
     for section in nav.SECTIONS:
         entries = [item for item in section.entries if not item.hidden and place.may(item.action)]
         if not entries:
@@ -69,7 +70,6 @@ def _navigation(place: Here, current: str) -> None:
                 st.caption(safe_text(section.title))
             for item in entries:
                 nav.link(place, item.name, width="stretch")
-    del current
 
 
 @guard
@@ -78,7 +78,10 @@ def _freshness(place: Here) -> None:
     if fresh.received_at is None:
         st.caption("No data yet.")
         return
-    at = f"{place.write.instant(fresh.received_at)} {place.write.zone_name(place.now)}"
+    zone = place.write.zone
+    today = fresh.received_at.astimezone(zone).date() == place.now.astimezone(zone).date()
+    when = place.write.clock(fresh.received_at) if today else place.write.instant(fresh.received_at)
+    at = f"{when} {place.write.zone_name(place.now)}"
     waiting = "" if not fresh.waiting else f" · {place.write.number(fresh.waiting)} waiting"
     if fresh.waiting >= 1000:
         waiting = " · 1,000+ waiting"

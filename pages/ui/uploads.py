@@ -147,7 +147,7 @@ def columns(place: Here, found: Preview) -> None:
 def outcome(place: Here, found: Preview) -> None:
     """What importing would do, by the rows that were looked at."""
     counts, write = found.counts, place.write
-    with st.grid(4, min_column_width=120, gap="small"):
+    with layout.numbers():
         st.metric("Rows looked at", write.number(counts.rows), border=True, height="stretch")
         st.metric("Would be applied", write.number(counts.facts - counts.repeated), border=True, height="stretch")
         st.metric("People and visitors", write.number(counts.people), border=True, height="stretch")

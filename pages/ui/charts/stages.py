@@ -20,7 +20,7 @@ _COLOURS = {
     "dormant": "#B45309",
 }
 _SHORT = 90 * 86_400  # seconds: below, days tell more than months
-_WIDE_ENOUGH = 0.09  # of the whole bar, to carry its name
+_LETTER = 0.011  # of the whole bar, that a letter of a name takes on the narrowest screen
 
 
 def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> go.Figure:
@@ -38,7 +38,7 @@ def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> g
             base=[step.at.astimezone(zone).replace(tzinfo=None)],
             orientation="h",
             marker={"color": _COLOURS.get(step.stage or "", "#64748B"), "line": {"width": 0}, "cornerradius": 4},
-            text=name if seconds / whole >= _WIDE_ENOUGH else "",
+            text=name if seconds / whole >= (len(name) + 1) * _LETTER else "",
             textposition="inside",
             insidetextanchor="middle",
             textfont={"color": "white", "size": 12},
