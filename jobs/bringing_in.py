@@ -11,7 +11,7 @@ from gdp_core.accounts.roles import Principal
 from gdp_core.errors import InvalidInput
 from gdp_core.importer.mapping import Mapping, from_yaml, mapping_of
 from gdp_core.importer.preview import Preview, preview
-from gdp_core.importer.run import prepare_import, run_import
+from gdp_core.importer.run import prepare_import, run_import, source_name
 from gdp_core.runtime import database
 from gdp_core.settings import settings
 from jobs import terminal
@@ -127,10 +127,10 @@ def _save(target: Path, chosen: Mapping) -> None:
 def _import(file: Path, workspace: str, chosen: Mapping, rejects: Path | None) -> None:
     with connected():
         workspace_id = workspaces.find(database("gdp_gate"), workspace)
-        preview(file, chosen, now=clock.now(), rows=1)  # a mapping that does not fit leaves nothing behind
+        seen = preview(file, chosen, now=clock.now(), rows=1)  # a mapping that does not fit leaves nothing behind
         who = Principal.system(workspace_id)
         with database("gdp_web").transaction(workspace_id) as session:
-            name = chosen.source or "files"
+            name = chosen.source or source_name(session, file, seen.key)
             source_id = prepare_import(session, who, name=name, file=file.name, now=clock.now())
         try:
             with terminal.progress("rows") as show:

@@ -323,6 +323,37 @@ class TestImport:
         assert database_rows(database, workspace_id) == 5
         assert call("inbox", "check", "-w", "acme").code == 0
 
+    def test_files_of_different_kinds_do_not_share_their_ids(
+        self, call: Callable[..., Said], database: TestDatabase, tmp_path: Path
+    ) -> None:
+        """Both number their rows from 1: row 1 of the one is not row 1 of the other."""
+        workspace_id = database.workspace()
+        by_id = [*ORDER, "--id", "id"]
+
+        def numbered(name: str) -> Path:
+            lines = ["customer,at,quantity,price,id", *(f"{name},2024-05-0{n},1,2,{n}" for n in range(1, 7))]
+            (tmp_path / name).write_text("\n".join(lines))
+            return tmp_path / name
+
+        for name in ("orders-2026-05.csv", "returns.csv"):
+            said = call("import", numbered(name), "-w", "acme", *by_id)
+            assert "6 rows: 6 applied, 0 known already" in said.out, said
+        assert database_rows(database, workspace_id) == 12
+        # Next month's file is of the same source: what it holds again counts once.
+        again = call("import", numbered("orders-2026-06.csv"), "-w", "acme", *by_id)
+        assert "0 applied, 6 known already" in again.out
+        # The same content under any other name goes where it went.
+        (tmp_path / "copy of it.csv").write_bytes((tmp_path / "returns.csv").read_bytes())
+        assert "imported before" in call("import", tmp_path / "copy of it.csv", "-w", "acme", *by_id).err
+        assert database_rows(database, workspace_id) == 12
+        listed = call("source", "list", "-w", "acme").out
+        assert ("orders" in listed, "returns" in listed, "copy" in listed, "files" in listed) == (
+            True,
+            True,
+            False,
+            False,
+        )
+
     def test_a_saved_mapping_does_the_same(
         self, call: Callable[..., Said], database: TestDatabase, tmp_path: Path
     ) -> None:

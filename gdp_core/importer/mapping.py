@@ -43,7 +43,7 @@ class Mapping(BaseModel):
     currency: str | None = Field(None, description="Column, or =USD, of the currency of the value.")
     traits: tuple[str, ...] = Field((), description="Columns that say something of the person.")
     properties: tuple[str, ...] = Field((), description="Columns of the event, or * for all not used otherwise.")
-    source: str | None = Field(None, description="A name for where the file comes from.")
+    source: str | None = Field(None, description="Which files belong together; unset: by the file's name.")
 
     @field_validator("*")
     @classmethod

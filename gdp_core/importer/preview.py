@@ -5,7 +5,7 @@ Writes nothing. Without a mapping it proposes one by the names of the columns, t
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -60,6 +60,7 @@ class Preview:
     facts: tuple[Fact, ...]
     rejects: tuple[RejectedRow, ...]
     problems: tuple[str, ...]
+    key: str = ""  # of the content and the mapping, as the import has it
 
 
 def preview(path: Path, mapping: Mapping | None = None, *, now: datetime, rows: int = SAMPLE_ROWS) -> Preview:
@@ -80,7 +81,7 @@ def preview(path: Path, mapping: Mapping | None = None, *, now: datetime, rows: 
     rejects = tuple(reject for chunk in sample for reject in chunk.rejects)
     counts = _counts(sum(chunk.rows for chunk in sample), facts, len(rejects))
     problems += [*_reading_problems(source, mapping), *_reject_problems(rejects, counts.rows), *_fact_problems(counts)]
-    return _result(table, columns, chosen, mapping, problems, counts, facts, rejects)
+    return replace(_result(table, columns, chosen, mapping, problems, counts, facts, rejects), key=source.key)
 
 
 def _result(

@@ -7,6 +7,7 @@ written to a rejects file. What an import brings is history: nothing may act on 
 
 import contextlib
 import csv
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,24 @@ def prepare_import(session: Session, principal: Principal, *, name: str, file: s
         now=now,
     )
     return source_id
+
+
+def source_name(session: Session, path: Path, key: str) -> str:
+    """What the source of a file is called when nobody said.
+
+    Where the same content went before (`key`: that of its preview); else the file's name without its date, so that next
+    month's file is of the same source and another kind of file is not.
+    """
+    known = one(
+        session,
+        "SELECT s.name FROM import_run r JOIN source_instance s ON s.workspace_id = r.workspace_id"
+        " AND s.id::text = r.cursor ->> 'source_id' WHERE r.kind = :source AND r.fingerprint = :key"
+        " AND s.archived_at IS NULL ORDER BY r.started_at, r.id LIMIT 1",
+        source=SOURCE,
+        key=key,
+    )
+    stem = Path(path.name.removesuffix(".gz")).stem
+    return known.name if known else re.sub(r"[\W\d_]+$", "", stem) or stem
 
 
 def run_import(
