@@ -1,6 +1,5 @@
 """Importing a file: upload it, look at it, say what it means, try, import; and what was imported before."""
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,7 +10,7 @@ from gdp_core import clock
 from gdp_core.analytics.sources_view import ImportRow
 from gdp_core.importer.mapping import Mapping as FileMapping
 from gdp_core.importer.preview import Preview, preview
-from gdp_core.importer.run import ImportResult, prepare_import
+from gdp_core.importer.run import ImportResult, prepare_import, source_name
 from pages.ui import boundary, data, layout, state, uploads
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
@@ -77,25 +76,19 @@ def _look(place: Here, given: Any) -> None:
     tried = preview(upload.path, mapping, now=place.now)
     _PREVIEW.set(tried)
     if button == "import":
-        _start(place, upload, mapping)
+        _start(place, upload, mapping, tried.key)
     layout.section("What importing would do")
     uploads.outcome(place, tried)
 
 
-def _start(place: Here, upload: uploads.Upload, mapping: FileMapping) -> None:
-    name = mapping.source or _name_of(upload)
+def _start(place: Here, upload: uploads.Upload, mapping: FileMapping, key: str) -> None:
     with place.change() as session:
+        name = mapping.source or source_name(session, upload.path, key)
         source_id = prepare_import(session, place.principal, name=name, file=upload.path.name, now=place.now)
     _RUNNING.set(uploads.start(place.workspace.id, source_id, upload, mapping))
     _UPLOAD.clear()
     _PREVIEW.clear()
     st.rerun()
-
-
-def _name_of(upload: uploads.Upload) -> str:
-    """What the import's source is called: by the file without its dates, so that next month's is the same source."""
-    stem = upload.path.name.split(".")[0]
-    return re.sub(r"[\W\d_]+$", "", stem) or stem
 
 
 @boundary.fragment(every=1)
