@@ -12,15 +12,15 @@ BIN := .venv/bin
 run: .venv/.run ## everything on this machine, with a demo workspace; ctrl-C stops it
 	@exec $(BIN)/python -m jobs --dashboard --demo --with-parent
 
-test: .venv/.test ## the tests
+test: .venv/.test ## the tests, the story in headless Chromium on the started product last
 	$(BIN)/python -m pytest
 	@scripts/on-postgres-15 $(BIN)/python -m pytest -m "not heavy and not browser" -k "pipeline or isolation or db or migrations"
 
-test-browser: .venv/.test ## the whole story in headless Chromium on the started product, light and dark
-	$(BIN)/python -m pytest -m "browser and not heavy"
+test-browser: .venv/.test ## every browser test alone: all pages under all roles in both looks, all hostile people, a year of a shop
+	$(BIN)/python -m pytest -m browser
 
 test-heavy: .venv/.test ## crash, shuffle and fuzz suites; about an hour
-	$(BIN)/python -m pytest -m heavy --timeout 3000
+	$(BIN)/python -m pytest -m "heavy and not browser" --timeout 3000
 
 check: .venv/.test ## style, types, known vulnerabilities of nothing but ours
 	$(BIN)/ruff check .

@@ -266,7 +266,7 @@ def properties(place: Here, found: Sequence[PropertyRow], total: int) -> None:
         "Last there": [write.date_of(item.last_at) for item in found],
     }
     config: dict[str, Any] = {
-        "Property": st.column_config.TextColumn(width="medium"),
+        "Property": st.column_config.TextColumn(width=150),
         "Present": layout.share_column(width="small"),
         "Required": st.column_config.CheckboxColumn(width="small"),
         "Shape": st.column_config.MultiselectColumn(

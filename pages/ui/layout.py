@@ -194,7 +194,7 @@ def shares(values: Sequence[float]) -> list[float]:
 
 def share_column(*, width: Any = None) -> Any:
     """A column of bars with a percentage, for `shares`."""
-    return st.column_config.ProgressColumn(format="%.1f%%", min_value=0, max_value=100, width=width)
+    return st.column_config.ProgressColumn(format="%.3g%%", min_value=0, max_value=100, width=width)
 
 
 def numbers(most: int = 4) -> Any:

@@ -65,6 +65,7 @@ def script() -> str:
 
 def grave_problems(page: Page) -> list[str]:
     """What axe finds serious or critical, but for the framework's own nodes."""
-    page.evaluate(f"() => {{ {script()} }}")
+    if not page.evaluate("() => Boolean(window.axe)"):
+        page.evaluate(f"() => {{ {script()} }}")
     found = page.evaluate(_RUN, FRAMEWORK)
     return [f"{item['rule']}: {item['html']} {item['why']}" for item in found if item["impact"] in GRAVE]

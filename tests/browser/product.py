@@ -182,6 +182,12 @@ class Product:
                 )
         return user_id
 
+    def first_owner(self) -> uuid.UUID:
+        """Whom the printed link was for."""
+        with self.pool("gdp_gate").transaction(None, read_only=True) as session:
+            found: uuid.UUID = one(session, "SELECT id FROM app_user ORDER BY created_at, id LIMIT 1").id
+        return found
+
     def session(self, user_id: uuid.UUID) -> str:
         """The cookie of a browser that this user has just signed in with."""
         return sessions.start(self.pool("gdp_gate"), user_id, how="test", now=clock.now())

@@ -56,6 +56,14 @@ _TOO_WIDE = """
 """
 
 
+_GO = """
+(address) => {
+  history.pushState(null, '', address)
+  window.dispatchEvent(new PopStateEvent('popstate', { state: null }))
+}
+"""
+
+
 @dataclass
 class Visitor:
     """One browser context with one tab on the dashboard at `home`."""
@@ -97,6 +105,12 @@ class Visitor:
         self.page.goto(f"{self.home}/{path}{parameters}", wait_until="domcontentloaded")
         self.settle()
 
+    def go(self, path: str = "", **query: str) -> None:
+        """The same as Back and Forward go there: without loading everything anew, in less than half the time."""
+        self._asked = True
+        self.page.evaluate(_GO, f"/{path}?{urlencode(query)}")
+        self.settle()
+
     def settle(self) -> None:
         """Wait until every run that was asked for has finished and is drawn, twice in a row: one may start another."""
         calm = 0
@@ -121,9 +135,14 @@ class Visitor:
     @property
     def text(self) -> str:
         """Everything the page says, tables included: a canvas draws them, a hidden twin says them."""
+        return "\n".join([self.prose, *self.cells()])
+
+    @property
+    def prose(self) -> str:
+        """What the page says outside of tables."""
         main = self.page.locator('[data-testid="stMain"]')
         said: str = (main if main.count() else self.page.locator("body")).inner_text()
-        return "\n".join([said, *self.cells()])
+        return said
 
     def cells(self) -> list[str]:
         """The cells of every table, a row to a line."""

@@ -20,7 +20,7 @@ _COLOURS = {
     "dormant": "#B45309",
 }
 _SHORT = 90 * 86_400  # seconds: below, days tell more than months
-_LETTER = 0.011  # of the whole bar, that a letter of a name takes on the narrowest screen
+_LETTER = 0.01  # of the whole bar, that a letter of a name takes on the narrowest screen
 
 
 def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> go.Figure:
