@@ -35,6 +35,8 @@ SourceKey = Literal["segment", "stripe", "resend", "posthog"]
 
 API_VERSION = "2025-08-27.basil"
 BATCH = 1_000  # messages in a Segment or PostHog body
+_RECENT = 45 * 86_400_000  # the last weeks arrive as a browser sends them; what is older, an hour at a time, for speed
+_WAIT, _OLD_WAIT = 10_000, 3_600_000  # how long a message waits for others to go along, in milliseconds
 DAY_SECONDS = 86_400
 
 
@@ -54,20 +56,23 @@ def stories(until: datetime, seed: int = 1) -> Iterator[DemoDelivery]:
     """Every delivery to both brands in the eighteen months before `until` (rounded down to the hour, aware).
 
     The same seed and hour give the same bytes. Single webhooks come at their moment; a batch comes with its last
-    message, and never spans two months.
+    message, spans an hour (in the last weeks ten seconds) at most, and never two months.
     """
     hour = until.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     for brand in BRANDS:
-        yield from _Writer(brand, Dice(f"{seed}:{brand.key}:wire")).write(tell(brand, hour, seed))
+        recent = int(hour.timestamp()) * 1_000 - _RECENT
+        yield from _Writer(brand, Dice(f"{seed}:{brand.key}:wire"), recent).write(tell(brand, hour, seed))
 
 
 class _Writer:
     """Turns one brand's beats into deliveries; holds the batches that are not full yet."""
 
-    def __init__(self, brand: Brand, dice: Dice) -> None:
+    def __init__(self, brand: Brand, dice: Dice, recent: int) -> None:
         self._brand = brand
         self._dice = dice
+        self._recent = recent
         self._batches: dict[Literal["segment", "posthog"], list[Json]] = {"segment": [], "posthog": []}
+        self._first: dict[Literal["segment", "posthog"], int] = {"segment": 0, "posthog": 0}
         self._last: dict[Literal["segment", "posthog"], int] = {"segment": 0, "posthog": 0}
         self._retry_at = 40  # this webhook's answer was lost, so its sender tries again
 
@@ -110,6 +115,11 @@ class _Writer:
             yield DemoDelivery(delivery.brand, delivery.source, delivery.route, again, delivery.headers, delivery.body)
 
     def _batch(self, tracker: Literal["segment", "posthog"], at: int, item: Json) -> Iterator[DemoDelivery]:
+        waiting = _WAIT if at >= self._recent else _OLD_WAIT
+        if self._batches[tracker] and at - self._first[tracker] > waiting:
+            yield self._flush(tracker)
+        if not self._batches[tracker]:
+            self._first[tracker] = at
         self._batches[tracker].append(item)
         self._last[tracker] = at
         if len(self._batches[tracker]) >= BATCH:
