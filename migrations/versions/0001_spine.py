@@ -872,6 +872,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", "workspace_id"),
     )
 
+    # Counters of an actor change with every batch; room in its page lets them change without touching an index.
+    op.execute("ALTER TABLE actor SET (fillfactor = 60)")
     _functions()
     _partitions()
     _protection()
@@ -890,8 +892,6 @@ def _functions() -> None:
 
 def _partitions() -> None:
     # Partitions do not inherit row-level security, so they live where no runtime role may look.
-    # Counters of an actor change with every batch; room in its page lets them change without touching an index.
-    op.execute("ALTER TABLE actor SET (fillfactor = 60)")
     op.execute("CREATE SCHEMA part AUTHORIZATION gdp_owner")
     op.execute("REVOKE ALL ON SCHEMA part FROM PUBLIC")
     op.execute(
