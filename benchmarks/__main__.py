@@ -29,12 +29,13 @@ def main(wanted: list[str]) -> int:
     results = FOLDER / "results.json"
     kept = json.loads(results.read_text())["rows"] if results.exists() and wanted else []
     rows: list[dict[str, Any]] = [row for row in kept if row["benchmark"] not in wanted]
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     for name in wanted or NAMES:
         print(f"{name} ...", file=sys.stderr)
+        load = round(os.getloadavg()[0], 1)  # of others: before this began
         found = importlib.import_module(f"benchmarks.{name}").run()
-        rows += [{"benchmark": name, "commit": _commit(), "load": round(os.getloadavg()[0], 1), **row} for row in found]
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    results.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+        rows += [{"benchmark": name, "commit": _commit(), "load": load, **row} for row in found]
+        results.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     _show(rows)
     return 0
 

@@ -191,7 +191,8 @@ def _serve(mode: str, port: int) -> None:
     from gdp_core.appender import Appender
     from gdp_core.limits import Buckets, Limits
     from gdp_core.sources.facts import Delivery
-    from jobs.web import Door, server
+    from jobs.door.door import Door
+    from jobs.door.server import server
 
     class VerifyOnly(Appender):
         async def append(self, delivery: Delivery) -> None:
