@@ -196,6 +196,13 @@ def test_a_profile_for_every_role(database, browser, ws, filled, role, tab):
     assert shown.title[0].value == ("A••• L•••" if role == "VIEWER" else "Ada Lovelace")
 
 
+@pytest.mark.parametrize(("role", "detail"), [("MEMBER", "Hello"), ("VIEWER", "H•••")])
+def test_what_a_sender_wrote_of_an_event_is_masked_for_viewers(database, browser, ws, filled, role, detail):
+    browser.sign_in(ws, role)
+    shown = browser.open("person", id=str(filled), event="letter_sent")
+    assert list(shown.dataframe[0].value["Detail"]) == [detail]
+
+
 def test_the_timeline_has_events_and_stages_and_narrows(database, browser, ws, filled):
     browser.sign_in(ws)
     shown = browser.open("person", id=str(filled))
@@ -220,6 +227,7 @@ def test_an_address_of_nobody_says_so(database, browser, ws, filled, wrong):
     assert not shown.exception
     assert shown.info
     assert not shown.title
+    assert "People" in [link.label for link in shown.main.get("page_link")]
 
 
 def test_a_person_of_another_workspace_is_nobody_here(database, browser, ws, filled):

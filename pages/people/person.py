@@ -4,11 +4,12 @@ from uuid import UUID
 
 from gdp_core.analytics import profile, timeline
 from gdp_core.errors import NotFound
-from pages.ui import data, layout, person, state
+from pages.ui import data, layout, nav, person, state
 from pages.ui.context import here
 
 place = here()
 state.adopt(person.FIELDS)
+nav.link(place, "people", label="People", icon=":material/arrow_back:")
 try:
     asked = UUID(state.query("id") or "")
 except ValueError:

@@ -100,11 +100,15 @@ class Format:
         )
 
     def money_compact(self, micros: int, currency: str | None = None) -> str:
-        """$1.8M, $35.6K: for charts only."""
+        """$1.8M, $36K: for charts only, where two digits must do."""
+        amount = Decimal(micros) / MICROS
+        leading = abs(amount)
+        while leading >= 1000:
+            leading /= 1000
         return format_compact_currency(
-            Decimal(micros) / MICROS,
+            amount,
             currency or self.currency,
-            fraction_digits=1 if abs(micros) >= 1000 * MICROS else 0,
+            fraction_digits=1 if abs(amount) >= 1000 and leading < 10 else 0,
             locale=self.locale,
         )
 

@@ -169,7 +169,7 @@ def deliveries(place: Here, found: Sequence[DeliveryRow]) -> None:
         "Set aside": [write.number(row.aside) if row.aside else "" for row in found],
         "Tries": [write.number(row.attempts) for row in found],
         "Size": [size(place, row.size) for row in found],
-        "Error": [clean(_error(place, row)) for row in found],
+        "Error": [clean(row.error or "") for row in found],
     }
     config: dict[str, Any] = {
         "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
@@ -277,20 +277,12 @@ def detail(place: Here, found: DeliveryDetail) -> None:
     if row.state == "pending":
         pairs["Next try"] = write.instant(row.run_at, seconds=True)
     if row.error:
-        pairs["Error"] = _error(place, row)
+        pairs["Error"] = row.error
     layout.facts(pairs)
     _rejects(place, found)
     _raw(place, found)
 
 
-def _error(place: Here, row: DeliveryRow) -> str:
-    """What went wrong; it may quote what was sent."""
-    if row.error is None:
-        return ""
-    return row.error if place.may("inbox.read") else _MEMBERS_ONLY
-
-
-_MEMBERS_ONLY = "Only members see the reason."
 _TRUST = {"signed": "signed by its sender", "server": "sent with a server key", "browser": "sent with a browser key"}
 
 
@@ -301,7 +293,7 @@ def _rejects(place: Here, found: DeliveryDetail) -> None:
     columns: dict[str, list[Any]] = {
         "Item": [place.write.number(item.item) for item in found.rejects],
         "Code": [item.code for item in found.rejects],
-        "Reason": [clean(item.reason or _MEMBERS_ONLY) for item in found.rejects],
+        "Reason": [clean(item.reason or "Only members see the reason.") for item in found.rejects],
     }
     config = {
         "Item": st.column_config.TextColumn(width=60, alignment="right"),

@@ -29,7 +29,7 @@ _BADGES: dict[Tone, str] = {
     "primary": ":primary-badge[",
 }
 ROW_HEIGHT = 35
-_FACT_NAMES = 130  # pixels
+_FACT_NAMES = 118  # pixels
 _DAYS: state.Slot[Any] = state.Slot("scope.days", None)
 _PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days", "365d": "Last 12 months"}
 _COMPARED = {"previous": "vs previous period", "year": "vs a year earlier", "none": "No comparison"}

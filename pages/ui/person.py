@@ -58,7 +58,6 @@ def reason_text(reason: str | None) -> str:
 def head(place: Here, found: Profile) -> None:
     """Name, badges, how to reach them, the facts in a row, and the stages as a picture."""
     person, write = found.person, place.write
-    nav.link(place, "people", label="People", icon=":material/arrow_back:")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.title(safe_text(name_of(place, person)), anchor=False, width="content")
         if person.stage:

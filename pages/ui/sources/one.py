@@ -37,7 +37,7 @@ def page(place: Here, identifier: str) -> None:
         )
     key_parts.new_key(found.id)
     secrets.new_secret(found)
-    left, right = st.columns([5, 3], gap="small")
+    left, right = st.columns([3, 2], gap="small")
     with right:
         health.card(found.id)
         if kind.kind == "tracking":
