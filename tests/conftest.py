@@ -155,7 +155,7 @@ class Databases:
         self._free: list[str] = []
         with psycopg.connect(_database(server, template), autocommit=True) as admin:
             tables = [row[0] for row in admin.execute(_TABLES)]
-            rowless = {name: not admin.execute(f"SELECT FROM {name} LIMIT 1").fetchone() for name in tables}
+            rowless = {name: not admin.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() for name in tables}
             self._empty = "; ".join(f"DELETE FROM {name}" for name, is_rowless in rowless.items() if is_rowless)
             self._seeded = [name for name, is_rowless in rowless.items() if not is_rowless]
             self._partitions = {row[0] for row in admin.execute(_PARTITIONS)}
