@@ -21,6 +21,8 @@ from gdp_core.errors import BadSetting, Unavailable
 
 RUNTIME_ROLES = ("gdp_web", "gdp_worker", "gdp_ingest", "gdp_gate")
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_TRIES = 20
+_IN_THE_WAY = frozenset({"55P03", "40P01"})  # no lock in time, a deadlock: somebody is at work, try again
 _MIGRATOR_LOCK = 0x6764705F6D6967  # "gdp_mig": one migrator at a time
 
 
@@ -126,10 +128,10 @@ def _member(connection: Connection, role: str) -> bool:
 
 
 def _migrate(connection: Connection) -> None:
-    for attempt in range(10):
+    for attempt in range(_TRIES):
         try:
             connection.execute(text("SET ROLE gdp_owner"))
-            connection.execute(text("SET lock_timeout = '2s'"))
+            connection.execute(text("SET lock_timeout = '1s'"))
             connection.commit()
             _refuse_a_later_release(connection)
             config = _alembic()
@@ -139,10 +141,12 @@ def _migrate(connection: Connection) -> None:
             return
         except exc.OperationalError as error:
             connection.rollback()
-            if getattr(error.orig, "sqlstate", "") != "55P03":  # lock_not_available: a reader is in the way, try again
+            if getattr(error.orig, "sqlstate", "") not in _IN_THE_WAY:
                 raise
-            time.sleep(0.2 * (attempt + 1) * (0.5 + secrets.randbelow(100) / 100))
-    raise Unavailable("A migration could not get its lock in 10 tries: end the long-running queries and start again.")
+            time.sleep(min(2.0, 0.2 * (attempt + 1)) * (0.5 + secrets.randbelow(100) / 100))
+    raise Unavailable(
+        f"A migration could not get its lock in {_TRIES} tries: end the long-running queries and start again."
+    )
 
 
 def _refuse_a_later_release(connection: Connection) -> None:
