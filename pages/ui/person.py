@@ -11,7 +11,7 @@ from gdp_core import identity_admin
 from gdp_core.analytics import profile, timeline
 from gdp_core.analytics.profile import Billing, Evidence, IdentifierRow, Mailbox, Profile
 from gdp_core.analytics.timeline import After, Cut, Item, Names
-from pages.ui import boundary, data, layout, nav, state
+from pages.ui import boundary, data, layout, state
 from pages.ui.charts.stages import stage_history
 from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here, here
