@@ -212,7 +212,7 @@ def _happened(workspace_id: UUID, source_id: UUID, resend_id: str, versions: Seq
                 "occurred_at": version.occurred_at,
                 "clicked_url": click.get("link"),
                 "user_agent": click.get("userAgent"),
-                "ip": None,
+                "ip": click.get("ipAddress"),  # its network: no whole address was kept
                 "is_machine": name in {"opened", "clicked"} and (bool(data.get("is_machine")) or fast),
                 "detail": _detail(data),
             }

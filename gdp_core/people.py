@@ -274,11 +274,12 @@ def _row(
         facts.first_bill,
         *(actor.first_seen_at for actor in facts.actors if actor.namespace not in UNKNOWN),
     )
-    signup, core = facts.roles.get("signup"), facts.roles.get("core")
+    signup, core, purchase = (facts.roles.get(role) for role in ("signup", "core", "purchase"))
     touch = facts.roles.get("campaign_touch")
     life = Life(
         known_at=known_at,
         signup_at=signup.first_at if signup else None,
+        paid_at=purchase.first_at if purchase else None,
         touched_at=touch.first_at if touch else None,
         mrr=_total_mrr(facts.mrr),
         trials=[

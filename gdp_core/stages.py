@@ -17,6 +17,7 @@ class Life:
 
     known_at: datetime | None = None  # first known by an id, e-mail or phone
     signup_at: datetime | None = None
+    paid_at: datetime | None = None  # first payment of any kind
     touched_at: datetime | None = None  # first campaign touch or human click
     mrr: Sequence[tuple[datetime, int]] = ()  # (changed at, MRR from then on)
     trials: Sequence[tuple[datetime, datetime]] = ()  # trialing subscriptions: from, until
@@ -66,7 +67,8 @@ def stage_at(life: Life, windows: Windows, at: datetime) -> str | None:
     signed_up = life.signup_at is not None and life.signup_at <= at
     if any(begin <= at < end for begin, end in life.trials):
         return "trial"
-    if signed_up and at < life.signup_at + windows.trial:  # type: ignore[operator]
+    has_paid = life.paid_at is not None and life.paid_at <= at
+    if signed_up and not has_paid and at < life.signup_at + windows.trial:  # type: ignore[operator]
         return "trial"
     if life.known_at is not None and life.known_at <= at and _is_silent(life, windows, at):
         return "dormant"
@@ -80,7 +82,7 @@ def _is_silent(life: Life, windows: Windows, at: datetime) -> bool:
 
 
 def _instants(life: Life, windows: Windows) -> list[datetime]:
-    instants = {at for at in (life.known_at, life.signup_at, life.touched_at) if at}
+    instants = {at for at in (life.known_at, life.signup_at, life.paid_at, life.touched_at) if at}
     if life.signup_at:
         instants.add(life.signup_at + windows.trial)
     instants |= {at for at, _ in life.mrr} | {at for trial in life.trials for at in trial}

@@ -36,8 +36,8 @@ def hour(number: int) -> datetime:
 class Story:
     """What one person did, as whole hours since the start; and their stage at an hour, read off the definition."""
 
-    def __init__(self, known, signup, touched, acts, payments, trials):
-        self.known, self.signup, self.touched = known, signup, touched
+    def __init__(self, known, signup, touched, acts, payments, trials, bought=None):
+        self.known, self.signup, self.touched, self.bought = known, signup, touched, bought
         self.acts, self.payments, self.trials = sorted(acts), sorted(payments), trials
 
     def stage(self, now: int) -> str | None:
@@ -49,7 +49,9 @@ class Story:
             return "active"
         if any(paid):
             return "churned"
-        if any(begin <= now < end for begin, end in self.trials) or (signed_up and now < self.signup + 14 * 24):
+        if any(begin <= now < end for begin, end in self.trials):
+            return "trial"
+        if signed_up and now < self.signup + 14 * 24 and not (self.bought is not None and self.bought <= now):
             return "trial"
         if known and now - max([at for at in self.acts if at <= now], default=self.known) >= 60 * 24:
             return "dormant"
@@ -65,6 +67,7 @@ class Story:
         return Life(
             known_at=None if self.known is None else hour(self.known),
             signup_at=None if self.signup is None else hour(self.signup),
+            paid_at=None if self.bought is None else hour(self.bought),
             touched_at=None if self.touched is None else hour(self.touched),
             mrr=[(hour(at), amount) for at, amount in self.payments],
             trials=[(hour(begin), hour(end)) for begin, end in self.trials],
@@ -85,6 +88,7 @@ stories = st.builds(
     acts=st.sets(hours, max_size=8),
     payments=st.lists(st.tuples(hours, st.sampled_from([0, 0, 5, 9])), max_size=5, unique_by=lambda item: item[0]),
     trials=st.lists(st.tuples(hours, st.integers(1, 60 * 24)).map(lambda item: (item[0], sum(item))), max_size=2),
+    bought=st.none() | hours,
 )
 
 
@@ -204,6 +208,20 @@ def test_time_alone_moves_a_person_through_the_stages(database, ws):
             assert [row.previous for row in logged] == [None, *expected[:-1]]
             assert [row.at for row in logged] == [at_day(since) for since, _ in steps if since <= day]
     assert (person.status, person.stage_next_at) == ("inactive", None)
+
+
+def test_who_has_paid_for_something_is_in_no_trial_of_the_window(database, ws):
+    source_id = database.source(ws, "segment")
+    order = track("Order Completed", message="m2", at=NOW - timedelta(days=9), revenue=12, currency="USD")
+    signup = track("signup_completed", message="m1", at=NOW - timedelta(days=10))
+    histories.put(database, [delivered(ws, source_id, batch(signup, order))])
+    histories.drain(database, [ws])
+    with database.web.transaction(ws) as session:
+        entered = rows(session, "SELECT stage, at FROM stage_change ORDER BY at")
+        assert [tuple(row) for row in entered] == [
+            ("trial", NOW - timedelta(days=10)),
+            ("lead", NOW - timedelta(days=9)),
+        ]
 
 
 def test_somebody_known_and_never_seen_is_dormant_until_they_come(database, ws):
