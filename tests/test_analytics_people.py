@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gdp_core.accounts.roles import Principal, Role
 from gdp_core.analytics import people_list
 from gdp_core.analytics.people_list import Filter, Place
 from gdp_core.db import insert, rows, run
@@ -261,3 +262,29 @@ def test_a_word_search_uses_its_index_under_row_level_security(database, ws):
     assert "Index Cond" in plan
     assert "token >=" in plan.split("Index Cond", 1)[1]
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("ada@acme.example", ["Ada Lovelace"]),
+        ("ADA lovelace", ["Ada Lovelace"]),
+        ("user_1815", ["Ada Lovelace"]),
+        ("ada smith", []),  # he is Adam
+        ("ad", []),
+        ("ada@ac", []),
+        ("user_181", []),
+        ("", ["Ada Lovelace", "Adam Smith", "Zoë O'Neil-Ström", None, "Silent Sam"]),
+    ],
+)
+@pytest.mark.parametrize("many", [people_list._MANY, -1], ids=["few", "more than can be collected"])
+def test_who_sees_people_masked_cannot_spell_an_address_out(database, ws, crowd, words, found, many, monkeypatch):
+    monkeypatch.setattr(people_list, "_MANY", many)
+    monkeypatch.setattr(people_list, "_FEW", many)
+    viewer = Principal(uuid.uuid4(), "v@x.test", ws, Role.VIEWER)
+    wanted = people_list.asked_by(viewer, Filter(words=words))
+    assert names(database, ws, wanted) == found
+    assert wanted.is_plain is not bool(words)
+    for role in (Role.MEMBER, Role.ADMIN, Role.OWNER):
+        member = Principal(uuid.uuid4(), "m@x.test", ws, role)
+        assert people_list.asked_by(member, Filter(words=words)) == Filter(words=words)

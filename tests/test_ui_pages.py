@@ -105,7 +105,7 @@ def test_a_mistyped_period_shows_the_usual_one(database, browser, ws, filled):
 @pytest.mark.parametrize("role", ROLES)
 def test_people_by_name_and_by_role(database, browser, ws, filled, role):
     browser.sign_in(ws, role)
-    shown = browser.open("people", q="love")
+    shown = browser.open("people", q="lovelace")
     table = shown.dataframe[0].value
     assert len(table) == 1
     seen = (table["Name"][0], table["E-mail"][0])
@@ -113,8 +113,15 @@ def test_people_by_name_and_by_role(database, browser, ws, filled, role):
     exports = [item for item in shown.get("link_button") if "/api/export/people.csv" in item.proto.url]
     assert len(exports) == (0 if role == "VIEWER" else 1)
     if exports:
-        assert "q=love" in exports[0].proto.url
+        assert "q=lovelace" in exports[0].proto.url
         assert "ws=acme" in exports[0].proto.url
+
+
+@pytest.mark.parametrize(("role", "found"), [("VIEWER", False), ("MEMBER", True)])
+def test_a_viewer_finds_by_whole_words_only(database, browser, ws, filled, role, found):
+    browser.sign_in(ws, role)
+    assert ("Nobody matches" not in words(browser.open("people", q="ada@acm"))) is found
+    assert "Nobody matches" not in words(browser.open("people", q="ada@acme.example"))
 
 
 def test_a_viewer_never_receives_what_is_masked(database, browser, ws, filled):

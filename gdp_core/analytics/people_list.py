@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
+from gdp_core.accounts.roles import Principal
 from gdp_core.db import Database, one, rows
 from gdp_core.errors import InvalidInput
 from gdp_core.people import fold
@@ -38,7 +39,8 @@ _MANY = 300_000  # tokens: intersect with those of another word; beyond, ask peo
 _MOST_ASKED = 2_000  # people, for a count
 _MOST_WORDS = 6
 _EXPORT_PAGE = 2_000
-_LAST_CHARACTER = "\U0010ffff"
+_LAST_CHARACTER = "\U0010ffff"  # after it, nothing begins with the word any more
+_NEXT_CHARACTER = "\x01"  # before it there is only the word itself
 _SEPARATORS = re.compile(r"[\s@.,;:/|()\[\]\"'+_-]+")
 _PHONE = re.compile(r"\+?\d[\d\s()/.-]{5,}")
 PERSON_COLUMNS = (
@@ -89,6 +91,7 @@ class Filter:
     """Which people, in which order. Empty parts do not filter; internal people are left out unless asked for."""
 
     words: str = ""
+    whole: bool = False  # words as they are, not how one begins
     stages: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
@@ -101,7 +104,7 @@ class Filter:
     @property
     def is_plain(self) -> bool:
         """Whether it asks for everybody."""
-        return replace(self, sort="last_seen", descending=True) == Filter()
+        return replace(self, sort="last_seen", descending=True, whole=False) == Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +167,19 @@ class _Match:
     values: dict[str, Any]
 
 
+def asked_by(principal: Principal, wanted: Filter) -> Filter:
+    """The filter as this person may ask it. Who sees people masked finds them by whole words: by the beginnings of words
+    an address could be told letter by letter.
+    """
+    return replace(wanted, whole=not principal.may("pii.read"))
+
+
 def read_page(session: Session, wanted: Filter, now: datetime, *, place: Place | None = None, size: int = 50) -> Page:
     """The page of people that begins at `place`, the first one by default."""
     where, values = _conditions(wanted, now)
     match: _Match | None = None
     if wanted.words.strip():
-        match = _match(session, wanted.words)
+        match = _match(session, wanted.words, whole=wanted.whole)
         if match is None:
             return Page((), None, None)
         values |= match.values
@@ -196,7 +206,7 @@ def count(session: Session, wanted: Filter, now: datetime) -> Count:
     where, values = _conditions(wanted, now)
     match: _Match | None = None
     if wanted.words.strip():
-        match = _match(session, wanted.words)
+        match = _match(session, wanted.words, whole=wanted.whole)
         if match is None:
             return Count(0, exact=True)
         where.append(f"p.id = ANY(ARRAY({match.sample}))")
@@ -281,15 +291,16 @@ def _conditions(wanted: Filter, now: datetime) -> tuple[list[str], dict[str, Any
 _STARTS = "t.token >= :{0} AND t.token < :{0}_end"
 
 
-def _match(session: Session, text: str) -> _Match | None:
-    """Everybody of whom every word of the text starts a token; None: nobody."""
-    counts = _counted_words(session, text)
+def _match(session: Session, text: str, *, whole: bool) -> _Match | None:
+    """Everybody of whom every word of the text starts a token, or is one when `whole`; None: nobody."""
+    end = _NEXT_CHARACTER if whole else _LAST_CHARACTER
+    counts = _counted_words(session, text, end)
     words = sorted(counts, key=counts.__getitem__)
     if not words or not counts[words[0]]:
         return None
     values: dict[str, Any] = {}
     for index, word in enumerate(words):
-        values |= {f"word{index}": word, f"word{index}_end": word + _LAST_CHARACTER}
+        values |= {f"word{index}": word, f"word{index}_end": word + end, "more": int(whole)}
     every = range(len(words))
     met = [index for index in every if counts[words[index]] <= _MANY]
     sample = f"SELECT DISTINCT x.person_id FROM ({_range(0)} LIMIT {_SAMPLED}) x"
@@ -310,30 +321,30 @@ def _has(index: int) -> str:
     # `left` is no index condition, which leaves the index by person, a handful of rows, as the only way.
     return (
         "(SELECT true FROM person_token t WHERE t.person_id = p.id"
-        f" AND left(t.token, length(:word{index})) = :word{index} LIMIT 1)"
+        f" AND left(t.token, length(:word{index}) + :more) = :word{index} LIMIT 1)"
     )
 
 
-def _counted_words(session: Session, text: str) -> dict[str, int]:
+def _counted_words(session: Session, text: str, end: str) -> dict[str, int]:
     """The words to look for and how often tokens start with each; an unknown compound is looked for by its parts."""
     folded = fold(text.replace("\x00", ""))[:200]
     number = re.sub(r"[^\d+]", "", folded)
-    if _PHONE.fullmatch(folded) and (found := _occurrences(session, number)):
+    if _PHONE.fullmatch(folded) and (found := _occurrences(session, number, end)):
         return {number: found}
     counts: dict[str, int] = {}
     for word in sorted(set(folded.split()), key=lambda word: (-len(word), word))[:_MOST_WORDS]:
-        found = _occurrences(session, word)
+        found = _occurrences(session, word, end)
         parts = [] if found or "@" in word else [part for part in _SEPARATORS.split(word) if part]
         if len(parts) > 1:
-            counts |= {part: _occurrences(session, part) for part in parts[:_MOST_WORDS]}
+            counts |= {part: _occurrences(session, part, end) for part in parts[:_MOST_WORDS]}
         else:
             counts[word] = found
     return counts
 
 
-def _occurrences(session: Session, word: str) -> int:
-    """How many tokens begin with the word: exact up to 5,000, beyond that what the planner expects."""
-    values = {"word": word, "word_end": word + _LAST_CHARACTER}
+def _occurrences(session: Session, word: str, end: str) -> int:
+    """How many tokens lie between the word and the word with `end`: exact up to 5,000, beyond that what the planner expects."""
+    values = {"word": word, "word_end": word + end}
     tokens = f"SELECT FROM person_token t WHERE {_STARTS.format('word')}"
     found = int(one(session, f"SELECT count(*) AS n FROM ({tokens} LIMIT {_COUNTED}) x", **values).n)
     if found < _COUNTED:

@@ -10,7 +10,7 @@ from pages.ui.context import here
 place = here()
 state.adopt(people.FIELDS)
 people.keep_columns()
-wanted = people.chosen()
+wanted = people_list.asked_by(place.principal, people.chosen())
 
 total = (
     place.read(people_list.count, wanted, place.now)
@@ -38,7 +38,12 @@ if not page.rows:
             if nav.may_open(place, "sources"):
                 nav.link(place, "sources", label="Connect a source")
     else:
-        with layout.empty(":material/search_off:", "Nobody matches", "Change the search or remove a filter."):
+        hint = (
+            "Your role finds whole words only: write all of it."
+            if wanted.whole and wanted.words
+            else "Change the search or remove a filter."
+        )
+        with layout.empty(":material/search_off:", "Nobody matches", hint):
             st.button("Clear filters", on_click=people.clear, key="people-clear")
     st.stop()
 
