@@ -23,8 +23,13 @@ DATABASE = "gdp"
 SUPERUSER = "postgres"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # a PG* variable of the user must not reach it
 
+_NO_ROOM = "No space left on device"
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
+
+
+class Killed(Unavailable):
+    """A program of PostgreSQL's, or a process of its own, was ended by a signal."""
 
 
 def prepare(cluster: Path) -> Account | None:
@@ -183,14 +188,24 @@ def _make(cluster: Path, account: Account | None) -> None:
     if account:
         os.chown(making, account.uid, account.gid)
         os.chown(word, account.uid, account.gid)
+    try:
+        _fill(cluster, account, new, word)
+    except Killed:
+        # Something killed it, as a machine short of memory does: once more, from the beginning.
+        shutil.rmtree(new, ignore_errors=True)
+        _fill(cluster, account, new, word)
+    new.rename(cluster)
+    _sync(home)
+    shutil.rmtree(making)
+
+
+def _fill(cluster: Path, account: Account | None, new: Path, word: Path) -> None:
+    """Make a whole cluster in `new`."""
     arguments = ["-U", SUPERUSER, "-k", "-E", "UTF8", "--auth=scram-sha-256", f"--pwfile={word}"]
     arguments += ["--no-instructions", "--sync-method=syncfs"]
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]  # the same on every machine
     _run(cluster, account, [program("initdb"), "-D", new, *arguments, *locale])
     _single_user(new, account, f"CREATE DATABASE {DATABASE}")
-    new.rename(cluster)
-    _sync(home)
-    shutil.rmtree(making)
 
 
 def _single_user(cluster: Path, account: Account | None, statement: str) -> None:
@@ -198,6 +213,7 @@ def _single_user(cluster: Path, account: Account | None, statement: str) -> None
 
 
 def _run(cluster: Path, account: Account | None, argv: list[str | Path], text: str = "") -> None:
+    """Run a program of PostgreSQL's to its end. Raises Unavailable with its reason."""
     process = child.spawn(
         argv,
         on_parent_death=signal.SIGKILL,
@@ -213,11 +229,19 @@ def _run(cluster: Path, account: Account | None, argv: list[str | Path], text: s
         child.sweep(process)
     if process.returncode == 0 and "ERROR:" not in output:
         return
-    words = [line for line in output.splitlines() if any(sign in line for sign in ("error:", "ERROR:", "FATAL:"))]
-    reason = words[0].strip() if words else f"{Path(argv[0]).name} ended with code {process.returncode}"
-    if "No space left on device" in output:
-        reason = "no space left on device"
-    raise Unavailable(
-        f"The embedded Postgres could not be set up in {cluster.parent} ({reason}); "
+    is_killed = "was terminated by signal" in output or process.returncode < 0
+    raise (Killed if is_killed and _NO_ROOM not in output else Unavailable)(
+        f"The embedded Postgres could not be set up in {cluster.parent} ({_reason(argv, process.returncode, output)}); "
         "correct that, set GDP_DATA_DIR to another folder, or set DATABASE_URL."
     )
+
+
+def _reason(argv: list[str | Path], code: int, output: str) -> str:
+    if _NO_ROOM in output:
+        return "no space left on device"
+    # The worst comes first: initdb says of a postgres that panicked only that it was terminated by a signal.
+    for sign in ("PANIC:", "FATAL:", "ERROR:", "error:", "was terminated by signal"):
+        line = next((line for line in output.splitlines() if sign in line), None)
+        if line:
+            return line.strip()
+    return f"{Path(argv[0]).name} {'was killed by signal' if code < 0 else 'ended with code'} {abs(code)}"

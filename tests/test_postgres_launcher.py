@@ -240,6 +240,61 @@ def test_a_folder_left_half_made_is_made_again(fresh: EmbeddedPostgres) -> None:
     assert ask(fresh.start(), "SELECT 1") == [(1,)]
 
 
+@pytest.fixture
+def initdb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
+    """Puts a script in the place of initdb; `$real` is the right one, and each call leaves a file in the folder."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)  # the server's account is another when we are root
+    real = cluster.program
+
+    def fake(body: str) -> Path:
+        program = folder / "initdb"
+        program.write_text(f"#!/bin/sh\nreal={real('initdb')}\nmktemp {folder}/call-XXXXXX >/dev/null\n{body}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(cluster, "program", lambda name: program if name == "initdb" else real(name))
+        return folder
+
+    yield fake
+    shutil.rmtree(folder)
+
+
+_PANICS = """
+mkdir -p "$2" && touch "$2/PG_VERSION"
+echo '2026-01-01 00:00:00.000 UTC [7] PANIC:  could not fsync file "pg_wal/x": Cannot allocate memory' >&2
+echo 'child process was terminated by signal 6: Aborted' >&2
+exit 1
+"""
+
+
+def test_an_initdb_that_was_killed_is_tried_once_more(fresh: EmbeddedPostgres, initdb: Callable[[str], Path]) -> None:
+    folder = initdb(
+        f'if [ $(ls -d {{0}}/call-* | wc -l) = 1 ]; then {_PANICS}fi; exec "$real" "$@"'.replace("{0}", "$(dirname $0)")
+    )
+    assert ask(fresh.start(), "SELECT 1") == [(1,)]
+    assert len(list(folder.glob("call-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("dies", "reason", "calls"),
+    [
+        (_PANICS, 'PANIC:  could not fsync file "pg_wal/x": Cannot allocate memory', 2),
+        ("kill -9 $$", "initdb was killed by signal 9", 2),
+        ("echo 'initdb: error: no locale for you' >&2; exit 1", "initdb: error: no locale for you", 1),
+        ("exit 3", "initdb ended with code 3", 1),
+    ],
+)
+def test_an_initdb_that_fails_says_why(
+    fresh: EmbeddedPostgres, initdb: Callable[[str], Path], dies: str, reason: str, calls: int
+) -> None:
+    folder = initdb(dies)
+    with pytest.raises(Unavailable) as caught:
+        fresh.start()
+    assert reason in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(list(folder.glob("call-*"))) == calls
+    assert not fresh.cluster.exists()
+
+
 @pytest.mark.parametrize("data", ["fresh", "made"])
 def test_starters_at_the_same_moment_share_one_server(tmp_path: Path, data: str, made: Path) -> None:
     if data == "made":
