@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,13 @@ def test_ids_that_are_somebodys_bug_name_nobody(value: Any) -> None:
         assert people.external_id(f" {value}\n") is None
         assert people.external_id(f'"{value}"') is None
         assert people.external_id(f"'{value}'") is None
+
+
+def test_numbers_too_long_for_json_are_nobody_rather_than_everybody_alike() -> None:
+    one, other = orjson.loads("[123456789012345678901, 123456789012345678902]")
+    assert one == other
+    assert people.external_id(one) is None
+    assert people.external_id(1234567890123456789) == "1234567890123456789"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ _DENIED = frozenset("anonymous guest distinctid distinct_id id not_authenticated
 _DENIED_AS_WRITTEN = frozenset(["[object Object]", "NaN", "None", "none", "null", "0"])
 _NOBODY = "00000000-0000-0000-0000-000000000000"  # the advertising id of a phone that refuses tracking
 _EXAMPLE = "test@example.com"
+_EXACT = 2**53  # whole numbers beyond lose digits on their way through a float
 _OURS = 5  # the version of the UUIDs that this product issues
 
 _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\.]+(\.[^\s@<>,;:\"()\[\]\\.]+)+")
@@ -54,6 +55,8 @@ def external_id(value: Json) -> str | None:
     if isinstance(value, str):
         return _usable_id(value)
     if isinstance(value, float) and value.is_integer():
+        if abs(value) > _EXACT:
+            return None  # a number too long for JSON: its neighbours would be the same person
         value = int(value)
     if isinstance(value, dict | list):
         value = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
