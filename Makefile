@@ -22,7 +22,7 @@ test-browser: .venv/.test ## every browser test alone: all pages under all roles
 test-heavy: .venv/.test ## crash, shuffle and fuzz suites; about an hour
 	$(BIN)/python -m pytest -m "heavy and not browser" --timeout 3000
 
-check: .venv/.test ## style, types, known vulnerabilities of nothing but ours
+check: .venv/.test ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
