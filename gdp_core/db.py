@@ -6,6 +6,7 @@ transaction-local setting that row-level security reads. Nothing else in the pro
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Any, Literal
@@ -15,7 +16,7 @@ import orjson
 from psycopg.abc import Buffer
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.array import ListDumper
-from sqlalchemy import URL, Engine, Table, create_engine, event, exc, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql
 from sqlmodel import Session, SQLModel
 
@@ -25,6 +26,7 @@ Role = Literal["gdp_web", "gdp_worker", "gdp_ingest", "gdp_gate"]
 """web reads and changes settings; worker applies facts; ingest appends to the inbox; gate signs people in."""
 
 MINIMUM_VERSION = 15
+_BEHIND = "behind"
 _CONNECT_SECONDS = 3
 
 
@@ -84,17 +86,58 @@ class Database:
 
 def rows(session: Session, sql: str, /, **parameters: Any) -> Sequence[Any]:
     """All rows of a statement with bound parameters, as named tuples."""
-    return session.connection().execute(text(sql), parameters).all()
+    return _settled(session).execute(text(sql), parameters).all()
 
 
 def one(session: Session, sql: str, /, **parameters: Any) -> Any:
     """The first row of a statement, or None."""
-    return session.connection().execute(text(sql), parameters).first()
+    return _settled(session).execute(text(sql), parameters).first()
 
 
 def run(session: Session, sql: str, /, **parameters: Any) -> int:
     """Run a statement; the number of rows it touched."""
-    return session.connection().execute(text(sql), parameters).rowcount
+    return _settled(session).execute(text(sql), parameters).rowcount
+
+
+class _Behind:
+    """The thread that writes behind a session, and what it has not finished."""
+
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self.thread = thread
+        self.pending: list[Future[Any]] = []
+
+
+@contextlib.contextmanager
+def written_behind(session: Session) -> Iterator[None]:
+    """Inside, `later` and `insert` return at once: their statements run in order while the caller computes on.
+
+    The next statement that is waited for, and the end of the block, wait for them and raise their first error.
+    """
+    with ThreadPoolExecutor(1, "behind") as thread:
+        session.info[_BEHIND] = behind = _Behind(thread)
+        try:
+            yield
+            _settled(session)
+        finally:
+            wait(behind.pending)
+            del session.info[_BEHIND]
+
+
+def later(session: Session, sql: str, /, **parameters: Any) -> None:
+    """Run a statement of whose outcome nothing is wanted but that it succeeds: behind, where that is allowed."""
+    behind = session.info.get(_BEHIND)
+    if behind is None:
+        run(session, sql, **parameters)
+    else:
+        behind.pending.append(behind.thread.submit(session.connection().execute, text(sql), parameters))
+
+
+def _settled(session: Session) -> Connection:
+    """The session's connection, once everything written behind is there."""
+    behind = session.info.get(_BEHIND)
+    while behind and behind.pending:
+        behind.pending.pop(0).result()
+    return session.connection()
 
 
 def workspace_of(session: Session) -> UUID:
@@ -119,20 +162,20 @@ def insert(
     *,
     columns: Iterable[str] = (),
     shared: Mapping[str, Any] | None = None,
-) -> int:
+) -> None:
     """Insert many rows (column name -> value) in one statement; `on_conflict` is the clause's constant text.
 
     `columns` names them all where rows leave out those that are NULL; `shared` are columns with the same value in
-    every row. Returns the number of rows inserted or updated.
+    every row.
     """
     if not values:
-        return 0
+        return
     own, same = list(columns or values[0]), shared or {}
     types = _column_types(table)
     names = ", ".join(f'"{name}"' for name in (*own, *same))
     cells = ", ".join([*(f'"{name}"' for name in own), *(f"CAST(:same_{name} AS {types[name]})" for name in same)])
     sql = f"INSERT INTO {_name(table)} ({names}) SELECT {cells} FROM {recordset(table, own)} {on_conflict}"
-    return run(session, sql, rows=records(values), **{f"same_{name}": value for name, value in same.items()})
+    later(session, sql, rows=records(values), **{f"same_{name}": value for name, value in same.items()})
 
 
 def recordset(table: type[SQLModel], columns: Iterable[str]) -> str:

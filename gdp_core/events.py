@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import orjson
 from sqlmodel import Session
 
-from gdp_core.db import insert, records, recordset, rows, run
+from gdp_core.db import insert, later, records, recordset, rows, run
 from gdp_core.event_roles import CAMPAIGN_TOUCH, EventRoles, category_of
 from gdp_core.failpoint import failpoint
 from gdp_core.sources.facts import EventFact
@@ -81,8 +81,9 @@ class NewEvent(NamedTuple):
 
     @property
     def is_human(self) -> bool:
-        """Something the person did: no scanner, and not the billing system acting for them."""
-        return not self.fact.is_machine and self.fact.channel != "stripe"
+        """Something the person surely did: no scanner, no picture a mail program may have loaded by itself, and not the
+        billing system acting for them."""
+        return not self.fact.is_machine and self.fact.channel != "stripe" and "weak" not in self.fact.metadata
 
 
 class Placed(NamedTuple):
@@ -118,6 +119,7 @@ def write(session: Session, workspace_id: UUID, events: Sequence[NewEvent], role
     if not events:
         return
     ensure_partitions(session, "event", (event.occurred_at for event in events))
+    known = _known_types(session, {event.fact.name for event in events})  # before writing, which it would wait for
     written = [event.row() for event in events]
     insert(
         session,
@@ -126,7 +128,7 @@ def write(session: Session, workspace_id: UUID, events: Sequence[NewEvent], role
         columns=dict.fromkeys((*_PLAIN, *written[0])),
         shared={"workspace_id": workspace_id, "applied_at": now},
     )
-    _add_to_types(session, workspace_id, events)
+    _add_to_types(session, workspace_id, events, known)
     _add_to_actors(session, workspace_id, events, roles)
 
 
@@ -261,7 +263,7 @@ def _add_to_actors(session: Session, workspace_id: UUID, events: Iterable[NewEve
                 "first_touch": min(touches, key=itemgetter("order"), default=None),
             }
         )
-    run(
+    later(
         session,
         f"""
         UPDATE actor SET
@@ -416,7 +418,15 @@ def _retotal(session: Session, actors: Sequence[UUID]) -> None:
     )
 
 
-def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEvent]) -> None:
+def _known_types(session: Session, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What is known of the properties of these types of events."""
+    found = rows(session, "SELECT name, properties FROM event_type WHERE name = ANY(:names)", names=list(names))
+    return {row.name: row.properties for row in found}
+
+
+def _add_to_types(
+    session: Session, workspace_id: UUID, events: Sequence[NewEvent], known: Mapping[str, dict[str, Any]]
+) -> None:
     per_day = Counter((event.fact.name, event.source_id, event.day) for event in events)
     _add_type_days(
         session,
@@ -429,10 +439,6 @@ def _add_to_types(session: Session, workspace_id: UUID, events: Sequence[NewEven
     for event in events:
         named.setdefault(event.fact.name, []).append(event)
     types = {name: _type(name, theirs) for name, theirs in named.items()}
-    known = {
-        row.name: row.properties
-        for row in rows(session, "SELECT name, properties FROM event_type WHERE name = ANY(:names)", names=list(types))
-    }
     for name, kind in types.items():
         kind["properties"] = _merged(known.get(name, {}), kind["properties"])
     insert(

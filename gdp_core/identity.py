@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from gdp_core.db import insert, records, recordset, rows, run
+from gdp_core.db import insert, later, records, recordset, rows
 from gdp_core.sources.facts import Identifier, Link, Trust
 from gdp_core.tables.people import Actor, IdentityEdge, MergeReview
 
@@ -345,7 +345,7 @@ def _move(session: Session, workspace_id: UUID, members: Sequence[Any], result: 
         if home["person_id"] != row.person_id or home["cluster_id"] != row.cluster_id:
             moved.append({"id": row.id, **home})
     if moved:
-        run(
+        later(
             session,
             f"UPDATE actor SET cluster_id = incoming.cluster_id, person_id = incoming.person_id"
             f" FROM {recordset(Actor, moved[0])} WHERE actor.id = incoming.id AND actor.workspace_id = :ws",
@@ -362,7 +362,7 @@ def _write_verdicts(session: Session, workspace_id: UUID, judged: Sequence[tuple
         if (row.state, row.reason, row.merged) != verdict
     ]
     if changed:
-        run(
+        later(
             session,
             f"UPDATE identity_edge e SET state = incoming.state, reason = incoming.reason, merged = incoming.merged"
             f" FROM {recordset(IdentityEdge, changed[0])} WHERE e.a = incoming.a AND e.b = incoming.b"
@@ -382,7 +382,7 @@ def _sync_reviews(session: Session, workspace_id: UUID, judged: Sequence[tuple[A
     insert(session, MergeReview, refused, "ON CONFLICT (a, b, workspace_id) DO UPDATE SET reason = excluded.reason")
     settled = [row for row, verdict in judged if verdict.state != "refused"]
     if settled:
-        run(
+        later(
             session,
             "DELETE FROM merge_review r USING unnest(CAST(:a AS uuid[]), CAST(:b AS uuid[])) AS gone(a, b)"
             " WHERE r.a = gone.a AND r.b = gone.b AND r.status = 'open'",

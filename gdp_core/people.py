@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
-from gdp_core.db import insert, one, records, recordset, rows, run
+from gdp_core.db import insert, later, one, records, recordset, rows
 from gdp_core.identity import UNKNOWN
 from gdp_core.stages import Change, Life, Windows, history
 from gdp_core.tables.people import Actor, Person, StageChange
@@ -53,6 +53,21 @@ class _Gathered:
     first_bill: datetime | None = None
     mrr: list[Any] = field(default_factory=list)
     subscriptions: list[Any] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)  # as they are stored
+    stages: list[tuple[Any, ...]] = field(default_factory=list)  # at, stage, previous, as they are stored
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What is to be written for some persons."""
+
+    people: list[dict[str, Any]] = field(default_factory=list)
+    gone: list[UUID] = field(default_factory=list)  # ids that are no person any more
+    tokens: list[dict[str, Any]] = field(default_factory=list)
+    lost_tokens: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    lost_stages: list[tuple[UUID, datetime]] = field(default_factory=list)
+    primary: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +99,19 @@ def refresh(session: Session, workspace_id: UUID, persons: Iterable[UUID], now: 
     Returns how many persons are left of them.
     """
     ids = sorted(set(persons), key=attrgetter("int"))
-    choices = _read_choices(session) if ids else None
-    alive = 0
+    if not ids:
+        return 0
+    choices = _read_choices(session)
+    alive, ready = 0, None
     for start in range(0, len(ids), _CHUNK):
-        alive += _refresh_chunk(session, workspace_id, ids[start : start + _CHUNK], choices, now)  # type: ignore[arg-type]
+        chunk = ids[start : start + _CHUNK]
+        gathered = _gather(session, chunk, choices)
+        if ready:  # written while the next are worked out, so these are read before
+            _write(session, workspace_id, ready)
+        ready = _work_out(workspace_id, chunk, gathered, choices, now)
+        alive += len(ready.people)
+    if ready:
+        _write(session, workspace_id, ready)
     return alive
 
 
@@ -109,20 +133,21 @@ def persons_of(session: Session, actors: Collection[UUID]) -> set[UUID]:
     return {row.person_id for row in found}
 
 
-def _refresh_chunk(session: Session, workspace_id: UUID, ids: Sequence[UUID], choices: _Choices, now: datetime) -> int:
-    gathered = _gather(session, ids, choices)
-    people = {key: value for key, value in gathered.items() if not all(actor.personless for actor in value.actors)}
-    _delete(session, [identifier for identifier in ids if identifier not in people])
-    values, stages = [], {}
-    for person_id, facts in people.items():
-        row, changes = _row(workspace_id, person_id, facts, choices, now)
-        values.append(row)
-        stages[person_id] = changes
-    _write_people(session, values)
-    _write_tokens(session, workspace_id, people, values)
-    _write_stages(session, workspace_id, stages, now)
-    _mark_primary(session, people)
-    return len(people)
+def _work_out(
+    workspace_id: UUID, ids: Sequence[UUID], gathered: dict[UUID, _Gathered], choices: _Choices, now: datetime
+) -> _Changes:
+    changes = _Changes()
+    for person_id, facts in gathered.items():
+        if all(actor.personless for actor in facts.actors):
+            continue
+        row, stages = _row(workspace_id, person_id, facts, choices, now)
+        changes.people.append(row)
+        _compare_tokens(changes, row, facts)
+        _compare_stages(changes, workspace_id, person_id, facts, stages, now)
+        _compare_primary(changes, facts)
+    alive = {row["id"] for row in changes.people}
+    changes.gone = [identifier for identifier in ids if identifier not in alive]
+    return changes
 
 
 # ---------------------------------------------------------------------------------------------------- gathering
@@ -163,6 +188,7 @@ def _gather(session: Session, ids: Sequence[UUID], choices: _Choices) -> dict[UU
     _gather_traits(session, people)
     _gather_activity(session, people, choices)
     _gather_money(session, people)
+    _gather_written(session, people)
     return people
 
 
@@ -260,6 +286,21 @@ def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
     ):
         people[row.person_id].subscriptions.append(row)
         people[row.person_id].first_bill = _earliest(people[row.person_id].first_bill, row.started_at)
+
+
+def _gather_written(session: Session, people: dict[UUID, _Gathered]) -> None:
+    for row in rows(
+        session,
+        "SELECT person_id, array_agg(token) AS tokens FROM person_token WHERE person_id = ANY(:ids) GROUP BY 1",
+        ids=list(people),
+    ):
+        people[row.person_id].tokens = set(row.tokens)
+    for row in rows(
+        session,
+        "SELECT person_id, at, stage, previous FROM stage_change WHERE person_id = ANY(:ids) ORDER BY person_id, at",
+        ids=list(people),
+    ):
+        people[row.person_id].stages.append(tuple(row)[1:])
 
 
 # ------------------------------------------------------------------------------------------------------ one row
@@ -467,22 +508,7 @@ def _is_one_of(name: str, words: frozenset[str]) -> bool:
     return any(part in words for part in name.split("."))
 
 
-# ------------------------------------------------------------------------------------------------------ writing
-
-
-def _delete(session: Session, ids: Sequence[UUID]) -> None:
-    if not ids:
-        return
-    for table in ("person_token", "stage_change"):
-        run(session, f"DELETE FROM {table} WHERE person_id = ANY(:ids)", ids=ids)
-    run(session, "DELETE FROM person WHERE id = ANY(:ids)", ids=ids)
-
-
-def _write_people(session: Session, values: Sequence[dict[str, Any]]) -> None:
-    if not values:
-        return
-    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in values[0] if name not in {"id", "workspace_id"})
-    insert(session, Person, values, f"ON CONFLICT (id, workspace_id) DO UPDATE SET {updates}")
+# ---------------------------------------------------------------------------------------------------- comparing
 
 
 def tokens_of(texts: Iterable[str | None]) -> set[str]:
@@ -506,95 +532,92 @@ def fold(text: str) -> str:
     return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
 
 
-def _write_tokens(
-    session: Session, workspace_id: UUID, people: dict[UUID, _Gathered], values: Sequence[dict[str, Any]]
+def _compare_tokens(changes: _Changes, row: dict[str, Any], facts: _Gathered) -> None:
+    texts = [row["name"], row["first_name"], row["last_name"], row["email"], row["phone"], row["company"]]
+    texts += [actor.external_id for actor in facts.actors]
+    wanted = tokens_of(texts)
+    if len(wanted) > _MOST_TOKENS:
+        wanted = set(sorted(wanted)[:_MOST_TOKENS])
+    if facts.tokens - wanted:
+        changes.lost_tokens.append({"person_id": row["id"], "tokens": facts.tokens - wanted})
+    if wanted - facts.tokens:
+        changes.tokens.append({"person_id": row["id"], "tokens": wanted - facts.tokens})
+
+
+def _compare_stages(
+    changes: _Changes, workspace_id: UUID, person_id: UUID, facts: _Gathered, entered: list[Change], now: datetime
 ) -> None:
-    stored = {
-        row.person_id: set(row.tokens)
-        for row in rows(
-            session,
-            "SELECT person_id, array_agg(token) AS tokens FROM person_token WHERE person_id = ANY(:ids) GROUP BY 1",
-            ids=list(people),
-        )
-    }
-    gone, fresh = [], []
-    for row in values:
-        texts = [row["name"], row["first_name"], row["last_name"], row["email"], row["phone"], row["company"]]
-        texts += [actor.external_id for actor in people[row["id"]].actors]
-        wanted = set(sorted(tokens_of(texts))[:_MOST_TOKENS])
-        known = stored.get(row["id"], set())
-        if known - wanted:
-            gone.append({"person_id": row["id"], "tokens": known - wanted})
-        if wanted - known:
-            fresh.append({"person_id": row["id"], "tokens": wanted - known})
-    given = "jsonb_to_recordset(CAST(:rows AS jsonb)) AS incoming(person_id uuid, tokens text[])"
-    if gone:
-        run(
-            session,
-            f"DELETE FROM person_token t USING {given} WHERE t.person_id = incoming.person_id"
-            " AND t.token = ANY(incoming.tokens)",
-            rows=records(gone),
-        )
-    if fresh:
-        run(
-            session,
-            "INSERT INTO person_token (workspace_id, token, person_id)"
-            f" SELECT :ws, token, person_id FROM {given}, unnest(tokens) AS token ON CONFLICT DO NOTHING",
-            rows=records(fresh),
-            ws=workspace_id,
-        )
+    before = [None, *(change.stage for change in entered)]
+    wanted = [(change.at, change.stage, previous) for change, previous in zip(entered, before, strict=False)]
+    if wanted == facts.stages:
+        return
+    changes.lost_stages += [(person_id, stored[0]) for stored in facts.stages if stored not in wanted]
+    changes.stages += [
+        {"person_id": person_id, "workspace_id": workspace_id, "at": at, "stage": stage}
+        | {"previous": previous, "applied_at": now}
+        for at, stage, previous in wanted
+        if (at, stage, previous) not in facts.stages
+    ]
 
 
-def _write_stages(session: Session, workspace_id: UUID, changes: dict[UUID, list[Change]], now: datetime) -> None:
-    stored: dict[UUID, list[Any]] = {}
-    for row in rows(
-        session,
-        "SELECT person_id, at, stage, previous FROM stage_change WHERE person_id = ANY(:ids) ORDER BY person_id, at",
-        ids=list(changes),
-    ):
-        stored.setdefault(row.person_id, []).append(tuple(row)[1:])
-    gone, fresh = [], []
-    for person_id, entered in changes.items():
-        stages = [None, *(change.stage for change in entered)]
-        wanted = [(change.at, change.stage, before) for change, before in zip(entered, stages, strict=False)]
-        known = stored.get(person_id, [])
-        if wanted == known:
-            continue
-        gone += [(person_id, change[0]) for change in known if change not in wanted]
-        fresh += [
-            {"person_id": person_id, "workspace_id": workspace_id, "at": at, "stage": stage}
-            | {"previous": previous, "applied_at": now}
-            for at, stage, previous in wanted
-            if (at, stage, previous) not in known
-        ]
-    if gone:
-        run(
+def _compare_primary(changes: _Changes, facts: _Gathered) -> None:
+    first: dict[str, Any] = {}
+    for actor in facts.actors:
+        rival = first.setdefault(actor.namespace, actor)
+        if rival is not actor and _primary_order(actor) < _primary_order(rival):
+            first[actor.namespace] = actor
+    changes.primary += [
+        {"id": actor.id, "is_primary": first[actor.namespace] is actor}
+        for actor in facts.actors
+        if actor.is_primary != (first[actor.namespace] is actor)
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------ writing
+
+
+def _write(session: Session, workspace_id: UUID, changes: _Changes) -> None:
+    if changes.gone:
+        for table in ("person_token", "stage_change"):
+            later(session, f"DELETE FROM {table} WHERE person_id = ANY(:ids)", ids=changes.gone)
+        later(session, "DELETE FROM person WHERE id = ANY(:ids)", ids=changes.gone)
+    if changes.people:
+        names = [name for name in changes.people[0] if name not in {"id", "workspace_id"}]
+        updates = ", ".join(f'"{name}" = excluded."{name}"' for name in names)
+        insert(session, Person, changes.people, f"ON CONFLICT (id, workspace_id) DO UPDATE SET {updates}")
+    _write_tokens(session, workspace_id, changes)
+    if changes.lost_stages:
+        later(
             session,
             "DELETE FROM stage_change s USING unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[])) AS old(id, at)"
             " WHERE s.person_id = old.id AND s.at = old.at",
-            ids=[person for person, _ in gone],
-            ats=[at for _, at in gone],
+            ids=[person for person, _ in changes.lost_stages],
+            ats=[at for _, at in changes.lost_stages],
         )
-    insert(session, StageChange, fresh)
-
-
-def _mark_primary(session: Session, people: dict[UUID, _Gathered]) -> None:
-    changed = []
-    for facts in people.values():
-        first: dict[str, Any] = {}
-        for actor in facts.actors:
-            rival = first.setdefault(actor.namespace, actor)
-            if rival is not actor and _primary_order(actor) < _primary_order(rival):
-                first[actor.namespace] = actor
-        changed += [
-            {"id": actor.id, "is_primary": first[actor.namespace] is actor}
-            for actor in facts.actors
-            if actor.is_primary != (first[actor.namespace] is actor)
-        ]
-    if changed:
-        run(
+    insert(session, StageChange, changes.stages)
+    if changes.primary:
+        later(
             session,
-            f"UPDATE actor SET is_primary = incoming.is_primary FROM {recordset(Actor, changed[0])}"
+            f"UPDATE actor SET is_primary = incoming.is_primary FROM {recordset(Actor, changes.primary[0])}"
             " WHERE actor.id = incoming.id",
-            rows=records(changed),
+            rows=records(changes.primary),
+        )
+
+
+def _write_tokens(session: Session, workspace_id: UUID, changes: _Changes) -> None:
+    given = "jsonb_to_recordset(CAST(:rows AS jsonb)) AS incoming(person_id uuid, tokens text[])"
+    if changes.lost_tokens:
+        later(
+            session,
+            f"DELETE FROM person_token t USING {given} WHERE t.person_id = incoming.person_id"
+            " AND t.token = ANY(incoming.tokens)",
+            rows=records(changes.lost_tokens),
+        )
+    if changes.tokens:
+        later(
+            session,
+            "INSERT INTO person_token (workspace_id, token, person_id)"
+            f" SELECT :ws, token, person_id FROM {given}, unnest(tokens) AS token ON CONFLICT DO NOTHING",
+            rows=records(changes.tokens),
+            ws=workspace_id,
         )
