@@ -126,6 +126,18 @@ def test_who_opens_before_it_is_delivered_is_the_gateway(database, ws, mailer):
         assert tuple(one(session, "SELECT clicked_at, status FROM email_message")) == (None, "delivered")
 
 
+def test_an_open_makes_nobody_active_and_a_click_does(database, ws, mailer):
+    """A mail program may have loaded the picture by itself."""
+    tell(database, mailer.email("delivered", 5), mailer.email("opened", 60))
+    with database.web.transaction(ws) as session:
+        assert one(session, "SELECT active_days, total_events FROM person")[:] == (0, 1)
+        assert one(session, "SELECT opened_at FROM email_message").opened_at == SENT + timedelta(seconds=60)
+    tell(database, mailer.clicked(90))
+    with database.web.transaction(ws) as session:
+        person = one(session, "SELECT active_days, total_events, last_seen_at FROM person")
+        assert person[:] == (1, 2, SENT + timedelta(seconds=90))
+
+
 @pytest.mark.parametrize("first", ["click", "delivery"])
 def test_what_comes_within_two_seconds_of_the_delivery_was_no_person(database, ws, mailer, first):
     """Whether the delivery is known before or after the click."""
@@ -139,7 +151,7 @@ def test_what_comes_within_two_seconds_of_the_delivery_was_no_person(database, w
             "email_clicked": True,
             "email_opened": False,
         }
-        assert one(session, "SELECT human_events FROM actor_day").human_events == 1
+        assert one(session, "SELECT human_events FROM actor_day").human_events == 0
         assert one(session, "SELECT marketing_qualified_at FROM person")[0] is None
     tell(database, mailer.email("delivered", 2))  # it was there earlier than that: a person after all
     with database.web.transaction(ws) as session:
@@ -147,7 +159,7 @@ def test_what_comes_within_two_seconds_of_the_delivery_was_no_person(database, w
             "email_clicked": False,
             "email_opened": False,
         }
-        assert one(session, "SELECT human_events FROM actor_day").human_events == 2
+        assert one(session, "SELECT human_events FROM actor_day").human_events == 1
         assert one(session, "SELECT marketing_qualified_at FROM person")[0] == SENT + timedelta(seconds=6.5)
         assert one(session, "SELECT clicked_at FROM email_message").clicked_at == SENT + timedelta(seconds=6.5)
 

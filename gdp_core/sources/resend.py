@@ -124,7 +124,8 @@ def _event(kind: str, data: Mapping[str, Json]) -> EventFact | None:
 
 
 def _engagement(name: str, data: Mapping[str, Json]) -> EventFact:
-    """An open or a click. An open carries no address and no browser, so nothing tells people from machines: `weak`."""
+    """An open or a click. An open carries no address and no browser, so nothing tells people from machines: `weak`, which
+    is no sign of life."""
     click = _click(data)
     visit, clicks = web.web(url=click.get("link"), user_agent=click.get("userAgent"), ip=click.get("ipAddress"))
     tags = {key: value for key, value in _tags(data).items() if key not in ("person_id", "user_id")}
@@ -188,8 +189,8 @@ await new Resend(process.env.RESEND_API_KEY).emails.send({
 })
 ```
 
-Opens are counted, but weakly: many mail programs load pictures without anybody looking. Turn click tracking on in
-Resend's domain settings for clicks.
+Opens are shown and counted, but make nobody active: many mail programs load pictures without anybody looking. Turn
+click tracking on in Resend's domain settings for clicks.
 """
 
 RESEND = Source(
