@@ -195,7 +195,9 @@ def timeline_table(place: Here, items: Sequence[Item], after: After | None) -> N
 def _what(item: Item) -> str:
     if item.kind == "stage":
         return f"Became {label(item.name).lower()}" if item.name else "Left every stage"
-    return clean(label(item.name) if item.kind == "mail" else item.name)
+    if item.kind == "mail":
+        return f"E-mail {label(item.name.removeprefix('email_')).lower()}"
+    return clean(item.name)
 
 
 def _detail_line(place: Here, item: Item) -> str:

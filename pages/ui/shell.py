@@ -95,4 +95,5 @@ def _account(place: Here) -> None:
     ):
         st.text(clean(user.email))
         st.caption(f"{safe_text(label(place.role.value.lower()))} of {safe_text(place.workspace.name)}")
+        st.link_button("Your account", "/account", icon=":material/manage_accounts:", width="stretch")
         st.button("Sign out", icon=":material/logout:", on_click=session.sign_out, key="sign-out", width="stretch")

@@ -42,6 +42,8 @@ def test_who_removed_the_last_demo_makes_a_workspace(product: Product, owner: UU
     visitor.press("Make a workspace")
     visitor.page.wait_for_url("**ws=own-house**")
     visitor.settle()
+    assert "What A house of our own chose" in visitor.text
+    visitor.open(ws="own-house")
     assert "No data yet" in visitor.text
     assert visitor.page.get_by_role("link", name="Connect a source").is_visible()
 
