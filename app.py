@@ -5,7 +5,7 @@ import uvicorn
 from starlette.middleware import Middleware
 
 from pages.api import API_ROUTES
-from pages.gate import oidc, sign_in
+from pages.gate import account, oidc, sign_in
 from pages.gate.asgi import Gate
 
 # Streamlit starts uvicorn itself and has no option for these: no banner, and no believing X-Forwarded-For from just
@@ -15,7 +15,7 @@ uvicorn.Config.proxy_headers = property(lambda _: False, lambda _, __: None)  # 
 
 app = st.App(
     "pages/frame.py",
-    routes=[*sign_in.ROUTES, *oidc.ROUTES, *API_ROUTES],
+    routes=[*sign_in.ROUTES, *oidc.ROUTES, *account.ROUTES, *API_ROUTES],
     middleware=[Middleware(Gate)],
     exception_handlers={Exception: sign_in.failed},
 )

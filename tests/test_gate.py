@@ -43,7 +43,7 @@ from gdp_core.accounts.roles import Principal, Role
 from gdp_core.accounts.throttle import Throttle
 from gdp_core.db import Database, run
 from gdp_core.settings import settings
-from pages.gate import headers, oidc, sign_in
+from pages.gate import account, headers, oidc, sign_in
 from pages.gate.addresses import client_ip, is_own_host, safe_next
 from pages.gate.asgi import Gate
 from tests.conftest import ROOT, TestDatabase, _admin, _database
@@ -129,6 +129,7 @@ def client(configured: TestDatabase) -> Iterator[TestClient]:
         routes=[
             *sign_in.ROUTES,
             *oidc.ROUTES,
+            *account.ROUTES,
             WebSocketRoute("/_stcore/stream", _socket),
             Route("/{path:path}", _page),
         ],
@@ -482,6 +483,71 @@ class TestClientAddress:
         monkeypatch.setenv("GDP_TRUSTED_PROXIES", trusted)
         settings.cache_clear()
         assert client_ip(peer, Headers({"x-forwarded-for": forwarded})) == expected
+
+    def test_the_application_knows_whom_it_talks_to(
+        self, client: TestClient, configured: TestDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GDP_TRUSTED_PROXIES", "127.0.0.1")
+        settings.cache_clear()
+        _person(configured)
+        seen: list[Any] = []
+
+        async def inside(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["client"])
+            await PlainTextResponse("inside")(scope, receive, send)
+
+        _sign_in(client)
+        for peer in ("127.0.0.1", "10.0.0.9"):
+            browser = TestClient(Gate(inside), base_url=OWN, client=(peer, 5000), cookies=client.cookies)
+            browser.get("/people", headers={"x-forwarded-for": "6.6.6.6"})
+        assert seen == [("6.6.6.6", 5000), ("10.0.0.9", 5000)]
+
+
+class TestAccount:
+    """What somebody changes about themselves; asked for by no role."""
+
+    def _post(self, client: TestClient, **fields: str) -> httpx.Response:
+        return client.post("/account", data=fields, headers=FORM)
+
+    def test_is_for_the_signed_in_only(self, client: TestClient, configured: TestDatabase) -> None:
+        assert client.get("/account").headers["location"] == "/login?next=/account"
+        assert self._post(client, do="name", name="Ann").status_code == 401
+
+    def test_another_site_changes_nothing(self, client: TestClient, configured: TestDatabase) -> None:
+        _person(configured)
+        _sign_in(client)
+        answer = client.post("/account", data={"do": "name", "name": "Eve"}, headers={"origin": "https://evil.test"})
+        assert answer.status_code == 400
+        assert users.list_users(configured.gate)[0].name == ""
+
+    def test_name_and_password(self, client: TestClient, configured: TestDatabase) -> None:
+        ann = _person(configured)
+        elsewhere = sessions.start(configured.gate, ann, how="password", now=clock.now())
+        _sign_in(client)
+        assert "Current password" in client.get("/account").text
+        assert 'value="Ann &lt;b&gt;"' in self._post(client, do="name", name="Ann <b>").text
+        assert "is wrong" in self._post(client, do="password", current="wrong", password="another password").text
+        assert "harder to guess" in self._post(client, do="password", current=PASSWORD, password="aaaaaaaaaaaa").text
+        assert sessions.current(configured.gate, elsewhere, clock.now())
+        assert "Done." in self._post(client, do="password", current=PASSWORD, password="another password").text
+        assert sessions.current(configured.gate, elsewhere, clock.now()) is None
+        assert client.get("/account").status_code == 200, "this browser stays signed in"
+        assert _sign_in(client).status_code == 401
+        assert self._post(client, do="nothing").status_code == 400
+
+    def test_sessions_elsewhere_are_shown_and_ended(self, client: TestClient, configured: TestDatabase) -> None:
+        ann = _person(configured)
+        _sign_in(client)
+        assert "everywhere else" not in client.get("/account").text
+        elsewhere = sessions.start(
+            configured.gate, ann, how="password", now=clock.now(), ip="10.0.0.7", user_agent="<script>x</script>"
+        )
+        shown = client.get("/account").text
+        assert "from 10.0.0.7" in shown
+        assert "<script" not in shown
+        assert "everywhere else" not in self._post(client, do="sessions").text
+        assert sessions.current(configured.gate, elsewhere, clock.now()) is None
+        assert client.get("/account").status_code == 200
 
 
 class TestLinks:

@@ -4,7 +4,7 @@ links that start one without a password.
 Every function takes a `Database` (or an open session) that runs as gdp_gate. A cookie's token is never stored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -86,6 +86,17 @@ def current(database: Database, token: str | None, now: datetime, *, touch: bool
             user=User(row.user_id, row.email, row.name, row.has_password),
             memberships=memberships(session, row.user_id),
         )
+
+
+def reread(database: Database, signed_in: SignedIn) -> SignedIn:
+    """The same session with the user as they are now."""
+    with database.transaction(None, read_only=True) as session:
+        row = one(
+            session,
+            "SELECT id, email, name, password_hash IS NOT NULL FROM app_user WHERE id = :id",
+            id=signed_in.user.id,
+        )
+    return replace(signed_in, user=User(*row))
 
 
 def start(

@@ -46,6 +46,9 @@ class Gate:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and scope.get("client"):
+            # Behind a proxy that is believed the framework, too, is to know whom it talks to.
+            scope["client"] = (ip_of(scope), scope["client"][1])
         match scope["type"]:
             case "http":
                 await self._http(scope, receive, send)

@@ -20,6 +20,15 @@ class Input:
     minlength: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One of several forms of a page."""
+
+    inputs: tuple[Input, ...]
+    hidden: tuple[tuple[str, str], ...]
+    button: str
+
+
 def page(
     title: str,
     *,
@@ -30,21 +39,26 @@ def page(
     inputs: tuple[Input, ...] = (),
     hidden: tuple[tuple[str, str], ...] = (),
     button: str = "",
+    forms: tuple[Form, ...] = (),
+    items: tuple[str, ...] = (),
     link: tuple[str, str] | None = None,
     foot: str = "",
 ) -> HTMLResponse:
-    """A card with a heading, one form when `action` is given, and a `link` (address, label). All text is escaped."""
+    """A card with a heading, a form when `action` is given (or several `forms`, the last after a list of `items`), and a
+    `link` (address, label). All text is escaped.
+    """
     parts = [f"<h1>{escape(title)}</h1>"]
     if lead:
         parts.append(f'<p class="lead">{escape(lead)}</p>')
     if error:
         parts.append(f'<p class="error" role="alert" id="error">{escape(error)}</p>')
     if action is not None:
-        fields = "".join(_field(item, focus=index == 0) for index, item in enumerate(inputs))
-        kept = "".join(f'<input type="hidden" name="{escape(n)}" value="{escape(v)}">' for n, v in hidden)
-        parts.append(
-            f'<form method="post" action="{escape(action)}">{kept}{fields}<button type="submit">{escape(button)}</button></form>'
-        )
+        shown = [
+            _form(action, form, focus=index == 0) for index, form in enumerate(forms or [Form(inputs, hidden, button)])
+        ]
+        if items:
+            shown.insert(-1, f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>")
+        parts += shown
     if link:
         parts.append(
             f'<a class="{"plain" if action is not None else "button"}" href="{escape(link[0])}">{escape(link[1])}</a>'
@@ -52,6 +66,13 @@ def page(
     if foot:
         parts.append(f'<p class="foot">{escape(foot)}</p>')
     return HTMLResponse(_TEMPLATE.format(title=escape(title), style=_STYLE, body="".join(parts)), status_code=status)
+
+
+def _form(action: str, form: Form, *, focus: bool) -> str:
+    fields = "".join(_field(item, focus=focus and index == 0) for index, item in enumerate(form.inputs))
+    kept = "".join(f'<input type="hidden" name="{escape(n)}" value="{escape(v)}">' for n, v in form.hidden)
+    button = f'<button type="submit">{escape(form.button)}</button>'
+    return f'<form method="post" action="{escape(action)}">{kept}{fields}{button}</form>'
 
 
 def _field(item: Input, *, focus: bool) -> str:
@@ -119,4 +140,5 @@ button:focus-visible,a:focus-visible{outline:2px solid var(--ring);outline-offse
 .error{margin:12px 0 4px;padding:10px 12px;border-radius:8px;border:1px solid var(--bad-line);background:var(--bad-ground);color:var(--bad)}
 .foot{margin:18px 0 0;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:12px}
 code{font-size:12px}
+ul{margin:22px 0 0;padding-left:18px;color:var(--soft);font-size:12px}
 """

@@ -35,7 +35,7 @@ _LONGEST_FORM = 8192
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def _guarded(title: str) -> Callable[[_Endpoint], _Endpoint]:
+def guarded(title: str) -> Callable[[_Endpoint], _Endpoint]:
     """Turn what core refuses into a page with its sentence; a form that no own page sent never reaches core."""
 
     def guard(endpoint: _Endpoint) -> _Endpoint:
@@ -59,7 +59,7 @@ def _guarded(title: str) -> Callable[[_Endpoint], _Endpoint]:
     return guard
 
 
-@_guarded("Sign in")
+@guarded("Sign in")
 async def sign_in(request: Request) -> Response:
     """The sign-in form, and what it sends."""
     if request.method != "POST":
@@ -68,13 +68,13 @@ async def sign_in(request: Request) -> Response:
             return RedirectResponse(wanted, 303)
         return _sign_in_page(wanted)
     began = time.monotonic()
-    form = await _form(request)
-    wanted = safe_next(_text(form, "next"))
-    email = _text(form, "email")
+    form = await form_of(request)
+    wanted = safe_next(text_of(form, "next"))
+    email = text_of(form, "email")
     try:
         user_id = await run_in_threadpool(
             lambda: users.check_password(
-                database("gdp_gate"), email, _text(form, "password"), ip=ip_of(request.scope), now=clock.now()
+                database("gdp_gate"), email, text_of(form, "password"), ip=ip_of(request.scope), now=clock.now()
             )
         )
     except (Unauthorised, users.TooManyAttempts) as error:
@@ -88,22 +88,22 @@ async def sign_in(request: Request) -> Response:
     return await signed_in_response(request, user_id, wanted, how="password")
 
 
-@_guarded("Sign in")
+@guarded("Sign in")
 async def link(request: Request) -> Response:
     """A one-time link: a page with a button, which signs in."""
     token = request.path_params["token"]
     user = await run_in_threadpool(lambda: sessions.peek_link(database("gdp_gate"), token, clock.now()))
     if request.method != "POST":
         return _link_page(request, user)
-    form = await _form(request)
+    form = await form_of(request)
     try:
         user_id = await run_in_threadpool(
             lambda: users.enter_by_link(
                 database("gdp_gate"),
                 token,
-                email=_text(form, "email"),
-                name=_text(form, "name"),
-                password=_text(form, "password"),
+                email=text_of(form, "email"),
+                name=text_of(form, "name"),
+                password=text_of(form, "password"),
                 ip=ip_of(request.scope),
                 now=clock.now(),
             )
@@ -113,7 +113,7 @@ async def link(request: Request) -> Response:
     return await signed_in_response(request, user_id, "/", how="link")
 
 
-@_guarded("Join a workspace")
+@guarded("Join a workspace")
 async def invitation(request: Request) -> Response:
     """An invitation: a form for somebody new, a button for somebody signed in, else the way to sign in first."""
     token = request.path_params["token"]
@@ -142,24 +142,24 @@ async def invitation(request: Request) -> Response:
         )
     if request.method != "POST":
         return _invitation_page(request, found)
-    form = await _form(request)
+    form = await form_of(request)
     try:
         user_id = await run_in_threadpool(
             lambda: members.accept_as_new(
                 database("gdp_gate"),
                 token,
-                name=_text(form, "name"),
-                password=_text(form, "password"),
+                name=text_of(form, "name"),
+                password=text_of(form, "password"),
                 now=clock.now(),
                 ip=ip_of(request.scope),
             )
         )
     except InvalidInput as error:
-        return _invitation_page(request, found, name=_text(form, "name"), error=str(error))
+        return _invitation_page(request, found, name=text_of(form, "name"), error=str(error))
     return await signed_in_response(request, user_id, "/", how="invitation")
 
 
-@_guarded("Sign out")
+@guarded("Sign out")
 async def sign_out(request: Request) -> Response:
     """A page with a button, which signs out."""
     token = cookie(request.scope["headers"], cookie_name())
@@ -248,9 +248,11 @@ def _link_page(request: Request, user: sessions.User, *, form: FormData | None =
         error=error,
         action=request.url.path,
         inputs=(
-            Input("name", "Your name", "text", "name", value=_text(form, "name") or user.name, required=False),
-            Input("email", "E-mail address", "email", "username", value=_text(form, "email") or known, required=False),
-            _new_password(required=False),
+            Input("name", "Your name", "text", "name", value=text_of(form, "name") or user.name, required=False),
+            Input(
+                "email", "E-mail address", "email", "username", value=text_of(form, "email") or known, required=False
+            ),
+            new_password(required=False),
         ),
         button="Continue",
     )
@@ -263,13 +265,14 @@ def _invitation_page(request: Request, found: members.Invitation, *, name: str =
         lead=f"You were invited as {found.email} and will be {found.role.value}.",
         error=error,
         action=request.url.path,
-        inputs=(Input("name", "Your name", "text", "name", value=name), _new_password(required=True)),
+        inputs=(Input("name", "Your name", "text", "name", value=name), new_password(required=True)),
         hidden=(("username", found.email),),
         button="Join",
     )
 
 
-def _new_password(*, required: bool) -> Input:
+def new_password(*, required: bool) -> Input:
+    """The field of a password to be chosen."""
     return Input(
         "password",
         "Password",
@@ -286,7 +289,7 @@ async def _signed_in(request: Request) -> sessions.SignedIn | None:
     return await run_in_threadpool(lambda: sessions.current(database("gdp_gate"), token, clock.now(), touch=True))
 
 
-async def _form(request: Request) -> FormData:
+async def form_of(request: Request) -> FormData:
     """A small URL-encoded form. Raises InvalidInput for anything else."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     size = request.headers.get("content-length", "0")
@@ -311,6 +314,7 @@ def _pairs(body: bytes) -> dict[str, str]:
         raise InvalidInput("This form cannot be read.") from error
 
 
-def _text(form: FormData | None, name: str) -> str:
+def text_of(form: FormData | None, name: str) -> str:
+    """A field of a form, empty where there is none."""
     value = form.get(name) if form is not None else None
     return value if isinstance(value, str) else ""
