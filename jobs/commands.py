@@ -3,24 +3,21 @@
 Results go to standard output, remarks to standard error; the exit code is 0, 1 for an error and 2 for a wrong call.
 """
 
-import errno
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-import psycopg
 import typer
-from sqlalchemy import exc
 
 from gdp_core import clock, inbox, replay, vault
 from gdp_core.accounts import audit, connections, keys, members, users, workspaces
 from gdp_core.accounts.roles import GRANTS, Principal, Role
 from gdp_core.analytics.inbox_view import InboxFilter
-from gdp_core.db import Database, one, rows, unreachable
+from gdp_core.db import Database, one, rows
 from gdp_core.demo import fill as demo_fill
-from gdp_core.errors import GrowthError, InvalidInput, NotFound, Unavailable
+from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.runtime import database
 from gdp_core.schema import prepare as prepare_schema
 from gdp_core.settings import settings, use_database
@@ -28,6 +25,7 @@ from gdp_core.sources import SOURCES, source
 from jobs import bringing_in, terminal
 from jobs.login import login_of, runtime_url
 from jobs.postgres import running
+from jobs.sentences import EXPECTED, sentence
 from jobs.session import connected
 from jobs.terminal import note, result
 
@@ -91,36 +89,13 @@ def main(arguments: Sequence[str]) -> int:
         app(list(arguments), prog_name="python -m jobs")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
-    except (GrowthError, exc.DBAPIError, psycopg.Error, OSError) as error:
+    except EXPECTED as error:
         said = sentence(error)
         if said is None:
             raise
         note(said)
         return 1
     return 0
-
-
-_NOT_PREPARED = frozenset({"22023", "42501", "42704", "42P01", "42703", "42883"})  # a role, right, table or column
-_NO_ROOM = "53100"
-
-
-def sentence(error: Exception) -> str | None:
-    """What to tell the user of an error; None for one that is nobody's but ours."""
-    if isinstance(error, OSError):
-        if error.errno == errno.ENOSPC:
-            return "The disk is full: make room and run the command again; it goes on where it was."
-        return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
-    cause = error.__cause__ if isinstance(error, Unavailable) else error
-    original = getattr(cause, "orig", cause)
-    if isinstance(original, psycopg.Error):
-        if original.sqlstate == _NO_ROOM:
-            return "The disk of Postgres is full: make room there and run the command again; nothing is half-written."
-        if original.sqlstate in _NOT_PREPARED and not isinstance(error, GrowthError):
-            reason = original.diag.message_primary or type(original).__name__
-            return f"The database is not set up for this release ({reason}): run `python -m jobs prepare` first."
-        if isinstance(original, psycopg.OperationalError):
-            return str(unreachable(original))
-    return str(error) if isinstance(error, GrowthError) else None
 
 
 def find(slug: str) -> UUID:

@@ -24,6 +24,7 @@ from gdp_core.settings import settings
 from gdp_core.sources import SOURCES
 from jobs import bringing_in, commands
 from jobs.commands import main
+from jobs.sentences import sentence
 from tests.conftest import ROOT, TestDatabase, _admin, _database
 from tests.door import ENCRYPTION_KEYS, connect, serving, sign_standard
 from tests.doubles.stripe_api import Answer, StripeApi, running
@@ -574,7 +575,11 @@ class TestKeeping:
         _admin(server, f"CREATE DATABASE {name}")
         try:
             empty = _database(server, name)
-            assert "prepare" in in_a_process(empty, "workspace", "list").stderr
+            for command in (("workspace", "list"), ("worker",), ("analyst",)):
+                done = in_a_process(empty, *command)
+                said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+                assert (done.returncode, len(said)) == (1, 1), done.stderr
+                assert "run `python -m jobs prepare` first" in said[0]
             assert in_a_process(empty, "prepare").returncode == 0
             assert in_a_process(empty, "prepare").returncode == 0
             assert "owner@localhost" in in_a_process(empty, "user", "list").stdout
@@ -634,15 +639,15 @@ class TestErrors:
         lost = exc.OperationalError("INSERT", {}, psycopg.errors.DiskFull("could not extend file"))
         error = Unavailable("Postgres cannot be reached; it is tried again by itself.")
         error.__cause__ = lost
-        assert "disk of Postgres is full" in (commands.sentence(error) or "")
-        assert "disk of Postgres is full" in (commands.sentence(lost) or "")
+        assert "disk of Postgres is full" in (sentence(error) or "")
+        assert "disk of Postgres is full" in (sentence(lost) or "")
 
     def test_a_full_disk_here(self) -> None:
-        assert "disk is full" in (commands.sentence(OSError(28, "No space left on device", "out.csv")) or "")
+        assert "disk is full" in (sentence(OSError(28, "No space left on device", "out.csv")) or "")
 
     def test_a_bug_is_not_made_a_sentence(self) -> None:
-        assert commands.sentence(ValueError("ours")) is None
-        assert commands.sentence(InvalidInput("theirs")) == "theirs"
+        assert sentence(ValueError("ours")) is None
+        assert sentence(InvalidInput("theirs")) == "theirs"
 
     def test_a_call_that_is_none_ends_with_2(self, call: Callable[..., Said]) -> None:
         for arguments in (("nonsense",), ("key", "create"), ("import",), ("workspace", "create", "a", "b")):
