@@ -60,7 +60,7 @@ class Database:
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                session.connection().exec_driver_sql(
+                _checked_out(session).exec_driver_sql(
                     "SELECT set_config('app.ws', %s, true), set_config('statement_timeout', %s, true)"
                     + (", set_config('transaction_read_only', 'on', true)" if read_only else ""),
                     ("" if workspace_id is None else str(workspace_id), str(int(timeout * 1000))),
@@ -82,6 +82,14 @@ class Database:
     def close(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+
+
+def _checked_out(session: Session) -> Connection:
+    """The session's connection. Raises Unavailable when each of two that were opened was dead at once."""
+    try:
+        return session.connection()
+    except exc.InvalidRequestError as error:
+        raise Unavailable("Postgres cannot be reached; it is tried again by itself.", retry_after=1.0) from error
 
 
 def rows(session: Session, sql: str, /, **parameters: Any) -> Sequence[Any]:

@@ -224,7 +224,9 @@ def test_every_signal_of_the_handbook_exists(database: TestDatabase, live: Live)
     hook = connect(database, "generic", secret=SVIX)
     live.client.post(hook.path, content=b"{}", headers=sign_standard(b"{}", SVIX, family="webhook"))
     handbook = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    watched = set(re.findall(r"`(gdp_[a-z_]+?)(?:\{[^`]*)?`", handbook.partition("## Watching")[2])) - set(RUNTIME_ROLES)
+    watched = set(re.findall(r"`(gdp_[a-z_]+?)(?:\{[^`]*)?`", handbook.partition("## Watching")[2])) - set(
+        RUNTIME_ROLES
+    )
     told = live.client.get("/metrics").text
     assert {f"gdp_{name}" for name in VITALS} | {"gdp_door_queue_oldest_seconds"} <= watched
     assert {name for name in watched if not re.search(rf"^{name}\b", told, re.MULTILINE)} == set()

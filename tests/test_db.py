@@ -4,7 +4,7 @@ import threading
 import uuid
 
 import pytest
-from sqlalchemy import exc
+from sqlalchemy import event, exc
 
 from gdp_core.db import Database, one, rows, run
 from gdp_core.errors import BadSetting, Unavailable
@@ -73,6 +73,21 @@ def test_an_unreachable_server_is_one_sentence():
     assert "secret" not in str(caught.value)
     with pytest.raises(BadSetting, match="DATABASE_URL"):
         Database("not a url", "gdp_web")
+
+
+def test_connections_that_die_as_soon_as_they_are_opened_are_one_sentence(database):
+    pool = Database(database.dsn, "gdp_web", size=1)
+
+    def dead(*_):
+        raise exc.DisconnectionError
+
+    event.listen(pool.engine, "checkout", dead)
+    with pytest.raises(Unavailable, match="tried again"), pool.transaction(None):
+        pass
+    event.remove(pool.engine, "checkout", dead)
+    with pool.transaction(None) as session:
+        assert rows(session, "SELECT 1")
+    pool.close()
 
 
 def test_too_much_at_once_is_one_sentence(database):
