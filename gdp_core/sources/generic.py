@@ -9,6 +9,7 @@ sender, so the identifiers of one event are joined. What is not a known field of
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gdp_core.sources import people, web
@@ -32,8 +33,16 @@ def normalise(delivery: Delivery) -> list[Fact | Reject]:
         items = _items(read(delivery.body, delivery.headers))
     except Unusable as refusal:
         return unreadable(delivery, refusal)
-    alone = len(items) == 1
-    return states(delivery, items, lambda item: _key(item, delivery, alone), lambda item: _fact(item, delivery, alone))
+    place = "" if len(items) == 1 else ":{}"
+    return [
+        found if isinstance(found, Fact) else replace(found, item=number)
+        for number, item in enumerate(items)
+        for found in _stated(item, delivery, place.format(number))
+    ]
+
+
+def _stated(item: Json, delivery: Delivery, place: str) -> list[Fact | Reject]:
+    return states(delivery, [item], lambda one: _key(one, delivery, place), lambda one: _fact(one, delivery, place))
 
 
 def _items(payload: Json) -> list[Json]:
@@ -47,16 +56,16 @@ def _items(payload: Json) -> list[Json]:
     return events
 
 
-def _key(item: Mapping[str, Json], delivery: Delivery, alone: bool) -> str:
-    """The event's own id; else, for an event sent alone, the message's (kept over its retries); else its hash.
+def _key(item: Mapping[str, Json], delivery: Delivery, place: str) -> str:
+    """The event's own id; else the message's (kept over its retries) and its place in it; else its hash.
 
     The id inside an envelope's `data` is that of a deal or a booking, not of the event.
     """
-    message = delivery.headers.get("webhook-id") or delivery.headers.get("svix-id") if alone else None
-    return people.external_id(item.get("id")) or people.external_id(message) or body_key(item)
+    message = people.external_id(delivery.headers.get("webhook-id") or delivery.headers.get("svix-id"))
+    return people.external_id(item.get("id")) or (f"{message}{place}" if message else body_key(item))
 
 
-def _fact(item: dict[str, Any], delivery: Delivery, alone: bool) -> Fact:
+def _fact(item: dict[str, Any], delivery: Delivery, place: str) -> Fact:
     fields, properties = _opened(item)
     stated = as_object(fields.get("traits"))
     actors = people.believed(
@@ -74,7 +83,7 @@ def _fact(item: dict[str, Any], delivery: Delivery, alone: bool) -> Fact:
     contact = {name: fields[name] for name in ("email", "phone") if fields.get(name)}
     traits = people.traits(actors[0], contact | stated)
     return Fact(
-        key=_key(item, delivery, alone),
+        key=_key(item, delivery, place),
         occurred_at=occurred_at,
         original_at=original_at,
         actors=actors,
