@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from gdp_core.db import Database, one, rows, run
+from gdp_core.errors import Unavailable
 from gdp_core.events import forget_partitions
 from gdp_core.failpoint import failpoint
 
@@ -29,18 +30,26 @@ def make_room(pool: Database, now: datetime) -> dict[str, Any]:
 
 
 def enforce(pool: Database, now: datetime) -> dict[str, Any]:
-    """Delete what workspaces no longer want, then drop the partitions nobody wants."""
+    """Delete what workspaces no longer want, then drop the partitions nobody wants.
+
+    One that somebody is reading all the time is postponed to the next run, and keeps no other from going.
+    """
     with pool.transaction(None, read_only=True) as session:
         workspaces = [row.workspace_id for row in rows(session, "SELECT workspace_id FROM workspace_ids()")]
     deleted = sum(_trim(pool, workspace_id, now) for workspace_id in workspaces)
-    dropped = []
+    dropped, postponed = [], []
     for parent in ("inbox", "event"):
         with pool.transaction(None) as session:
             months = [row.month for row in rows(session, "SELECT month FROM partition_list(:parent)", parent=parent)]
         for month in months:
-            if month < now - timedelta(days=31) and _drop(pool, parent, month):
-                dropped.append(f"{parent} {month:%Y-%m}")
-    return {"deleted": deleted, "dropped": dropped}
+            if month >= now - timedelta(days=31):
+                continue
+            try:
+                if _drop(pool, parent, month):
+                    dropped.append(f"{parent} {month:%Y-%m}")
+            except Unavailable:
+                postponed.append(f"{parent} {month:%Y-%m}")
+    return {"deleted": deleted, "dropped": dropped, "postponed": postponed}
 
 
 def _drop(pool: Database, parent: str, month: datetime) -> bool:

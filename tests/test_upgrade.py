@@ -17,7 +17,7 @@ from gdp_core import events, retention, schema
 from gdp_core.db import one, rows, run
 from gdp_core.errors import GrowthError
 from tests import history
-from tests.conftest import TestDatabase
+from tests.conftest import NOW, TestDatabase
 from tests.door import (
     encryption_keys,  # noqa: F401 - autouse
     inbox,
@@ -216,3 +216,17 @@ def test_twenty_six_months_of_retention(database: TestDatabase) -> None:
     done = retention.enforce(database.worker, month(25))
     assert "event 2025-07" in done["dropped"], "until nobody wants it any more"
     history.books(database, list(workspaces.values()))
+
+
+def test_a_month_that_is_being_read_goes_at_the_next_run_and_holds_up_no_other(database: TestDatabase) -> None:
+    old = {"inbox": datetime(2010, 1, 1, tzinfo=UTC), "event": datetime(2010, 1, 1, tzinfo=UTC)}
+    with database.worker.transaction(None) as session:
+        for parent, at in old.items():
+            run(session, "SELECT partition_ensure(:parent, :at)", parent=parent, at=at)
+    now = NOW
+    with psycopg.connect(database.admin) as reader:
+        reader.execute("SELECT count(*) FROM inbox")
+        done = retention.enforce(database.worker, now)
+        assert "inbox 2010-01" in done["postponed"]
+        assert "event 2010-01" in done["dropped"]
+    assert "inbox 2010-01" in retention.enforce(database.worker, now)["dropped"]

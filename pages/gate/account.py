@@ -1,5 +1,7 @@
 """A person's own account, outside of any workspace: their name and password, and where else they are signed in."""
 
+from dataclasses import replace
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -57,9 +59,10 @@ async def _page(who: SignedIn, *, error: str = "", done: str = "") -> Response:
     found = await run_in_threadpool(lambda: sessions.list_own(database("gdp_gate"), who.user.id, clock.now()))
     others = [item for item in found if item.id != who.session_id]
     current = (Input("current", "Current password", "password", "current-password"),) if who.user.has_password else ()
+    chosen = replace(new_password(required=True), label="New password")
     forms = [
         Form((Input("name", "Your name", "text", "name", value=who.user.name),), (("do", "name"),), "Change the name"),
-        Form((*current, new_password(required=True)), (("do", "password"),), "Change the password"),
+        Form((*current, chosen), (("do", "password"),), "Change the password"),
     ]
     if others:
         forms.append(Form((), (("do", "sessions"),), "Sign out everywhere else"))

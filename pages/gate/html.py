@@ -140,5 +140,6 @@ button:focus-visible,a:focus-visible{outline:2px solid var(--ring);outline-offse
 .error{margin:12px 0 4px;padding:10px 12px;border-radius:8px;border:1px solid var(--bad-line);background:var(--bad-ground);color:var(--bad)}
 .foot{margin:18px 0 0;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:12px}
 code{font-size:12px}
-ul{margin:22px 0 0;padding-left:18px;color:var(--soft);font-size:12px}
+form+form,ul{border-top:1px solid var(--line);margin:22px 0 0;padding-top:6px}
+ul{padding:16px 0 0 18px;color:var(--soft);font-size:12px}
 """
