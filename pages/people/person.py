@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
-from gdp_core.analytics import profile, timeline
+from gdp_core.analytics import profile
+from gdp_core.analytics import timeline as reads
 from gdp_core.errors import NotFound
 from pages.ui import data, layout, nav, person, state
 from pages.ui.context import here
+from pages.ui.person import billing, head, identity, mail, timeline, traits
 
 place = here()
 state.adopt(person.FIELDS)
@@ -20,32 +22,32 @@ found = place.read(profile.read_profile, person_id)
 identifiers = place.read(profile.read_identifiers, person_id)
 actors = [item.actor_id for item in identifiers]
 
-person.head(place, found)
+head.show(place, found)
 tab = person.tabs()
 
 match tab:
     case "identity":
-        person.identity_tab(place, person_id, identifiers, place.read(profile.read_evidence, actors))
+        identity.tab(place, person_id, identifiers, place.read(profile.read_evidence, actors))
     case "traits":
-        person.traits_tab(place, place.read(profile.read_assertions, actors))
+        traits.tab(place, place.read(profile.read_assertions, actors))
     case "billing":
-        person.billing_tab(place, place.read(profile.read_billing, actors))
+        billing.tab(place, place.read(profile.read_billing, actors))
     case "mail":
         addresses = [item.value for item in identifiers if item.namespace == "email"]
         addresses += [found.person.email] if found.person.email else []
         mailbox = place.read(profile.read_mailbox, place.workspace.id, actors, list(dict.fromkeys(addresses)))
-        person.mail_tab(place, mailbox)
+        mail.tab(place, mailbox)
     case _:
-        person.timeline_filters(data.remembered(place, timeline.read_names))
-        after = timeline.After.parse(person.AFTER.value) if person.AFTER.value else None
+        timeline.filters(data.remembered(place, reads.read_names))
+        after = reads.After.parse(person.AFTER.value) if person.AFTER.value else None
         items, more = place.read(
-            timeline.read_page, person_id, actors, person.cut(place), after=after, size=person.PAGE_SIZE
+            reads.read_page, person_id, actors, timeline.cut(place), after=after, size=timeline.PAGE_SIZE
         )
         if items:
-            person.timeline_table(place, items, more)
+            timeline.table(place, items, more)
         else:
             layout.note(
-                "Nothing matches these filters." if person.cut(place) != timeline.Cut() else "Nothing happened yet."
+                "Nothing matches these filters." if timeline.cut(place) != reads.Cut() else "Nothing happened yet."
             )
-        person.opened(place)
+        timeline.opened(place)
 state.publish(person.FIELDS)

@@ -11,7 +11,7 @@ from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
 from pages.ui.people import STAGE_TONES
-from pages.ui.person import reason_text
+from pages.ui.person.identity import reason_text
 
 STATUSES = {"open": "Open", "accepted": "Merged", "dismissed": "Dismissed"}
 STATUS = state.Field("reviews", "status", default="open", choices=tuple(STATUSES))
