@@ -10,7 +10,7 @@ from gdp_core.db import one, rows
 from gdp_core.sources.stripe import Account
 
 from .doubles.stripe_api import Answer, StripeApi, running
-from .stripe_story import DAY, at, event, item, price, subscription
+from .stripe_story import DAY, T0, at, event, item, price, subscription
 from .test_pipeline import delivery, drain, put
 
 
@@ -110,3 +110,35 @@ def test_what_is_gone_at_stripe_stands_as_it_is_known(database, ws, source_id):
     gone = Answer(404, body=b'{"error": {"type": "invalid_request_error", "message": "No such subscription"}}')
     assert ask(database, ws, gone)[0] == 1
     assert standing(database, ws).problems == ["tiers_missing"]
+
+
+@pytest.mark.parametrize("last", ["price", "subscription"])
+def test_what_an_older_version_was_worth_needs_no_order_either(database, ws, source_id, last):
+    """The plan was changed since; what the old one cost becomes known before or after that."""
+    tiered = price("price_t", amount=None, billing_scheme="tiered", tiers_mode="volume")
+    tiers = [{"up_to": None, "unit_amount": 700, "flat_amount": None}]
+    coupon = {"id": "co", "object": "coupon", "duration": "forever", "percent_off": 50}
+    cut = {"id": "di_1", "object": "discount", "customer": "cus_1", "subscription": "sub_2", "start": T0, "end": None}
+    cut |= {"source": {"type": "coupon", "coupon": "co"}}
+    sold = [
+        event("evt_1", "customer.subscription.created", 0, subscription(items=[item(tiered)])),
+        event("evt_2", "customer.subscription.updated", DAY, subscription(items=[item(price("price_f"))])),
+        event("evt_3", "customer.subscription.created", 0, subscription(sub_id="sub_2", discounts=["di_1"])),
+        event("evt_4", "customer.subscription.updated", 2 * DAY, subscription(sub_id="sub_2")),
+        event("evt_5", "customer.discount.created", 0, cut),
+    ]
+    known = [
+        event("evt_6", "price.created", 10, tiered | {"tiers": tiers}),
+        event("evt_7", "coupon.created", 10, coupon),
+    ]
+    for part in (sold, known) if last == "price" else (known, sold):
+        tell(database, ws, source_id, *part)
+    with database.web.transaction(ws) as session:
+        told = rows(session, "SELECT movement, after_micros FROM mrr_change ORDER BY changed_at")
+        doubts = rows(session, "SELECT DISTINCT problems, needs_refetch FROM subscription")
+    assert [tuple(row) for row in told] == [
+        ("new", 17_000_000),
+        ("expansion", 30_000_000),
+        ("expansion", 40_000_000),
+    ]
+    assert [tuple(row) for row in doubts] == [([], False)]

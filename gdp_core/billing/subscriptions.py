@@ -15,6 +15,7 @@ from gdp_core.money import from_minor
 from gdp_core.sources.facts import Identifier
 
 _KEPT = frozenset({"incomplete", "incomplete_expired", "trialing", "active", "past_due", "unpaid", "paused"})
+_PAST = "past_unsure"
 _CYCLES = {
     ("day", 1): "daily",
     ("week", 1): "weekly",
@@ -54,6 +55,7 @@ def subscription_row(
     start, end = shapes.period(data)
     is_over = stripe_status in {"canceled", "incomplete_expired"}
     problems = {*worth.problems, *(("same_second",) if is_ambiguous(versions) else ())}
+    earlier = {p for v in versions[:-1] for p in value_of(v.data, book, settings, v.occurred_at).problems}
     return SubscriptionRow(
         id=owner.row_id(f"subscription:{last.id}"),
         workspace_id=owner.workspace_id,
@@ -92,7 +94,8 @@ def subscription_row(
         refunded_at=max((r.refunded_at for r in back), default=None),
         cancellation_reason=end_reason(versions),
         pause_collection=shapes.text(shapes.mapping(data.get("pause_collection")).get("behavior")),
-        problems=tuple(sorted(problems)),
+        # What an older version was worth may be known later; a GET tells of the newest one only.
+        problems=tuple(sorted(problems or ({_PAST} if earlier else set()))),
         needs_refetch=bool(problems),
         metadata=dict(shapes.mapping(data.get("metadata"))),
         updated_at=last.occurred_at,

@@ -81,7 +81,7 @@ class Subscription(SQLModel, table=True):
     refunded_at: datetime | None = instant(default=None)  # last refund or lost dispute of its payments
     cancellation_reason: str | None = word(default=None)
     pause_collection: str | None = word(default=None)  # its behaviour; the MRR counts nevertheless
-    problems: list[str] = words(default_factory=list)  # why mrr may be wrong: tiers_missing, coupon_unknown, ...
+    problems: list[str] = words(default_factory=list)  # why mrr, now or in the past, may be wrong: tiers_missing, ...
     needs_refetch: bool = False
     metadata_: dict[str, Any] = jsonb(default_factory=dict, sa_column_kwargs={"name": "metadata"})
     updated_at: datetime = instant()
