@@ -277,10 +277,38 @@ def _stripe_life(n: int, rng: random.Random) -> list[dict[str, Any]]:
             "g3", "refund.created", day, stripe.refund(f"re_{n}_g", 900, day, charge=f"ch_{n}_g", payment_intent=None)
         ),
     ]
+    told += _tiered_life(n, event)
     if n % 2:
         told.append(event("s4", "customer.subscription.deleted", 2 * month, sub("canceled", more, **trial, **over)))
         told.append(event("g4", "checkout.session.async_payment_succeeded", 99, stripe.session(**guest, **about)))
     return told
+
+
+def _tiered_life(n: int, event: Callable[..., dict[str, Any]]) -> list[dict[str, Any]]:
+    """A subscription whose worth hangs on what other objects say: tiers of a price, a coupon behind a discount's id."""
+    priced = stripe.price("price_t", None, billing_scheme="tiered", tiers_mode="graduated")
+    tiers = [{"up_to": 1, "unit_amount": 500, "flat_amount": 100}, {"up_to": None, "unit_amount": 300}]
+    coupon = {"id": "co_1", "object": "coupon", "duration": "forever", "percent_off": 25}
+    cut = {"id": f"di_{n}", "object": "discount", "customer": f"cus_{n}", "subscription": f"sub_{n}_t", "end": None}
+    cut |= {"start": stripe.T0, "source": {"type": "coupon", "coupon": "co_1"}}
+
+    def sub(*prices: Any, **extra: Any) -> Any:
+        lines = [stripe.item(each, 2, f"si_{n}_t{place}") for place, each in enumerate(prices)]
+        return stripe.subscription(sub_id=f"sub_{n}_t", items=lines, customer=f"cus_{n}", **extra)
+
+    day = stripe.DAY
+    disputed = stripe.refund(f"dp_{n}", 300, 20 * day, charge=f"ch_{n}_1", payment_intent=f"pi_{n}_1")
+    return [
+        event("t1", "customer.subscription.created", 5, sub(priced, discounts=[f"di_{n}"])),
+        event("t2", "customer.subscription.updated", 3 * day, sub(stripe.price(), priced, discounts=[f"di_{n}"])),
+        event("t3", "customer.subscription.updated", 60 * day, sub(stripe.price())),
+        event("t4", "price.created", 10, priced | {"tiers": tiers}),
+        event("t5", "price.updated", 30, priced | {"nickname": f"Seats {n % 2}"}),
+        event("t6", "coupon.created", 10, coupon),
+        event("t7", "customer.discount.created", 5, cut),
+        event("t8", "customer.discount.deleted", 40 * day, cut),
+        event("t9", "charge.dispute.closed", 30 * day, disputed | {"object": "dispute", "status": "lost"}),
+    ]
 
 
 def history(tenant: Tenant, seed: int, size: int = 30, customers: int = 2) -> list[Delivery]:
