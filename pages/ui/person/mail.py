@@ -35,7 +35,10 @@ def tab(place: Here, mailbox: Mailbox) -> None:
             "What happened": [_happened(place, item.happened) for item in mailbox.mails],
         },
         alt="E-mails, newest first",
-        config={"Subject": st.column_config.TextColumn(width=280)},
+        config={
+            "Subject": st.column_config.TextColumn(width=230),
+            **{name: st.column_config.TextColumn(width=135) for name in ("Delivered", "Opened", "Clicked")},
+        },
         height="content" if len(mailbox.mails) <= 25 else 700,
     )
     layout.note("Opened and clicked are the first by a human; machine opens are counted under what happened.")
