@@ -4,38 +4,30 @@ Nothing else writes `person`, `person_token` and `stage_change`. A refresh of th
 the same rows, however often and in whatever order it is done.
 """
 
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
+from gdp_core.acquisition import channel_of
 from gdp_core.db import insert, later, one, records, recordset, rows
 from gdp_core.identity import UNKNOWN
 from gdp_core.stages import Change, Life, Windows, history
 from gdp_core.tables.people import Actor, Person, StageChange
+from gdp_core.words import tokens_of
 
 _COLUMN_TRAITS = ("email", "phone", "first_name", "last_name", "name", "company", "industry")
 _STATUS = {"active": "paid", "trial": "trial", "churned": "churned", "dormant": "inactive"}
 _NOT_METADATA = frozenset((*_COLUMN_TRAITS, "tags"))
 _MOST_TOKENS = 400
 _CHUNK = 5000  # a join with all of a small workspace costs the same for many persons as for few
-
-_SOCIAL = frozenset("facebook instagram twitter x linkedin tiktok reddit pinterest youtube mastodon bluesky".split())
-_SEARCH = frozenset("google bing duckduckgo yahoo ecosia baidu yandex brave kagi startpage".split())
-_PAID_MEDIUMS = frozenset(
-    "cpc ppc paid paidsearch paid_search paid_social paidsocial display cpm retargeting ads".split()
-)
 
 
 @dataclass(slots=True)
@@ -472,64 +464,7 @@ def _acquisition(actors: Sequence[Any]) -> dict[str, str | None]:
     }
 
 
-def channel_of(touch: dict[str, Any]) -> str:
-    """The acquisition channel of a touch: website, sms_campaign, email_campaign, referral, organic, paid_ads, ..."""
-    medium = str(touch.get("utm_medium") or "").lower()
-    source = str(touch.get("utm_source") or "").lower()
-    site = _site(touch.get("referrer"))
-    if (
-        touch.get("gclid")
-        or touch.get("ttclid")
-        or medium in _PAID_MEDIUMS
-        or (touch.get("fbclid") and "paid" in medium)
-    ):
-        return "paid_ads"
-    if medium in {"sms", "text"}:
-        return "sms_campaign"
-    if medium in {"email", "newsletter"} or source in {"newsletter", "email"}:
-        return "email_campaign"
-    if medium in {"social", "organic_social"} or touch.get("fbclid") or _is_one_of(source or site, _SOCIAL):
-        return "social"
-    if medium == "organic" or _is_one_of(source or site, _SEARCH):
-        return "organic"
-    if medium in {"referral", "partner", "affiliate"} or source == "referral" or site:
-        return "referral"
-    return "other" if source or medium else "website"
-
-
-def _site(referrer: Any) -> str:
-    try:
-        return (urlsplit(str(referrer)).hostname or "").removeprefix("www.") if referrer else ""
-    except ValueError:
-        return ""
-
-
-def _is_one_of(name: str, words: frozenset[str]) -> bool:
-    return any(part in words for part in name.split("."))
-
-
 # ---------------------------------------------------------------------------------------------------- comparing
-
-
-def tokens_of(texts: Iterable[str | None]) -> set[str]:
-    """Lower-case search tokens: every text whole, and its words."""
-    return set().union(*(_tokens(text) for text in texts if text))
-
-
-@lru_cache(maxsize=1 << 15)
-def _tokens(text: str) -> frozenset[str]:
-    folded = fold(text)
-    words = re.split(r"[\s@.,;:/|()\[\]\"'+_-]+", folded)
-    return frozenset({folded[:200], *(word[:100] for word in words if len(word) > 1)})
-
-
-def fold(text: str) -> str:
-    """Text as it is compared in a search: lower case, no accents, one space."""
-    folded = text.casefold()
-    if folded.isascii():
-        return " ".join(folded.split())
-    decomposed = unicodedata.normalize("NFKD", folded)
-    return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
 
 
 def _compare_tokens(changes: _Changes, row: dict[str, Any], facts: _Gathered) -> None:

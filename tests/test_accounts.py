@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import exc
 
 from gdp_core import vault
-from gdp_core.accounts import connections, keys, members, passwords, sessions, users, workspaces
+from gdp_core.accounts import connections, keys, members, passwords, record, sessions, users, workspaces
 from gdp_core.accounts.audit import verify
 from gdp_core.accounts.roles import Principal, Role, masked
 from gdp_core.accounts.throttle import Throttle, delay_after
@@ -116,7 +116,7 @@ class TestFirstStart:
         users.first_start(database.gate, now=NOW + timedelta(days=1))
         with database.gate.transaction(None) as session:
             eve = one(session, "SELECT id FROM app_user WHERE email = 'eve@x.test'").id
-            found = [member.slug for member in sessions.memberships(session, eve)]
+            found = [member.slug for member in record.memberships(session, eve)]
         assert found == ["demo", "taken"]
         assert audited(database, demo) == ["members.join"]
         assert audited(database, taken) == []
@@ -588,7 +588,7 @@ class TestClaims:
     def test_without_any_user_the_first_becomes_owner(self, database: TestDatabase) -> None:
         user_id = users.user_of_claims(database.gate, self._claims(), now=NOW)
         with database.gate.transaction(None) as session:
-            assert [member.role for member in sessions.memberships(session, user_id)] == [Role.OWNER]
+            assert [member.role for member in record.memberships(session, user_id)] == [Role.OWNER]
 
     def test_a_verified_address_joins_an_existing_user(self, database: TestDatabase) -> None:
         bob = person(database, "bob@acme.test")
@@ -608,7 +608,7 @@ class TestClaims:
             members.invite(session, ann, email="bob@acme.test", role=Role.MEMBER, now=NOW)
         bob = users.user_of_claims(database.gate, self._claims(), now=NOW)
         with database.gate.transaction(None) as session:
-            assert [member.role for member in sessions.memberships(session, bob)] == [Role.MEMBER]
+            assert [member.role for member in record.memberships(session, bob)] == [Role.MEMBER]
 
     def test_another_subject_is_another_person(self, database: TestDatabase) -> None:
         person(database, "ann@acme.test")
@@ -642,7 +642,7 @@ class TestWorkspaces:
         made = workspaces.create(database.gate, ann, slug="Acme-EU", name="Acme Europe", now=NOW)
         assert workspaces.find(database.gate, "acme-eu") == made
         with database.gate.transaction(None) as session:
-            assert {m.slug for m in sessions.memberships(session, ann.user_id or made)} == {"acme", "acme-eu"}
+            assert {m.slug for m in record.memberships(session, ann.user_id or made)} == {"acme", "acme-eu"}
         assert audited(database, made) == ["workspace.create"]
         with pytest.raises(InvalidInput, match="already"):
             workspaces.create(database.gate, ann, slug="acme-eu", now=NOW)
@@ -706,12 +706,12 @@ class TestWorkspaces:
         with database.web.transaction(acme) as session:
             workspaces.archive(session, ann, confirm="acme", now=NOW)
         with database.gate.transaction(None) as session:
-            assert sessions.memberships(session, ann_id) == ()
+            assert record.memberships(session, ann_id) == ()
         assert workspaces.list_archived(database.gate, ann_id) == [(acme, "acme", "Acme")]
         with database.web.transaction(acme) as session:
             workspaces.restore(session, ann, now=NOW)
         with database.gate.transaction(None) as session:
-            assert len(sessions.memberships(session, ann_id)) == 1
+            assert len(record.memberships(session, ann_id)) == 1
 
     def test_deleting_leaves_nothing_of_it_and_all_of_the_others(self, database: TestDatabase) -> None:
         acme, other = database.workspace(), database.workspace("other")

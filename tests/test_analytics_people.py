@@ -11,8 +11,8 @@ from gdp_core.accounts.roles import Principal, Role
 from gdp_core.analytics import people_list
 from gdp_core.analytics.people_list import Filter, Place
 from gdp_core.db import insert, rows, run
-from gdp_core.people import tokens_of
 from gdp_core.tables.people import Person, PersonToken
+from gdp_core.words import tokens_of
 
 from .conftest import NOW
 

@@ -10,9 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlmodel import Session
 
-from gdp_core.accounts.record import Member as Member
-from gdp_core.accounts.record import memberships as memberships
-from gdp_core.accounts.record import on_record
+from gdp_core.accounts.record import Member, memberships, on_record
 from gdp_core.accounts.roles import Principal
 from gdp_core.accounts.tokens import hash_of, new_token
 from gdp_core.db import Database, one, rows, run

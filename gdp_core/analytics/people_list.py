@@ -16,7 +16,7 @@ from sqlmodel import Session
 from gdp_core.accounts.roles import Principal
 from gdp_core.db import Database, one, rows
 from gdp_core.errors import InvalidInput
-from gdp_core.people import fold
+from gdp_core.words import fold
 
 Sort = Literal["last_seen", "first_seen", "spent", "mrr"]
 Known = Literal["", "known", "anonymous"]
