@@ -44,7 +44,7 @@ def ask_new() -> None:
 def of_nobody(signed_in: SignedIn) -> None:
     """The page of somebody who belongs to no workspace: make one or take one back, where they may."""
     may_found = founding.may_found(database("gdp_gate"), signed_in.user.id)
-    with st.container(width=640):
+    with st.container(horizontal_alignment="center"), st.container(width=640):
         with layout.empty(
             ":material/door_open:",
             "You belong to no workspace",
