@@ -1,6 +1,6 @@
 """How fast one worker applies what the door stored: events of 20,000 people in batches of 50, ten properties each.
 
-First most of the people are new, later all are known.
+They come as they happen. First most of the people are new, later all are known.
 
 The peer is the ceiling: COPY of the same events as plain rows into a plain table, by one client in the same run.
 """
@@ -27,13 +27,13 @@ WARM_UP = 40
 def run() -> list[dict[str, Any]]:
     """Rows with name, value, unit, peer, peer_value, ratio."""
     with rig("segment") as bench:
-        dice, now = random.Random(7), clock.now()
-        _store(bench, dice, now, WARM_UP)
+        dice = random.Random(7)
+        _store(bench, dice, clock.now(), WARM_UP)
         _drain(bench)
-        first, events = _measured(bench, dice, now)  # three in five of these events bring somebody new
+        first, events = _measured(bench, dice)  # three in five of these events bring somebody new
         for _ in range(2):
-            _measured(bench, dice, now)
-        later, _ = _measured(bench, dice, now)
+            _measured(bench, dice)
+        later, _ = _measured(bench, dice)
         ceiling = len(events) / _copy(bench.admin, events)
     peer = "COPY into a plain table"
     return [
@@ -52,8 +52,8 @@ class Measured(NamedTuple):
     cpu: float
 
 
-def _measured(bench: Rig, dice: random.Random, now: datetime) -> tuple[Measured, list[dict[str, Any]]]:
-    events = _store(bench, dice, now, DELIVERIES)
+def _measured(bench: Rig, dice: random.Random) -> tuple[Measured, list[dict[str, Any]]]:
+    events = _store(bench, dice, clock.now(), DELIVERIES)
     begun, cpu = time.perf_counter(), time.process_time()
     _drain(bench)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
@@ -82,7 +82,7 @@ def _event(dice: random.Random, now: datetime) -> dict[str, Any]:
         "userId": f"user_{person}",
         "anonymousId": f"anonymous_{person}",
         "messageId": uuid.UUID(int=dice.getrandbits(128)).hex,
-        "timestamp": (now - timedelta(seconds=dice.randrange(86_400 * 30))).isoformat(),
+        "timestamp": (now - timedelta(milliseconds=dice.randrange(5_000))).isoformat(),
         "properties": {f"property_{number}": dice.choice((number, "text", 1.5, True)) for number in range(10)},
         "context": {"page": {"url": f"https://acme.example/{dice.randrange(50)}"}, "userAgent": "Mozilla/5.0"},
     }

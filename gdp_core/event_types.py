@@ -6,6 +6,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -70,17 +71,14 @@ def add(session: Session, workspace_id: UUID, events: Sequence[Told], before: Ma
 
 def _type(name: str, events: Sequence[Told]) -> dict[str, Any]:
     """What some events tell of their type."""
-    properties: dict[str, Any] = {}
-    for event in events:
-        _learn(properties, event.fact.properties, event.occurred_at.isoformat())
-    instants = [event.occurred_at for event in events]
+    told = sorted(((event.occurred_at, event.fact.properties) for event in events), key=itemgetter(0))
     return {
         "name": name,
         "category": category_of(name),
-        "properties": properties,
+        "properties": _shape(told),
         "required": [],
-        "first_seen_at": min(instants),
-        "last_seen_at": max(instants),
+        "first_seen_at": told[0][0],
+        "last_seen_at": told[-1][0],
     }
 
 
@@ -114,9 +112,7 @@ def take(session: Session, workspace_id: UUID, gone: Sequence[Any]) -> None:
         "SELECT name, properties, first_seen_at, last_seen_at FROM event_type WHERE name = ANY(:names)",
         names=list(named),
     ):
-        taken: dict[str, Any] = {}
-        for row in named[kind.name]:
-            _learn(taken, row.properties, row.occurred_at.astimezone(UTC).isoformat())
+        taken = _shape(sorted(((row.occurred_at, row.properties) for row in named[kind.name]), key=itemgetter(0)))
         first, last = kind.first_seen_at, kind.last_seen_at
         instants = [row.occurred_at for row in named[kind.name]]
         if min(instants) <= first or max(instants) >= last:
@@ -189,22 +185,41 @@ def _add_type_days(session: Session, days: Sequence[dict[str, Any]]) -> None:
 _TYPE_NAMES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object"}
 
 
-def _learn(shape: dict[str, Any], properties: Mapping[str, Any], at: str) -> None:
-    for name, value in properties.items():
-        if value is None:
-            continue
-        kind = _TYPE_NAMES.get(value.__class__, "string")
-        known = shape.get(name)
-        if known is None:
-            shape[name] = {"types": {kind: 1}, "example": _example(value), "first_at": at, "last_at": at}
-            _cap(shape)
-            continue
-        types = known["types"]
-        types[kind] = types.get(kind, 0) + 1
-        if at <= known["first_at"]:
-            known["first_at"], known["example"] = min((at, _example(value)), (known["first_at"], known["example"]))
-        if at > known["last_at"]:
-            known["last_at"] = at
+class _Property:
+    """What is known of a property of some events, told in the order of time."""
+
+    __slots__ = ("example", "first", "last", "types")
+
+    def __init__(self, at: datetime, value: Any) -> None:
+        self.types: dict[type, int] = {}
+        self.first = self.last = at
+        self.example = _example(value)
+
+
+def _shape(told: Iterable[tuple[datetime, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Properties by name from (instant, properties), the earliest first: types with counts, example, first and last."""
+    shape: dict[str, _Property] = {}
+    for at, properties in told:
+        for name, value in properties.items():
+            if value is None:
+                continue
+            known = shape.get(name)
+            if known is None:
+                known = shape[name] = _Property(at, value)
+                _cap(shape)
+            elif at == known.first:
+                known.example = min(known.example, _example(value))
+            known.types[value.__class__] = known.types.get(value.__class__, 0) + 1
+            known.last = at
+    return {name: _as_json(known) for name, known in shape.items()}
+
+
+def _as_json(known: _Property) -> dict[str, Any]:
+    types = Counter[str]()
+    for kind, count in known.types.items():
+        types[_TYPE_NAMES.get(kind, "string")] += count
+    first, last = (at.astimezone(UTC).isoformat() for at in (known.first, known.last))
+    return {"types": dict(types), "example": known.example, "first_at": first, "last_at": last}
 
 
 def _example(value: Any) -> str:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from hashlib import sha1
 from operator import attrgetter, itemgetter
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from sqlmodel import Session
@@ -75,7 +76,8 @@ class NewEvent(NamedTuple):
     @property
     def day(self) -> date:
         """The UTC day it counts for."""
-        return self.occurred_at.astimezone(UTC).date()
+        at = self.occurred_at
+        return at.date() if at.tzinfo is UTC else at.astimezone(UTC).date()
 
     @property
     def is_human(self) -> bool:
@@ -92,8 +94,14 @@ class Placed(NamedTuple):
 
 
 def event_id(source_id: UUID, key: str) -> UUID:
-    """The id of an event follows from its key; source ids are unique across workspaces."""
-    return uuid5(source_id, key)
+    """The id of an event follows from its key; source ids are unique across workspaces. It is `uuid.uuid5`, faster."""
+    digest = int.from_bytes(sha1(_bytes_of(source_id) + key.encode(), usedforsecurity=False).digest()[:16])
+    return UUID(int=digest & _NO_VERSION | _VERSION_5)
+
+
+_bytes_of = lru_cache(maxsize=1024)(attrgetter("bytes"))
+_VERSION_5 = 5 << 76 | 2 << 62
+_NO_VERSION = ~(0xF << 76 | 3 << 62)
 
 
 @lru_cache(maxsize=4096)

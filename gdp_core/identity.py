@@ -26,6 +26,7 @@ MANUAL = UUID(int=0)
 """The source id of what a person decided in the dashboard."""
 
 _number = attrgetter("int")
+"""An id's number orders and finds as the id does; a UUID as a key costs Python code for every look-up."""
 
 UNKNOWN = frozenset({"anonymous", "meta", "posthog", "person"})
 """Namespaces that do not say who somebody is."""
@@ -180,7 +181,8 @@ def better(first: Edge | None, second: Edge) -> Edge:
     if first is None:
         return second
     winner = min(first, second, key=lambda item: item.order)
-    return winner._replace(explicit=first.explicit or second.explicit)
+    explicit = first.explicit or second.explicit
+    return winner if winner.explicit == explicit else winner._replace(explicit=explicit)
 
 
 # ------------------------------------------------------------------------------------------------ in the database
@@ -277,26 +279,31 @@ def assert_edges(
 
     `revealed` actors have got another namespace, on which the limits depend: theirs are recomputed too.
     """
-    pairs: dict[tuple[UUID, UUID], Edge] = {}
+    pairs: dict[tuple[int, int], Edge] = {}  # by the numbers of the ids: see `_number`
     for edge in edges:
-        pairs[edge.a, edge.b] = better(pairs.get((edge.a, edge.b)), edge)
+        pair = (edge.a.int, edge.b.int)
+        pairs[pair] = better(pairs.get(pair), edge)
     if not pairs:
         return recompute(session, workspace_id, revealed, limits, now)
     known = {
-        (row.a, row.b): Edge(*row)
+        (row.a.int, row.b.int): Edge(*row)
         for row in rows(
             session,
             "SELECT a, b, verified, explicit, occurred_at, source_id, source_event_id FROM identity_edge"
             " WHERE (a, b) IN (SELECT * FROM unnest(CAST(:a AS uuid[]), CAST(:b AS uuid[])))",
-            a=[a for a, _ in pairs],
-            b=[b for _, b in pairs],
+            a=[edge.a for edge in pairs.values()],
+            b=[edge.b for edge in pairs.values()],
         )
     }
-    changed = {pair: better(known.get(pair), edge) for pair, edge in pairs.items()}
-    changed = {pair: edge for pair, edge in changed.items() if edge != known.get(pair)}
+    changed = []
+    for pair, edge in pairs.items():
+        before = known.get(pair)
+        after = better(before, edge)
+        if after is not before and after != before:
+            changed.append(after)
     values = [
         dict(zip(Edge._fields[:7], edge, strict=False))  # all but `cut`, which is not for facts to say
-        for edge in changed.values()
+        for edge in changed
     ]
     insert(
         session,
@@ -307,7 +314,9 @@ def assert_edges(
         " source_event_id = excluded.source_event_id",
         shared={"workspace_id": workspace_id, "state": "accepted", "merged": False, "applied_at": now},
     )
-    return recompute(session, workspace_id, {actor for pair in changed for actor in pair}.union(revealed), limits, now)
+    return recompute(
+        session, workspace_id, {actor for edge in changed for actor in (edge.a, edge.b)}.union(revealed), limits, now
+    )
 
 
 def recompute(session: Session, workspace_id: UUID, actors: Iterable[UUID], limits: Limits, now: datetime) -> set[UUID]:

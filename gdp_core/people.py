@@ -34,6 +34,7 @@ _CHUNK = 5000  # a join with all of a small workspace costs the same for many pe
 class _Gathered:
     """Everything known of one person before it becomes a row."""
 
+    id: UUID
     actors: list[Any] = field(default_factory=list)
     traits: dict[str, Any] = field(default_factory=dict)
     known_by_trait: datetime | None = None
@@ -126,19 +127,19 @@ def persons_of(session: Session, actors: Collection[UUID]) -> set[UUID]:
 
 
 def _work_out(
-    workspace_id: UUID, ids: Sequence[UUID], gathered: dict[UUID, _Gathered], choices: _Choices, now: datetime
+    workspace_id: UUID, ids: Sequence[UUID], gathered: dict[int, _Gathered], choices: _Choices, now: datetime
 ) -> _Changes:
     changes = _Changes()
-    for person_id, facts in gathered.items():
+    for facts in gathered.values():
         if all(actor.personless for actor in facts.actors):
             continue
-        row, stages = _row(workspace_id, person_id, facts, choices, now)
+        row, stages = _row(workspace_id, facts, choices, now)
         changes.people.append(row)
         _compare_tokens(changes, row, facts)
-        _compare_stages(changes, workspace_id, person_id, facts, stages, now)
+        _compare_stages(changes, workspace_id, facts, stages, now)
         _compare_primary(changes, facts)
-    alive = {row["id"] for row in changes.people}
-    changes.gone = [identifier for identifier in ids if identifier not in alive]
+    alive = {row["id"].int for row in changes.people}
+    changes.gone = [identifier for identifier in ids if identifier.int not in alive]
     return changes
 
 
@@ -163,17 +164,18 @@ def _read_choices(session: Session) -> _Choices:
     )
 
 
-def _gather(session: Session, ids: Sequence[UUID], choices: _Choices) -> dict[UUID, _Gathered]:
-    people: dict[UUID, _Gathered] = {}
+def _gather(session: Session, ids: Sequence[UUID], choices: _Choices) -> dict[int, _Gathered]:
+    """By the number of the id: a UUID as a key costs Python code for every look-up, of which there are dozens."""
+    people: dict[int, _Gathered] = {}
     for row in rows(
         session,
         "SELECT person_id, id, namespace, external_id, personless, event_count, first_seen_at, last_seen_at,"
         " first_touch, is_primary FROM actor WHERE person_id = ANY(:ids) ORDER BY person_id, id",
         ids=list(ids),
     ):
-        person = people.get(row.person_id)
+        person = people.get(row.person_id.int)
         if person is None:
-            person = people[row.person_id] = _Gathered()
+            person = people[row.person_id.int] = _Gathered(row.person_id)
         person.actors.append(row)
     if not people:
         return people
@@ -184,7 +186,7 @@ def _gather(session: Session, ids: Sequence[UUID], choices: _Choices) -> dict[UU
     return people
 
 
-def _gather_traits(session: Session, people: dict[UUID, _Gathered]) -> None:
+def _gather_traits(session: Session, people: dict[int, _Gathered]) -> None:
     found = rows(
         session,
         """
@@ -196,16 +198,16 @@ def _gather_traits(session: Session, people: dict[UUID, _Gathered]) -> None:
             CASE WHEN t.op <> 'set_once' THEN t.occurred_at END DESC, CASE WHEN t.op = 'set_once' THEN t.occurred_at END,
             t.rank DESC, t.source_event_id COLLATE "C" DESC, t.source_id, a.id
         """,
-        ids=list(people),
+        ids=[person.id for person in people.values()],
     )
     for row in found:
-        person = people[row.person_id]
+        person = people[row.person_id.int]
         person.known_by_trait = row.contact_at
         if row.op != "unset" and row.value is not None:
             person.traits[row.key] = row.value
 
 
-def _gather_activity(session: Session, people: dict[UUID, _Gathered], choices: _Choices) -> None:
+def _gather_activity(session: Session, people: dict[int, _Gathered], choices: _Choices) -> None:
     for row in rows(
         session,
         """
@@ -221,10 +223,10 @@ def _gather_activity(session: Session, people: dict[UUID, _Gathered], choices: _
         SELECT * FROM gap WHERE back IS NULL OR back - last_at > make_interval(days => :dormant)
         ORDER BY person_id, last_at
         """,
-        ids=list(people),
+        ids=[person.id for person in people.values()],
         dormant=choices.windows.dormant.days,
     ):
-        person = people[row.person_id]
+        person = people[row.person_id.int]
         person.active_days, person.first_act = row.days, row.first_act
         person.silences.append((row.last_at, row.back))
     for row in rows(
@@ -232,13 +234,13 @@ def _gather_activity(session: Session, people: dict[UUID, _Gathered], choices: _
         "SELECT a.person_id, r.role, sum(r.events) AS events, min(r.first_at) AS first_at, max(r.last_at) AS last_at"
         " FROM actor a JOIN actor_role_day r ON r.workspace_id = a.workspace_id AND r.actor_id = a.id"
         " WHERE a.person_id = ANY(:ids) GROUP BY 1, 2",
-        ids=list(people),
+        ids=[person.id for person in people.values()],
     ):
-        people[row.person_id].roles[row.role] = row
+        people[row.person_id.int].roles[row.role] = row
 
 
-def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
-    ids = list(people)
+def _gather_money(session: Session, people: dict[int, _Gathered]) -> None:
+    ids = [person.id for person in people.values()]
     for row in rows(
         session,
         """
@@ -258,7 +260,7 @@ def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
         """,
         ids=ids,
     ):
-        person = people[row.person_id]
+        person = people[row.person_id.int]
         person.money.append((row.currency, row.day, row.paid, row.returned))
         person.first_bill = _earliest(person.first_bill, row.bill_at)
     for row in rows(
@@ -268,7 +270,7 @@ def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
         " ORDER BY m.changed_at, m.id",
         ids=ids,
     ):
-        people[row.person_id].mrr.append(row)
+        people[row.person_id.int].mrr.append(row)
     for row in rows(
         session,
         "SELECT a.person_id, s.status, s.plan_name, s.mrr_micros, s.started_at, s.trial_start, s.trial_end, s.ended_at"
@@ -276,31 +278,29 @@ def _gather_money(session: Session, people: dict[UUID, _Gathered]) -> None:
         " WHERE a.person_id = ANY(:ids) ORDER BY s.started_at, s.id",
         ids=ids,
     ):
-        people[row.person_id].subscriptions.append(row)
-        people[row.person_id].first_bill = _earliest(people[row.person_id].first_bill, row.started_at)
+        people[row.person_id.int].subscriptions.append(row)
+        people[row.person_id.int].first_bill = _earliest(people[row.person_id.int].first_bill, row.started_at)
 
 
-def _gather_written(session: Session, people: dict[UUID, _Gathered]) -> None:
+def _gather_written(session: Session, people: dict[int, _Gathered]) -> None:
     for row in rows(
         session,
         "SELECT person_id, array_agg(token) AS tokens FROM person_token WHERE person_id = ANY(:ids) GROUP BY 1",
-        ids=list(people),
+        ids=[person.id for person in people.values()],
     ):
-        people[row.person_id].tokens = set(row.tokens)
+        people[row.person_id.int].tokens = set(row.tokens)
     for row in rows(
         session,
         "SELECT person_id, at, stage, previous FROM stage_change WHERE person_id = ANY(:ids) ORDER BY person_id, at",
-        ids=list(people),
+        ids=[person.id for person in people.values()],
     ):
-        people[row.person_id].stages.append(tuple(row)[1:])
+        people[row.person_id.int].stages.append(tuple(row)[1:])
 
 
 # ------------------------------------------------------------------------------------------------------ one row
 
 
-def _row(
-    workspace_id: UUID, person_id: UUID, facts: _Gathered, choices: _Choices, now: datetime
-) -> tuple[dict[str, Any], list[Any]]:
+def _row(workspace_id: UUID, facts: _Gathered, choices: _Choices, now: datetime) -> tuple[dict[str, Any], list[Any]]:
     traits = facts.traits
     known_at = _earliest(
         facts.known_by_trait,
@@ -329,7 +329,7 @@ def _row(
     email = traits.get("email") or _named(facts.actors, "email")
     first_seen = _earliest(facts.first_bill, *(actor.first_seen_at for actor in facts.actors))
     row = {
-        "id": person_id,
+        "id": facts.id,
         "workspace_id": workspace_id,
         **{column: _text(traits.get(column)) for column in _COLUMN_TRAITS},
         "email": _text(email),
@@ -480,15 +480,15 @@ def _compare_tokens(changes: _Changes, row: dict[str, Any], facts: _Gathered) ->
 
 
 def _compare_stages(
-    changes: _Changes, workspace_id: UUID, person_id: UUID, facts: _Gathered, entered: list[Change], now: datetime
+    changes: _Changes, workspace_id: UUID, facts: _Gathered, entered: list[Change], now: datetime
 ) -> None:
     before = [None, *(change.stage for change in entered)]
     wanted = [(change.at, change.stage, previous) for change, previous in zip(entered, before, strict=False)]
     if wanted == facts.stages:
         return
-    changes.lost_stages += [(person_id, stored[0]) for stored in facts.stages if stored not in wanted]
+    changes.lost_stages += [(facts.id, stored[0]) for stored in facts.stages if stored not in wanted]
     changes.stages += [
-        {"person_id": person_id, "workspace_id": workspace_id, "at": at, "stage": stage}
+        {"person_id": facts.id, "workspace_id": workspace_id, "at": at, "stage": stage}
         | {"previous": previous, "applied_at": now}
         for at, stage, previous in wanted
         if (at, stage, previous) not in facts.stages

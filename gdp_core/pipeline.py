@@ -45,16 +45,12 @@ class Stated:
 
     fact: Fact
     delivery: Delivery
+    key: str  # the fact's identity in its workspace: source id and key in one text, which remembers its hash
 
     @property
     def order(self) -> tuple[Any, ...]:
         """Which of two statements of one key wins: the smaller."""
         return (self.delivery.received_at, self.fact.hash, self.delivery.id)
-
-    @property
-    def key(self) -> tuple[UUID, str]:
-        """The fact's identity in its workspace."""
-        return (self.delivery.source_id, self.fact.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +183,12 @@ def parse(deliveries: Iterable[Delivery]) -> Parsed:
     """Ask the sources. Pure; needs no lock."""
     parsed = Parsed([], {})
     for delivery in (part for item in deliveries for part in unpack(item)):
+        prefix = f"{delivery.source_id}|"
         for item in source(delivery.source).normalise(delivery):
             if isinstance(item, Reject):
                 parsed.rejects.setdefault(delivery.id, []).append(item)
             else:
-                parsed.facts.append(Stated(item, delivery))
+                parsed.facts.append(Stated(item, delivery, prefix + item.key))
     failpoint("worker.parsed")
     return parsed
 
@@ -257,8 +254,8 @@ def _read_workspace(session: Session, workspace_id: UUID) -> _Workspace:
 
 def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]) -> _Keys:
     keys = _Keys()
-    best: dict[tuple[UUID, str], Stated] = {}
-    seen: dict[tuple[UUID, str], dict[str, UUID]] = {}  # contents of each key, and a delivery that has it
+    best: dict[str, Stated] = {}
+    seen: dict[str, dict[str, UUID]] = {}  # contents of each key, and a delivery that has it
     for stated in sorted(facts, key=lambda item: item.order):
         key = stated.key
         best.setdefault(key, stated)
@@ -275,7 +272,7 @@ def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]
         " JOIN event_key k ON k.source_id = g.source_id AND k.workspace_id = g.workspace_id AND k.key = g.key",
         rows=records(values),
     )
-    stored = {(row.source_id, row.key): row for row in known}  # the snapshot from before: without the rows just made
+    stored = {f"{row.source_id}|{row.key}": row for row in known}  # from before: without the rows just made
     again = {(stated.key, stated.delivery.id): stated for stated in facts} if stored else {}
     for key, stated in best.items():
         row = stored.get(key)
@@ -295,7 +292,9 @@ def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]
             keys.mine.append(holder)
             seen[key].pop(holder.fact.hash, None)
         keys.conflicts += [
-            _conflict(workspace.id, key, other, inbox_id) for other, inbox_id in seen[key].items() if other != standing
+            _conflict(workspace.id, stated, other, inbox_id)
+            for other, inbox_id in seen[key].items()
+            if other != standing
         ]
     insert(session, FactConflict, keys.conflicts, "ON CONFLICT DO NOTHING")
     return keys
@@ -313,11 +312,11 @@ def _key_row(workspace_id: UUID, stated: Stated) -> dict[str, Any]:
     }
 
 
-def _conflict(workspace_id: UUID, key: tuple[UUID, str], other_hash: str, inbox_id: UUID) -> dict[str, Any]:
+def _conflict(workspace_id: UUID, stated: Stated, other_hash: str, inbox_id: UUID) -> dict[str, Any]:
     return {
-        "source_id": key[0],
+        "source_id": stated.delivery.source_id,
         "workspace_id": workspace_id,
-        "key": key[1],
+        "key": stated.fact.key,
         "other_hash": other_hash,
         "other_inbox_id": inbox_id,
     }
@@ -387,7 +386,7 @@ def _write_actors(session: Session, workspace: _Workspace, facts: Sequence[State
 def _events(workspace: _Workspace, winners: Iterable[Stated]) -> list[NewEvent]:
     return [
         NewEvent(
-            id=events.event_id(*stated.key),
+            id=events.event_id(stated.delivery.source_id, stated.fact.key),
             fact=stated.fact.event,
             key=stated.fact.key,
             source_id=stated.delivery.source_id,
@@ -446,7 +445,7 @@ def _derive(
     session: Session, workspace: _Workspace, winners: Sequence[Stated], lost: Sequence[LostState], now: datetime
 ) -> set[UUID]:
     """Keep the states of vendors' objects and derive billing and mail from them. Returns the actors concerned."""
-    values: dict[tuple[tuple[UUID, str], str, str], dict[str, Any]] = {}
+    values: dict[tuple[str, str, str], dict[str, Any]] = {}
     for stated in winners:
         for state in stated.fact.states:
             values[stated.key, state.kind, state.id] = {
@@ -466,7 +465,7 @@ def _derive(
     failpoint("apply.states")
     if not values and not lost:
         return set()
-    objects = {(key[0], kind, object_id) for key, kind, object_id in values}
+    objects = {(value["source_id"], value["kind"], value["object_id"]) for value in values.values()}
     billed = billing.refresh(session, workspace.id, objects, now, lost)
     stale = _replace_derived(session, workspace, billed, now)
     failpoint("apply.billing")

@@ -168,7 +168,7 @@ def test_a_pipeline_that_minds_the_order_is_caught(database, tenants, monkeypatc
     mutant(monkeypatch)
     deliveries = told(tenants[:1], 1)
     expected = reference(database, tenants[:1], deliveries)
-    assert differences(database, tenants[:1], deliveries, expected, [1])
+    assert any(differences(database, tenants[:1], deliveries, expected, [shuffle]) for shuffle in range(8))
 
 
 # ------------------------------------------------------------------------------------------------- competing contents
