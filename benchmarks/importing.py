@@ -5,6 +5,7 @@ The peer is the ceiling: Postgres's own COPY of the same file into a plain table
 
 import csv
 import random
+import statistics
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from gdp_core.importer.run import run_import
 
 ROWS = 100_000
 CUSTOMERS = 4_000
+ATTEMPTS = 3  # each another file; the median counts
 MAPPING = Mapping(
     person="customer",
     anonymous="invoice if customer = null else null",
@@ -36,25 +38,28 @@ def run() -> list[dict[str, Any]]:
     """Rows with name, value, unit, peer, peer_value, ratio."""
     with rig("import") as bench, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lines.csv"
-        _write(file)
-        begun = time.perf_counter()
-        result = run_import(bench.worker, bench.workspace_id, bench.source_id, file, MAPPING, now=clock.now())
-        seconds = time.perf_counter() - begun
+        rates = []
+        for attempt in range(ATTEMPTS):
+            _write(file, attempt * ROWS)
+            begun = time.perf_counter()
+            result = run_import(bench.worker, bench.workspace_id, bench.source_id, file, MAPPING, now=clock.now())
+            rates.append(result.applied / (time.perf_counter() - begun))
         ceiling = _copy(bench.admin, file)
-    return [row("import of a CSV file", result.applied / seconds, "rows/s", "COPY into a plain table", ROWS / ceiling)]
+    rate = statistics.median(rates)
+    return [row("import of a CSV file", rate, "rows/s", "COPY into a plain table", ROWS / ceiling)]
 
 
-def _write(file: Path) -> None:
+def _write(file: Path, start_at: int) -> None:
     dice = random.Random(11)
     start = datetime(2025, 1, 1, tzinfo=UTC)
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(("invoice", "stock", "description", "quantity", "at", "unit_price", "customer", "country"))
-        for number in range(ROWS):
+        for number in range(start_at, start_at + ROWS):
             invoice = number // 20
             mark = "C" if invoice % 7 == 0 else ""
             customer = "" if invoice % 4 == 0 else 12_000 + invoice * 7919 % CUSTOMERS
-            at = (start + timedelta(minutes=invoice * 80)).strftime("%Y-%m-%d %H:%M:%S")
+            at = (start + timedelta(minutes=invoice * 20)).strftime("%Y-%m-%d %H:%M:%S")
             stock = dice.randrange(3000)
             words = (f"{mark}{invoice}", stock, f"ARTICLE {stock} IN A BOX", dice.randrange(1, 40), at)
             writer.writerow((*words, dice.randrange(10, 999) / 100, customer, "United Kingdom"))

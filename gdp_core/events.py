@@ -131,7 +131,7 @@ def write(session: Session, workspace_id: UUID, events: Sequence[NewEvent], role
         session,
         Event,
         written,
-        columns=dict.fromkeys((*_PLAIN, *written[0])),
+        columns=sorted(set().union(*written)),
         shared={"workspace_id": workspace_id, "applied_at": now},
     )
     event_types.add(session, workspace_id, events, known)

@@ -97,7 +97,7 @@ def work(database: Database, workspace_id: UUID, now: datetime, *, limit: int = 
     A delivery that cannot be applied is found by bisection; it is tried again later and dead after eight times, and
     its neighbours do not notice.
     """
-    with _for_a_batch(), database.transaction(workspace_id, timeout=120) as session:
+    with for_batches(), database.transaction(workspace_id, timeout=120) as session:
         claimed = inbox.claim(session, limit)
         if not claimed:
             return 0
@@ -112,7 +112,7 @@ def take_in(database: Database, delivery: Delivery, now: datetime, parsed: Parse
 
     `parsed` is what `parse` made of it, where that was done before.
     """
-    with _for_a_batch(), database.transaction(delivery.workspace_id, timeout=300) as session:
+    with for_batches(), database.transaction(delivery.workspace_id, timeout=300) as session:
         events.ensure_partitions(session, "inbox", [delivery.received_at])
         inbox.store(session, delivery)
         try:
@@ -125,8 +125,8 @@ def take_in(database: Database, delivery: Delivery, now: datetime, parsed: Parse
 
 
 @contextlib.contextmanager
-def _for_a_batch() -> Iterator[None]:
-    """The interpreter as batches want it.
+def for_batches() -> Iterator[None]:
+    """The interpreter as one batch, or a file of them, wants it.
 
     A batch makes millions of objects and hardly a cycle: looking for cycles took a quarter of its time. Whoever
     switched that off switches it on again, so batches in several threads leave it on. Threads that had waited for
@@ -262,16 +262,7 @@ def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]
         seen.setdefault(key, {}).setdefault(stated.fact.hash, stated.delivery.id)
     if not best:
         return keys
-    values = [_key_row(workspace.id, stated) for stated in best.values()]
-    known = rows(
-        session,
-        f"WITH given AS (SELECT * FROM {recordset(EventKey, values[0])}),"
-        f" made AS (INSERT INTO event_key ({', '.join(values[0])}) SELECT * FROM given"
-        " ON CONFLICT DO NOTHING RETURNING source_id, key)"
-        " SELECT k.source_id, k.key, k.hash, k.received_at, k.inbox_id, k.event_at FROM given g"
-        " JOIN event_key k ON k.source_id = g.source_id AND k.workspace_id = g.workspace_id AND k.key = g.key",
-        rows=records(values),
-    )
+    known = _enter_keys(session, workspace.id, best.values())
     stored = {f"{row.source_id}|{row.key}": row for row in known}  # from before: without the rows just made
     again = {(stated.key, stated.delivery.id): stated for stated in facts} if stored else {}
     for key, stated in best.items():
@@ -298,6 +289,45 @@ def _judge_keys(session: Session, workspace: _Workspace, facts: Sequence[Stated]
         ]
     insert(session, FactConflict, keys.conflicts, "ON CONFLICT DO NOTHING")
     return keys
+
+
+def _enter_keys(session: Session, workspace_id: UUID, facts: Iterable[Stated]) -> Sequence[Any]:
+    """Enter the keys that are new; returns the rows of the others. Facts name their delivery by a number."""
+    numbers: dict[int, int] = {}
+    deliveries: list[Delivery] = []
+    values = []
+    for stated in facts:
+        number = numbers.setdefault(id(stated.delivery), len(deliveries))
+        if number == len(deliveries):
+            deliveries.append(stated.delivery)
+        at = stated.fact.occurred_at if stated.fact.event else None
+        values.append({"n": number, "key": stated.fact.key, "hash": stated.fact.hash, "event_at": at})
+    return rows(
+        session,
+        """
+        WITH delivery AS (
+            SELECT * FROM jsonb_to_recordset(CAST(:deliveries AS jsonb))
+                AS d(n int, source_id uuid, received_at timestamptz, inbox_id uuid)
+        ), given AS (
+            SELECT source_id, key, hash, received_at, inbox_id, event_at FROM delivery JOIN
+                jsonb_to_recordset(CAST(:rows AS jsonb)) AS f(n int, key text, hash text, event_at timestamptz) USING (n)
+        ), made AS (
+            INSERT INTO event_key (workspace_id, source_id, key, hash, received_at, inbox_id, event_at)
+            SELECT CAST(:ws AS uuid), * FROM given ON CONFLICT DO NOTHING RETURNING source_id, key
+        )
+        SELECT k.source_id, k.key, k.hash, k.received_at, k.inbox_id, k.event_at
+        FROM (SELECT source_id, key FROM given EXCEPT ALL SELECT source_id, key FROM made) again
+        JOIN event_key k ON k.workspace_id = :ws AND k.source_id = again.source_id AND k.key = again.key
+        """,
+        deliveries=records(
+            [
+                {"n": number, "source_id": item.source_id, "received_at": item.received_at, "inbox_id": item.id}
+                for number, item in enumerate(deliveries)
+            ]
+        ),
+        rows=records(values),
+        ws=workspace_id,
+    )
 
 
 def _key_row(workspace_id: UUID, stated: Stated) -> dict[str, Any]:

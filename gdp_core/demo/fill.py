@@ -59,11 +59,12 @@ def fill(
     for brand in BRANDS:
         _prepare(gate, web, brand, until)
         story = (item for item in stories(until, seed) if item.brand == brand.key)
-        for chunk, parsed in ahead(_chunks(brand, story, until), lambda chunk: pipeline.parse([chunk])):
-            if not _is_stored(worker, chunk):
-                pipeline.take_in(worker, chunk, now, parsed)
-            done += len(chunk.body)
-            progress(done)
+        with pipeline.for_batches():
+            for chunk, parsed in ahead(_chunks(brand, story, until), lambda chunk: pipeline.parse([chunk])):
+                if not _is_stored(worker, chunk):
+                    pipeline.take_in(worker, chunk, now, parsed)
+                done += len(chunk.body)
+                progress(done)
     with worker.transaction(None) as session:
         run(session, "UPDATE ops.marker SET value = value || '{\"done\": true}' WHERE key = 'demo'")
     return [workspace_id_of(brand.slug) for brand in BRANDS]

@@ -138,11 +138,12 @@ def run_import(
     target = rejects or path.with_name(f"{path.name}.rejects.csv")
     rejected = _Rejects(target)
     try:
-        for chunk, (delivery, parsed) in ahead(source.chunks(), attempt.read):
-            if not attempt.is_repeated:
-                attempt.take_in(chunk, delivery, parsed, now)
-            rejected.write(chunk.rejects)
-            progress(chunk.first_row + chunk.rows - 1, source.total_rows)
+        with pipeline.for_batches():
+            for chunk, (delivery, parsed) in ahead(source.chunks(), attempt.read):
+                if not attempt.is_repeated:
+                    attempt.take_in(chunk, delivery, parsed, now)
+                rejected.write(chunk.rejects)
+                progress(chunk.first_row + chunk.rows - 1, source.total_rows)
         rejected.finish()
     except Exception as error:
         attempt.failed(error, now)
