@@ -76,13 +76,18 @@ def test_an_unreachable_server_is_one_sentence():
 
 def test_a_transaction_that_stood_still_too_long_is_one_sentence(database):
     ws = database.workspace("a")
-    with pytest.raises(Unavailable, match="Postgres"), database.web.transaction(ws) as session:
-        pid = one(session, "SELECT pg_backend_pid()")[0]
-        with psycopg.connect(database.admin, autocommit=True) as admin:
-            run(session, "SELECT set_config('idle_in_transaction_session_timeout', '1ms', true)")
-            while admin.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone():
-                pass
-        one(session, "SELECT 1")
+
+    def stand_still():
+        with database.web.transaction(ws) as session:
+            pid = one(session, "SELECT pg_backend_pid()")[0]
+            with psycopg.connect(database.admin, autocommit=True) as admin:
+                run(session, "SELECT set_config('idle_in_transaction_session_timeout', '1ms', true)")
+                while admin.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone():
+                    pass
+            one(session, "SELECT 1")
+
+    with pytest.raises(Unavailable, match="Postgres"):
+        stand_still()
     with database.web.transaction(ws) as session:
         assert one(session, "SELECT slug FROM workspace").slug == "a"
 
