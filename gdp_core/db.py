@@ -26,6 +26,9 @@ Role = Literal["gdp_web", "gdp_worker", "gdp_ingest", "gdp_gate"]
 """web reads and changes settings; worker applies facts; ingest appends to the inbox; gate signs people in."""
 
 MINIMUM_VERSION = 15
+STOOD_STILL = frozenset({"25P03", "25P04"})
+"""The server ended a transaction whose process did nothing: a laptop that slept, a machine that was paused."""
+
 _BEHIND = "behind"
 _CONNECT_SECONDS = 3
 
@@ -68,7 +71,7 @@ class Database:
                 yield session
         except exc.TimeoutError as error:  # every connection of this pool is taken
             raise Unavailable("Too much is asked of the database at once; try again.", retry_after=1.0) from error
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
             if _is_outage(error):
                 raise Unavailable(
                     "Postgres cannot be reached; it is tried again by itself.", retry_after=1.0
@@ -244,9 +247,9 @@ def unreachable(error: Exception) -> Unavailable | BadSetting:
     message = str(getattr(error, "orig", error)).strip().splitlines()
     reason = message[0].removeprefix("connection failed: ").strip() if message else type(error).__name__
     if "password authentication failed" in reason or "does not exist" in reason:
-        return BadSetting(f"DATABASE_URL is refused by the server: {reason}.")
+        return BadSetting(f"DATABASE_URL is refused by the server ({reason}); correct it, or create what is missing.")
     return Unavailable(
-        f"Postgres cannot be reached at the address in DATABASE_URL ({reason}); start it or correct the address."
+        f"Postgres cannot be reached ({reason}); start it, or correct DATABASE_URL if that leads elsewhere."
     )
 
 
@@ -320,4 +323,6 @@ def _is_outage(error: exc.DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     if state == "57014":  # a statement took too long; the server is well
         return False
+    if state in STOOD_STILL:
+        return True
     return error.connection_invalidated or state is None or state[:2] in {"08", "57", "53"}

@@ -5,7 +5,7 @@ import errno
 import psycopg
 from sqlalchemy import exc
 
-from gdp_core.db import unreachable
+from gdp_core.db import STOOD_STILL, unreachable
 from gdp_core.errors import GrowthError, Unavailable
 
 EXPECTED = (GrowthError, exc.DBAPIError, psycopg.Error, OSError)
@@ -13,6 +13,8 @@ EXPECTED = (GrowthError, exc.DBAPIError, psycopg.Error, OSError)
 
 _NOT_PREPARED = frozenset({"22023", "42501", "42704", "42P01", "42703", "42883"})  # a role, right, table or column
 _NO_ROOM = "53100"
+_TOO_LONG = "57014"
+_CONTENTION = frozenset({"40", "55"})
 
 
 def sentence(error: Exception) -> str | None:
@@ -29,6 +31,12 @@ def sentence(error: Exception) -> str | None:
         if original.sqlstate in _NOT_PREPARED and not isinstance(error, GrowthError):
             reason = original.diag.message_primary or type(original).__name__
             return f"The database is not set up for this release ({reason}): run `python -m jobs prepare` first."
+        if original.sqlstate in STOOD_STILL:
+            return "Postgres gave up on the command, which had stood still: run it again; nothing is half-written."
+        if original.sqlstate == _TOO_LONG:
+            return "Postgres is too busy for the command now: run it again later; nothing is half-written."
+        if (original.sqlstate or "")[:2] in _CONTENTION:
+            return "Something else was changing the same: run the command again; nothing is half-written."
         if isinstance(original, psycopg.OperationalError):
             return str(unreachable(original))
     return str(error) if isinstance(error, GrowthError) else None

@@ -21,6 +21,18 @@ Show = Callable[[str, int, int | None], None]
 """show(what, done, of how many or None where nobody knows)."""
 
 
+_CONTROLS = {
+    number: "\N{REPLACEMENT CHARACTER}"
+    for number in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(number) not in "\t\n"
+}
+
+
+def plain(text: str) -> str:
+    """Text for a terminal: what files and senders wrote must not move its cursor, retitle it or turn its lines."""
+    return text.translate(_CONTROLS)
+
+
 def result(text: str) -> None:
     """What the command was asked for; the only thing on standard output, so that a script can take it."""
     print(text)
@@ -28,14 +40,14 @@ def result(text: str) -> None:
 
 def note(text: str) -> None:
     """What a person may want to know besides."""
-    print(text, file=sys.stderr)
+    print(plain(text), file=sys.stderr)
 
 
 def table(headings: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
     """Lines under headings, on standard output."""
     shown = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
     for line in lines:
-        shown.add_row(*(str(cell) for cell in line))
+        shown.add_row(*(plain(str(cell)) for cell in line))
     _console().print(shown)
 
 

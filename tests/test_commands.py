@@ -22,7 +22,7 @@ from gdp_core.errors import InvalidInput, Unavailable
 from gdp_core.importer.mapping import Mapping
 from gdp_core.settings import settings
 from gdp_core.sources import SOURCES
-from jobs import bringing_in, commands
+from jobs import bringing_in, commands, terminal
 from jobs.commands import main
 from jobs.sentences import sentence
 from tests.conftest import ROOT, TestDatabase, _admin, _database
@@ -641,6 +641,32 @@ class TestErrors:
         error.__cause__ = lost
         assert "disk of Postgres is full" in (sentence(error) or "")
         assert "disk of Postgres is full" in (sentence(lost) or "")
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (psycopg.errors.IdleInTransactionSessionTimeout("terminating connection"), "stood still"),
+            (psycopg.errors.QueryCanceled("canceling statement due to statement timeout"), "too busy"),
+            (psycopg.errors.DeadlockDetected("deadlock detected"), "changing the same"),
+            (psycopg.errors.LockNotAvailable("canceling statement due to lock timeout"), "changing the same"),
+        ],
+    )
+    def test_what_a_well_server_ends_says_to_run_the_command_again(self, error: psycopg.Error, words: str) -> None:
+        wrapped = Unavailable("Postgres cannot be reached; it is tried again by itself.")
+        wrapped.__cause__ = exc.DBAPIError("SELECT", {}, error)
+        said = sentence(wrapped) or ""
+        assert words in said
+        assert "run" in said
+        assert "again" in said
+
+    def test_a_file_does_not_steer_the_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+        hostile = "\x1b]0;title\x07\x1b[2J\x9b31m\u202ename"
+        terminal.table(("Column",), [(hostile,)])
+        terminal.note(f"There is no column {hostile}.")
+        said = capsys.readouterr()
+        assert "name" in said.out
+        assert "name" in said.err
+        assert not set("\x1b\x07\x9b\u202e") & set(said.out + said.err)
 
     def test_a_full_disk_here(self) -> None:
         assert "disk is full" in (sentence(OSError(28, "No space left on device", "out.csv")) or "")
