@@ -52,6 +52,8 @@ DE = Format("de_DE", "Europe/Berlin", "EUR")
         (US.money_compact(7_400_000_000), "$7.4K"),
         (US.money_compact(1_820_000_000_000), "$1.8M"),
         (US.money_compact(420_000_000), "$420"),
+        (US.money_compact(721_094_597), "$721"),
+        (US.money_compact(-999_600_000), "-$1K"),
         (US.day(date(2026, 11, 19)), "19 Nov 2026"),
         (DE.day(date(2026, 11, 19)), "19 Nov. 2026"),
         (US.day(None), UNKNOWN),

@@ -102,6 +102,8 @@ class Format:
     def money_compact(self, micros: int, currency: str | None = None) -> str:
         """$1.8M, $36K: for charts only, where two digits must do."""
         amount = Decimal(micros) / MICROS
+        if abs(amount) < 1000:  # babel shortens from a thousand on, and below it writes every digit there is
+            amount = round(amount, 0)
         leading = abs(amount)
         while leading >= 1000:
             leading /= 1000
