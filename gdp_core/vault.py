@@ -55,6 +55,11 @@ class Keyring:
         return next((key for name, key in self.keys if name == kid), None)
 
 
+def check() -> None:
+    """Whether the keys can be used, made first where there are none. Raises BadSetting when they cannot."""
+    _keyring()
+
+
 def seal(plaintext: str, *, workspace_id: UUID, table: str, row_id: UUID, column: str) -> bytes:
     """The envelope to store in that column of that row. Raises BadSetting when the keys cannot be read."""
     kid, key = _keyring().newest

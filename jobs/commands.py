@@ -123,6 +123,7 @@ def prepare(
 
 
 def _prepared(demo: bool) -> None:
+    vault.check()  # at the start, not at the first webhook whose secret cannot be opened
     if demo and not demo_fill.is_done(database("gdp_worker")):
         fill_demo()
     users.first_start(database("gdp_gate"), now=clock.now())

@@ -580,6 +580,9 @@ class TestKeeping:
                 said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
                 assert (done.returncode, len(said)) == (1, 1), done.stderr
                 assert "run `python -m jobs prepare` first" in said[0]
+            refused = in_a_process(empty, "prepare", GDP_ENCRYPTION_KEYS="k1:short")
+            assert refused.returncode == 1
+            assert refused.stderr.startswith("GDP_ENCRYPTION_KEYS: write id:base64")
             assert in_a_process(empty, "prepare").returncode == 0
             assert in_a_process(empty, "prepare").returncode == 0
             assert "owner@localhost" in in_a_process(empty, "user", "list").stdout
