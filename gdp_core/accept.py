@@ -175,7 +175,8 @@ class Acceptor:
             self._limits.failures.take(counted_as(request.address))
         except TooMany as error:
             return error
-        return Unauthorised()
+        # One sentence for all of them: which of the three was wrong is what a forger would like to know.
+        return Unauthorised("The key, signature or time of signing is not valid here; the Sources page shows what is.")
 
 
 def hook_limit(source_key: str) -> int:

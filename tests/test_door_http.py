@@ -157,6 +157,7 @@ def test_refusals_have_one_form_and_store_nothing(database, live):
     assert inbox(database) == []
     assert received(database) == 0
     unknown, wrong = cases[1][0], cases[0][0]
+    assert all("not valid here" in answer.json()["error"]["message"] for answer, _, _ in cases[:4])
     ignored = {"date", "x-request-id"}
     assert unknown.json()["error"] == wrong.json()["error"]
     assert {k: v for k, v in unknown.headers.items() if k not in ignored} == {
