@@ -99,12 +99,12 @@ def test_digests_differ_by_workspace_and_survive_a_new_key() -> None:
     assert vault.digest(uuid.UUID(int=1), "ann@example.com") == before
 
 
-@pytest.mark.parametrize("bad", ["", "nonsense", "k1:AAAA", "k1:*", ":" + "A" * 44, "a|b:" + "A" * 43 + "="])
+@pytest.mark.parametrize("bad", ["nonsense", "k1:AAAA", "k1:*", ":" + "A" * 44, "a|b:" + "A" * 43 + "="])
 def test_a_bad_setting_names_the_variable_and_not_the_key(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _use(monkeypatch, bad)
     with pytest.raises(BadSetting, match="GDP_ENCRYPTION_KEYS") as refusal:
         vault.seal("x", **HOME)
-    assert bad == "" or bad not in str(refusal.value)
+    assert bad not in str(refusal.value)
 
 
 def test_two_keys_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
