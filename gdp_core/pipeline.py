@@ -20,7 +20,7 @@ from sqlalchemy import exc
 from sqlmodel import Session
 
 from gdp_core import billing, events, identity, inbox, mail, people
-from gdp_core.db import Database, insert, lock_key, one, records, recordset, rows, run, written_behind
+from gdp_core.db import STOOD_STILL, Database, insert, lock_key, one, records, recordset, rows, run, written_behind
 from gdp_core.errors import Unavailable
 from gdp_core.event_roles import EventRoles, read_roles
 from gdp_core.events import NewEvent, Placed
@@ -161,11 +161,11 @@ def _apply_or_bisect(
 
 
 def _is_passing(error: Exception) -> bool:
-    """Not the delivery's fault: the server went away, ran out of room, or chose us in a deadlock."""
+    """Not the delivery's fault: the server went away, ran out of room, chose us in a deadlock or tired of waiting."""
     if isinstance(error, Unavailable):
         return True
     state = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, exc.DBAPIError) else ""
-    return state is None or state[:2] in {"08", "40", "53", "55", "57", "58"}
+    return state is None or state in STOOD_STILL or state[:2] in {"08", "40", "53", "55", "57", "58"}
 
 
 def _failed(session: Session, delivery: Delivery, error: Exception) -> Outcome:

@@ -4,10 +4,13 @@ import uuid
 from datetime import timedelta
 
 import orjson
+import psycopg
 import pytest
+from sqlalchemy import exc
 
 from gdp_core import events, inbox, pipeline
 from gdp_core.db import one, rows, run
+from gdp_core.errors import Unavailable
 from gdp_core.sources.facts import Delivery
 
 from .conftest import NOW
@@ -181,6 +184,22 @@ def test_a_replay_of_everything_changes_nothing(database, ws, segment):
     assert balanced(database, ws) == before
     with database.worker.transaction(ws) as session:
         assert rows(session, "SELECT * FROM person") == people
+
+
+def test_a_machine_that_slept_is_not_held_against_a_delivery(database, ws, segment, monkeypatch):
+    def slept(_):
+        raise exc.InternalError("SELECT", {}, psycopg.errors.IdleInTransactionSessionTimeout("terminating connection"))
+
+    put(database, delivery(ws, segment, batch(track())))
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "parse", slept)
+        with pytest.raises(Unavailable):
+            drain(database, ws)
+    with database.worker.transaction(ws) as session:
+        assert one(session, "SELECT state, attempts FROM inbox")[:] == ("pending", 0)
+    drain(database, ws)
+    with database.worker.transaction(ws) as session:
+        assert one(session, "SELECT count(*) AS n FROM event").n == 1
 
 
 @pytest.mark.parametrize("position", [0, 7, 19])
