@@ -30,6 +30,7 @@ STOOD_STILL = frozenset({"25P03", "25P04"})
 """The server ended a transaction whose process did nothing: a laptop that slept, a machine that was paused."""
 
 _BEHIND = "behind"
+_TOO_LONG = "57014"  # what the state of a statement is that was cancelled for its time
 _CONNECT_SECONDS = 3
 
 
@@ -80,6 +81,8 @@ class Database:
                 raise Unavailable(
                     "Something else was changing this at the same moment; try again.", retry_after=0.2
                 ) from error
+            if getattr(error.orig, "sqlstate", None) == _TOO_LONG:
+                raise Unavailable("Postgres is too busy for this now; try again.", retry_after=2.0) from error
             raise
 
     def close(self) -> None:
@@ -321,7 +324,7 @@ def _is_contention(error: exc.DBAPIError) -> bool:
 
 def _is_outage(error: exc.DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
-    if state == "57014":  # a statement took too long; the server is well
+    if state == _TOO_LONG:  # the server is well
         return False
     if state in STOOD_STILL:
         return True

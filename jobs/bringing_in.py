@@ -153,6 +153,8 @@ def _import(file: Path, workspace: str, chosen: Mapping, rejects: Path | None) -
         note("This file had been imported before, so nothing changed.")
     if done.rejects:
         note(f"Rejected rows with their reasons: {done.rejects}")
+    if done.rows and done.rejected == done.rows:
+        raise InvalidInput("Not one row could be used: look at the reasons and correct the mapping.")
 
 
 def _show(seen: Preview) -> None:

@@ -299,6 +299,16 @@ class TestImport:
         assert "52.50" in said.out
         assert database_rows(database, workspace_id) == 0
 
+    def test_a_file_of_which_no_row_can_be_used_is_a_failure(
+        self, call: Callable[..., Said], database: TestDatabase, tmp_path: Path
+    ) -> None:
+        workspace_id = database.workspace()
+        said = call("import", orders(tmp_path / "orders.csv", bad=(0, 1, 2, 3, 4, 5)), "-w", "acme", *ORDER)
+        assert said.code == 1
+        assert "6 rejected." in said.out
+        assert "correct the mapping" in said.err
+        assert database_rows(database, workspace_id) == 0
+
     def test_without_a_mapping_one_is_proposed_and_nothing_is_done(
         self, call: Callable[..., Said], database: TestDatabase, tmp_path: Path
     ) -> None:

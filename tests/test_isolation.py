@@ -76,11 +76,13 @@ GOLDEN = Path(__file__).parent / "golden" / "privileges.txt"
 
 
 @pytest.fixture
-def admin(server, template) -> Iterator[Connection]:
-    """An administrator's connection to the template, so all its work is undone."""
-    with psycopg.connect(_database(server, template)) as connection:
+def admin(server, databases) -> Iterator[Connection]:
+    """An administrator's connection to an empty database; all its work is undone."""
+    name = databases.take()
+    with psycopg.connect(_database(server, name)) as connection:
         yield connection
         connection.rollback()
+    databases.give_back(name)
 
 
 # ------------------------------------------------------------------------------------------------- the catalogue

@@ -170,7 +170,7 @@ def test_a_broken_or_doubled_encoding_is_unusable(body: bytes, headers: dict[str
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"NaN", b"[1e400]", b'"\\ud800"', b'"\xff"', b"[" * 100_000, b"1" * 5_000, b"'a'", b"\xef\xbb\xbf"],
+    [b"", b"{", b"NaN", b"[1e400]", b'"\\ud8"', b'"\xff"', b"[" * 100_000, b"1" * 5_000, b"'a'", b"\xef\xbb\xbf"],
 )
 def test_what_is_not_json_is_unusable(text: bytes) -> None:
     with pytest.raises(Unusable, match="not JSON"):
@@ -236,3 +236,18 @@ def test_any_bytes_are_json_or_unusable(body: bytes, encoding: str, compression:
     for read in (lambda: payload.read(body, headers), lambda: payload.read_posthog(body, headers, query)):
         with suppress(Unusable):
             assert all("\0" not in text for text in texts(payload.clean(read())))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb'"cut \ud83d"', "cut \ufffd"),
+        (rb'"\udE00 late"', "\ufffd late"),
+        (rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
+        (rb'"\uD83D\uDE00\ud83d"', "\U0001f600\ufffd"),
+        (rb'"\\ud83d \ud83d"', "\\ud83d \ufffd"),
+        (rb'{"\ud83d": 1}', {"\ufffd": 1}),
+    ],
+)
+def test_half_an_emoji_does_not_cost_its_neighbours(written, read):
+    assert payload.parse(written) == read

@@ -29,12 +29,13 @@ class Member:
 
 
 def memberships(session: Session, user_id: UUID) -> tuple[Member, ...]:
-    """The workspaces a user may enter: the one they were in last, then the demo, then by name."""
+    """The workspaces a user may enter: the one they were in last, then the demo, the oldest first, then by name."""
     found = rows(
         session,
         "SELECT w.id, w.slug, w.name, w.kind, m.role FROM membership m JOIN workspace w ON w.id = m.workspace_id"
         " JOIN app_user u ON u.id = m.user_id WHERE m.user_id = :user AND w.archived_at IS NULL"
-        " ORDER BY (w.id = u.active_workspace_id) IS TRUE DESC, w.kind = 'demo' DESC, w.name, w.id",
+        " ORDER BY (w.id = u.active_workspace_id) IS TRUE DESC, w.kind = 'demo' DESC,"
+        " CASE w.kind WHEN 'demo' THEN w.created_at END, w.name, w.id",
         user=user_id,
     )
     return tuple(Member(row.id, row.slug, row.name, row.kind, Role(row.role)) for row in found)

@@ -3,7 +3,7 @@
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
 
@@ -56,8 +56,8 @@ def fill(
     """
     until = _until(worker, now)
     done = 0
-    for brand in BRANDS:
-        _prepare(gate, web, brand, until)
+    for number, brand in enumerate(BRANDS):
+        _prepare(gate, web, brand, until, made_at=until + timedelta(seconds=number))
         story = (item for item in stories(until, seed) if item.brand == brand.key)
         with pipeline.for_batches():
             for chunk, parsed in ahead(_chunks(brand, story, until), lambda chunk: pipeline.parse([chunk])):
@@ -83,12 +83,12 @@ def _until(worker: Database, now: datetime) -> datetime:
     return datetime.fromisoformat(found.value["until"])
 
 
-def _prepare(gate: Database, web: Database, brand: Brand, until: datetime) -> None:
+def _prepare(gate: Database, web: Database, brand: Brand, until: datetime, *, made_at: datetime) -> None:
     workspace_id = workspace_id_of(brand.slug)
     with gate.transaction(workspace_id) as session:
         if one(session, "SELECT 1 FROM workspace WHERE id = :id", id=workspace_id):
             return
-        insert_workspace(session, workspace_id, slug=brand.slug, name=brand.name, kind="demo", now=until)
+        insert_workspace(session, workspace_id, slug=brand.slug, name=brand.name, kind="demo", now=made_at)
     with web.transaction(workspace_id) as session:
         run(
             session,

@@ -8,6 +8,7 @@ sender writes raises anything else.
 import base64
 import binascii
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -70,10 +71,29 @@ def read_posthog(body: bytes, headers: Mapping[str, str], query: Mapping[str, st
     raise Unusable("unreadable", "The body is empty; send JSON.")
 
 
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|[^u]|u)"
+)
+"""An escape in JSON; the group is a surrogate without its other half."""
+
+
+def _without_halves(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape.group(1) else escape.group()
+
+
 def parse(text: bytes) -> Json:
-    """JSON, with a byte order mark or without. Raises Unusable for NaN, lone surrogates, 1e400 and other non-JSON."""
+    """JSON, with a byte order mark or without. Raises Unusable for NaN, 1e400 and other non-JSON.
+
+    Half an emoji, which is what a browser sends of a title it has cut, becomes U+FFFD.
+    """
     try:
-        return orjson.loads(text.removeprefix(_BOM))
+        try:
+            return orjson.loads(text.removeprefix(_BOM))
+        except orjson.JSONDecodeError:
+            whole = _ESCAPES.sub(_without_halves, text)
+            if whole == text:
+                raise
+            return orjson.loads(whole.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
         raise Unusable("unreadable", f"The body is not JSON ({error.msg}, character {error.pos}).") from None
 

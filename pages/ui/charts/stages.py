@@ -19,7 +19,7 @@ _COLOURS = {
     "churned": "#DC2626",
     "dormant": "#B45309",
 }
-_SHORT = 90 * 86_400  # seconds: below, days tell more than months
+_DAY = 86_400  # seconds
 _LETTER = 0.01  # of the whole bar, that a letter of a name takes on the narrowest screen
 
 
@@ -48,7 +48,14 @@ def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> g
     figure.update_layout(barmode="overlay")
     figure = styled(figure, height=92, legend=False)
     span = [at.astimezone(zone).replace(tzinfo=None) for at in (steps[0].at, now)]
-    figure.update_xaxes(type="date", nticks=8, tickformat="%b %Y" if whole > _SHORT else "%-d %b", range=span)
+    figure.update_xaxes(type="date", nticks=8, tickformat=_ticks(whole), range=span)
     figure.update_layout(hovermode="closest", bargap=0.1, margin={"l": 2, "r": 2, "t": 4, "b": 26})
     figure.update_yaxes(showgrid=False, showticklabels=False, zeroline=False)
     return figure
+
+
+def _ticks(seconds: float) -> str:
+    """Months of years, days of months, hours of days."""
+    if seconds > 90 * _DAY:
+        return "%b %Y"
+    return "%-d %b" if seconds > 8 * _DAY else "%-d %b %H:%M"
