@@ -20,7 +20,7 @@ test-browser: .venv/.test ## every browser test alone: all pages under all roles
 	$(BIN)/python -m pytest -m browser
 
 test-heavy: .venv/.test ## crash, shuffle and fuzz suites; about an hour
-	$(BIN)/python -m pytest -m "heavy and not browser" --timeout 3000
+	$(BIN)/python -m pytest -m "heavy and not browser" --timeout 3000 -n 2 --dist load
 
 check: .venv/.test ## style and types
 	$(BIN)/ruff check .
