@@ -29,8 +29,10 @@ MINIMUM_VERSION = 15
 STOOD_STILL = frozenset({"25P03", "25P04"})
 """The server ended a transaction whose process did nothing: a laptop that slept, a machine that was paused."""
 
+TOO_LONG = "57014"
+"""The state of a statement that was cancelled for its time."""
+
 _BEHIND = "behind"
-_TOO_LONG = "57014"  # what the state of a statement is that was cancelled for its time
 _CONNECT_SECONDS = 3
 
 
@@ -81,7 +83,7 @@ class Database:
                 raise Unavailable(
                     "Something else was changing this at the same moment; try again.", retry_after=0.2
                 ) from error
-            if getattr(error.orig, "sqlstate", None) == _TOO_LONG:
+            if getattr(error.orig, "sqlstate", None) == TOO_LONG:
                 raise Unavailable("Postgres is too busy for this now; try again.", retry_after=2.0) from error
             raise
 
@@ -324,7 +326,7 @@ def _is_contention(error: exc.DBAPIError) -> bool:
 
 def _is_outage(error: exc.DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
-    if state == _TOO_LONG:  # the server is well
+    if state == TOO_LONG:  # the server is well
         return False
     if state in STOOD_STILL:
         return True

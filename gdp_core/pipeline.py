@@ -20,7 +20,19 @@ from sqlalchemy import exc
 from sqlmodel import Session
 
 from gdp_core import billing, events, identity, inbox, mail, people
-from gdp_core.db import STOOD_STILL, Database, insert, lock_key, one, records, recordset, rows, run, written_behind
+from gdp_core.db import (
+    STOOD_STILL,
+    TOO_LONG,
+    Database,
+    insert,
+    lock_key,
+    one,
+    records,
+    recordset,
+    rows,
+    run,
+    written_behind,
+)
 from gdp_core.errors import Unavailable
 from gdp_core.event_roles import EventRoles, read_roles
 from gdp_core.events import NewEvent, Placed
@@ -161,10 +173,15 @@ def _apply_or_bisect(
 
 
 def _is_passing(error: Exception) -> bool:
-    """Not the delivery's fault: the server went away, ran out of room, chose us in a deadlock or tired of waiting."""
+    """Not the delivery's fault: the server went away, ran out of room, chose us in a deadlock or tired of waiting.
+
+    A statement that took too long is no such thing: in smaller batches it takes less, or its delivery is found.
+    """
     if isinstance(error, Unavailable):
         return True
     state = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, exc.DBAPIError) else ""
+    if state == TOO_LONG:
+        return False
     return state is None or state in STOOD_STILL or state[:2] in {"08", "40", "53", "55", "57", "58"}
 
 

@@ -5,7 +5,7 @@ import errno
 import psycopg
 from sqlalchemy import exc
 
-from gdp_core.db import STOOD_STILL, unreachable
+from gdp_core.db import STOOD_STILL, TOO_LONG, unreachable
 from gdp_core.errors import GrowthError, Unavailable
 
 EXPECTED = (GrowthError, exc.DBAPIError, psycopg.Error, OSError)
@@ -13,7 +13,6 @@ EXPECTED = (GrowthError, exc.DBAPIError, psycopg.Error, OSError)
 
 _NOT_PREPARED = frozenset({"22023", "42501", "42704", "42P01", "42703", "42883"})  # a role, right, table or column
 _NO_ROOM = "53100"
-_TOO_LONG = "57014"
 _CONTENTION = frozenset({"40", "55"})
 
 
@@ -33,7 +32,7 @@ def sentence(error: Exception) -> str | None:
             return f"The database is not set up for this release ({reason}): run `python -m jobs prepare` first."
         if original.sqlstate in STOOD_STILL:
             return "Postgres gave up on the command, which had stood still: run it again; nothing is half-written."
-        if original.sqlstate == _TOO_LONG:
+        if original.sqlstate == TOO_LONG:
             return "Postgres is too busy for the command now: run it again later; nothing is half-written."
         if (original.sqlstate or "")[:2] in _CONTENTION:
             return "Something else was changing the same: run the command again; nothing is half-written."

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import exc
 
-from gdp_core import events, inbox, pipeline
+from gdp_core import events, inbox, people, pipeline
 from gdp_core.db import one, rows, run
 from gdp_core.errors import Unavailable
 from gdp_core.sources.facts import Delivery
@@ -238,6 +238,29 @@ def test_poison_is_found_and_the_rest_applied(database, ws, segment, position, m
     with database.worker.transaction(ws) as session:
         assert one(session, "SELECT total_events FROM person").total_events == 20
     balanced(database, ws)
+
+
+def test_what_takes_too_long_together_is_applied_in_parts(database, monkeypatch):
+    ws = database.workspace()
+    source_id = database.source(ws, "segment")
+    put(database, *(delivery(ws, source_id, {"batch": [track(user=f"u{n}", message=f"m{n}")]}) for n in range(6)))
+    refresh, sizes = people.refresh, []
+
+    def slow(session, workspace_id, persons, now):
+        persons = set(persons)
+        sizes.append(len(persons))
+        if len(persons) > 2:
+            run(session, "SELECT set_config('statement_timeout', '50', true)")
+            run(session, "SELECT pg_sleep(5)")
+        return refresh(session, workspace_id, persons, now)
+
+    monkeypatch.setattr(people, "refresh", slow)
+    drain(database, ws)
+    assert max(sizes) == 6
+    with database.web.transaction(ws) as session:
+        assert one(session, "SELECT count(*) FROM person")[0] == 6
+        assert one(session, "SELECT max(attempts) FROM inbox")[0] == 1  # nobody's fault
+    assert balanced(database, ws)["facts"].applied == 6
 
 
 @pytest.mark.parametrize(
