@@ -260,7 +260,7 @@ def test_what_takes_too_long_together_is_applied_in_parts(database, monkeypatch)
     with database.web.transaction(ws) as session:
         assert one(session, "SELECT count(*) FROM person")[0] == 6
         assert one(session, "SELECT max(attempts) FROM inbox")[0] == 1  # nobody's fault
-    assert balanced(database, ws)["facts"].applied == 6
+    assert balanced(database, ws)["fact"].applied == 6
 
 
 @pytest.mark.parametrize(
