@@ -14,7 +14,8 @@ run: .venv/.run ## everything on this machine, with a demo workspace; ctrl-C sto
 
 test: .venv/.test ## the tests, the story in headless Chromium on the started product last
 	$(BIN)/python -m pytest -n 2 --dist loadfile
-	@scripts/on-postgres-15 $(BIN)/python -m pytest -m "not heavy and not browser" -k "pipeline or isolation or db or migrations or upgrade or alarms"
+	@scripts/on-postgres-15 $(BIN)/python -m pytest -k "pipeline or isolation or db or migrations or upgrade or alarms"
+	$(BIN)/python -m pytest -m "browser and not heavy"
 
 test-browser: .venv/.test ## every browser test alone: all pages under all roles in both looks, all hostile people, a year of a shop
 	$(BIN)/python -m pytest -m browser

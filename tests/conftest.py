@@ -21,20 +21,7 @@ from gdp_core.db import Database, run
 from gdp_core.schema import prepare
 
 ROOT = Path(__file__).parent.parent
-BROWSER = "tests/browser/"
 NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file belongs to one worker, and so do all browser tests together: they share one started product."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class ByFile(LoadFileScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return BROWSER if nodeid.startswith(BROWSER) else str(super()._split_scope(nodeid))
-
-    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

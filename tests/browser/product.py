@@ -1,5 +1,6 @@
 """The product as `make run` starts it, in a folder of its own on free ports, and a way past its sign-in page."""
 
+import contextlib
 import os
 import re
 import signal
@@ -113,8 +114,11 @@ class Product:
     def memory(self) -> int:
         """Bytes of everything that runs, shared pages counted once."""
         assert self.process is not None
-        root = psutil.Process(self.process.pid)
-        return sum(each.memory_full_info().pss for each in [root, *root.children(recursive=True)])
+        root, total = psutil.Process(self.process.pid), 0
+        for each in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # one that ended meanwhile
+                total += each.memory_full_info().pss
+        return total
 
     def command(self, *arguments: str) -> str:
         """An admin command's output."""
