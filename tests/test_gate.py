@@ -1076,6 +1076,7 @@ class TestRealServer:
             pytest.skip("no Chromium on this machine")
         from playwright.sync_api import sync_playwright
 
+        users.first_start(started.database.gate, now=clock.now())  # where no test before this one made an owner
         owner = users.list_users(started.database.gate)[0].email
         users.reset_password(started.database.gate, owner, PASSWORD, now=clock.now())
         with sync_playwright() as playwright:
