@@ -8,12 +8,11 @@ from uuid import UUID, uuid4
 
 from sqlmodel import Session
 
-from gdp_core.accounts.audit import audit
 from gdp_core.accounts.record import memberships
 from gdp_core.accounts.roles import Principal, Role
 from gdp_core.accounts.sessions import User
-from gdp_core.accounts.workspaces import insert_workspace, valid_slug
-from gdp_core.db import Database, one, run
+from gdp_core.accounts.workspaces import make, valid_slug
+from gdp_core.db import Database, one
 from gdp_core.errors import Forbidden
 
 
@@ -30,24 +29,8 @@ def found(database: Database, user: User, *, slug: str, name: str, ip: str | Non
     with database.transaction(workspace_id) as session:
         if not _may_found(session, user.id):
             raise Forbidden("Only a member with the role OWNER or ADMIN makes workspaces: ask one for an invitation.")
-        insert_workspace(session, workspace_id, slug=slug, name=name.strip() or slug, now=now)
-        run(
-            session,
-            "INSERT INTO membership (user_id, workspace_id, role, created_at) VALUES (:user, :ws, :role, :now)",
-            user=user.id,
-            ws=workspace_id,
-            role=Role.OWNER,
-            now=now,
-        )
-        audit(
-            session,
-            Principal(user.id, user.email, workspace_id, Role.OWNER, ip),
-            action="workspace.create",
-            object_kind="workspace",
-            object_id=workspace_id,
-            detail={"slug": slug},
-            now=now,
-        )
+        founder = Principal(user.id, user.email, workspace_id, Role.OWNER, ip)
+        make(session, founder, workspace_id, slug=slug, name=name, now=now)
     return workspace_id
 
 

@@ -66,26 +66,33 @@ def create(database: Database, principal: Principal | None, *, slug: str, name: 
             authorise(session, principal, "workspace.create")
     workspace_id = uuid4()
     with database.transaction(workspace_id) as session:
-        insert_workspace(session, workspace_id, slug=slug, name=name.strip() or slug, now=now)
-        if principal is not None and principal.user_id is not None:
-            run(
-                session,
-                "INSERT INTO membership (user_id, workspace_id, role, created_at) VALUES (:user, :ws, :role, :now)",
-                user=principal.user_id,
-                ws=workspace_id,
-                role=Role.OWNER,
-                now=now,
-            )
-        audit(
+        make(session, principal, workspace_id, slug=slug, name=name, now=now)
+    return workspace_id
+
+
+def make(
+    session: Session, principal: Principal | None, workspace_id: UUID, *, slug: str, name: str, now: datetime
+) -> None:
+    """A workspace, its owner and its first audit row in the open transaction; whether they may is the caller's part."""
+    insert_workspace(session, workspace_id, slug=slug, name=name.strip() or slug, now=now)
+    if principal is not None and principal.user_id is not None:
+        run(
             session,
-            principal,
-            action="workspace.create",
-            object_kind="workspace",
-            object_id=workspace_id,
-            detail={"slug": slug},
+            "INSERT INTO membership (user_id, workspace_id, role, created_at) VALUES (:user, :ws, :role, :now)",
+            user=principal.user_id,
+            ws=workspace_id,
+            role=Role.OWNER,
             now=now,
         )
-    return workspace_id
+    audit(
+        session,
+        principal,
+        action="workspace.create",
+        object_kind="workspace",
+        object_id=workspace_id,
+        detail={"slug": slug},
+        now=now,
+    )
 
 
 def insert_workspace(
