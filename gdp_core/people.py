@@ -179,14 +179,15 @@ def _gather(session: Session, ids: Sequence[UUID], choices: _Choices) -> dict[in
         person.actors.append(row)
     if not people:
         return people
-    _gather_traits(session, people)
-    _gather_activity(session, people, choices)
-    _gather_money(session, people)
-    _gather_written(session, people)
+    alive = [person.id for person in people.values()]
+    _gather_traits(session, people, alive)
+    _gather_activity(session, people, alive, choices)
+    _gather_money(session, people, alive)
+    _gather_written(session, people, alive)
     return people
 
 
-def _gather_traits(session: Session, people: dict[int, _Gathered]) -> None:
+def _gather_traits(session: Session, people: dict[int, _Gathered], ids: Sequence[UUID]) -> None:
     found = rows(
         session,
         """
@@ -198,7 +199,7 @@ def _gather_traits(session: Session, people: dict[int, _Gathered]) -> None:
             CASE WHEN t.op <> 'set_once' THEN t.occurred_at END DESC, CASE WHEN t.op = 'set_once' THEN t.occurred_at END,
             t.rank DESC, t.source_event_id COLLATE "C" DESC, t.source_id, a.id
         """,
-        ids=[person.id for person in people.values()],
+        ids=ids,
     )
     for row in found:
         person = people[row.person_id.int]
@@ -207,7 +208,7 @@ def _gather_traits(session: Session, people: dict[int, _Gathered]) -> None:
             person.traits[row.key] = row.value
 
 
-def _gather_activity(session: Session, people: dict[int, _Gathered], choices: _Choices) -> None:
+def _gather_activity(session: Session, people: dict[int, _Gathered], ids: Sequence[UUID], choices: _Choices) -> None:
     for row in rows(
         session,
         """
@@ -223,7 +224,7 @@ def _gather_activity(session: Session, people: dict[int, _Gathered], choices: _C
         SELECT * FROM gap WHERE back IS NULL OR back - last_at > make_interval(days => :dormant)
         ORDER BY person_id, last_at
         """,
-        ids=[person.id for person in people.values()],
+        ids=ids,
         dormant=choices.windows.dormant.days,
     ):
         person = people[row.person_id.int]
@@ -234,13 +235,12 @@ def _gather_activity(session: Session, people: dict[int, _Gathered], choices: _C
         "SELECT a.person_id, r.role, sum(r.events) AS events, min(r.first_at) AS first_at, max(r.last_at) AS last_at"
         " FROM actor a JOIN actor_role_day r ON r.workspace_id = a.workspace_id AND r.actor_id = a.id"
         " WHERE a.person_id = ANY(:ids) GROUP BY 1, 2",
-        ids=[person.id for person in people.values()],
+        ids=ids,
     ):
         people[row.person_id.int].roles[row.role] = row
 
 
-def _gather_money(session: Session, people: dict[int, _Gathered]) -> None:
-    ids = [person.id for person in people.values()]
+def _gather_money(session: Session, people: dict[int, _Gathered], ids: Sequence[UUID]) -> None:
     for row in rows(
         session,
         """
@@ -282,17 +282,17 @@ def _gather_money(session: Session, people: dict[int, _Gathered]) -> None:
         people[row.person_id.int].first_bill = _earliest(people[row.person_id.int].first_bill, row.started_at)
 
 
-def _gather_written(session: Session, people: dict[int, _Gathered]) -> None:
+def _gather_written(session: Session, people: dict[int, _Gathered], ids: Sequence[UUID]) -> None:
     for row in rows(
         session,
         "SELECT person_id, array_agg(token) AS tokens FROM person_token WHERE person_id = ANY(:ids) GROUP BY 1",
-        ids=[person.id for person in people.values()],
+        ids=ids,
     ):
         people[row.person_id.int].tokens = set(row.tokens)
     for row in rows(
         session,
         "SELECT person_id, at, stage, previous FROM stage_change WHERE person_id = ANY(:ids) ORDER BY person_id, at",
-        ids=[person.id for person in people.values()],
+        ids=ids,
     ):
         people[row.person_id.int].stages.append(tuple(row)[1:])
 
