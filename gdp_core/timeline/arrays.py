@@ -1,0 +1,113 @@
+"""What reports read: a timeline is shards, a shard is the whole history of some people in four arrays.
+
+A person's rows are adjacent and in the order of (occurred_at, rank of the source, event id), the order of ties in every
+definition. Everything is per person, so shards never need each other. It knows nothing of files or of SQL.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = str | float | int | bool
+"""What a field can hold. Lists and objects are their JSON text."""
+
+MACHINE = np.uint8(1)
+"""Flag of a row: a scanner or a mail program did it."""
+BILLING = np.uint8(2)
+"""Flag of a row: the billing system did it on the person's behalf."""
+
+MISSING = -1
+"""The code of a row or person without the field."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shard:
+    """Whole histories of P people with N events.
+
+    `people` (P, ascending) are indices into Timeline.numbers; person i's rows are offsets[i] <= row < offsets[i + 1].
+    `at` is microseconds since 1970 UTC, `code` an index into Timeline.names. `live` says who counts in this shard: not
+    internal people, and not those whose history a later shard holds.
+    """
+
+    people: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    at: NDArray[np.int64]
+    code: NDArray[np.uint16]
+    flags: NDArray[np.uint8]
+    live: NDArray[np.bool_]
+
+    @property
+    def rows(self) -> int:
+        """How many events it holds."""
+        return len(self.at)
+
+    def part(self, first: int, last: int) -> "Shard":
+        """People first <= i < last of it, without copying; `offsets` stay those of the whole, so rows stay whole too."""
+        return Shard(
+            self.people[first:last],
+            self.offsets[first : last + 1],
+            self.at,
+            self.code,
+            self.flags,
+            self.live[first:last],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventColumn:
+    """A field of events as codes into `values`: one array per shard, aligned with its rows."""
+
+    codes: tuple[NDArray[np.int32], ...]
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonColumn:
+    """A field of people as codes into `values`, aligned with Timeline.numbers."""
+
+    codes: NDArray[np.int32]
+    values: tuple[Value, ...]
+
+
+class Columns(Protocol):
+    """Further fields, read when first asked for. A field nobody ever sent is all missing."""
+
+    def event(self, field: str) -> EventColumn:
+        """A column of the event table by its name, else a property."""
+
+    def person(self, field: str) -> PersonColumn:
+        """A column of the person table by its name, else a trait."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """A workspace at one lake snapshot. `snapshot` names it in cache keys and saved reports.
+
+    `numbers` are the people's lasting numbers, ascending: index -> actor number of the person. `names` are the events'
+    names by code. `watermark`, microseconds: everything that was applied before it is in here.
+    """
+
+    snapshot: str
+    watermark: int
+    names: tuple[str, ...]
+    numbers: NDArray[np.int64]
+    shards: tuple[Shard, ...]
+    columns: Columns
+
+    @property
+    def people(self) -> int:
+        """How many people it can name, those left out of reports too."""
+        return len(self.numbers)
+
+    def codes_of(self, names: Sequence[str]) -> list[int]:
+        """The codes of these events; a name that never occurred has none."""
+        known = {name: code for code, name in enumerate(self.names)}
+        return [known[name] for name in names if name in known]
+
+    def members(self, chosen: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.int64]:
+        """The lasting numbers of chosen people: shard -> mask over its people. Ascending."""
+        found = [self.shards[shard].people[mask] for shard, mask in chosen.items()]
+        return self.numbers[np.sort(np.concatenate(found))] if found else self.numbers[:0]

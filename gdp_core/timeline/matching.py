@@ -1,0 +1,180 @@
+"""Which events and which people a question is about: names, and conditions on fields. A closed set of comparisons.
+
+A condition is decided once for every distinct value of a field and then looked up, so it costs a pass over codes.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdp_core.errors import InvalidInput
+from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value
+
+Comparison = Literal[
+    "is", "is_not", "contains", "not_contains", "starts_with", "ends_with", "gt", "gte", "lt", "lte", "set", "not_set"
+]
+MOST_MATCHES = 24
+_PERSON = "person."
+_PROPERTY = "properties."
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison of a field. `is` and `contains` hold when they do for any of `values`, their opposites for none.
+
+    `field` is a column of events or a property ("utm_source", "plan", "properties.plan"), or with "person." before it a
+    column of people or a trait. Texts are compared without regard to case; a number equals its text ("10" is 10); more
+    and less are for numbers and hold for nothing else.
+    """
+
+    field: str
+    comparison: Comparison
+    values: tuple[Value, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise InvalidInput for what cannot be compared."""
+        if self.comparison not in _TESTS:
+            raise InvalidInput(f"There is no comparison {self.comparison!r}; use one of {', '.join(_TESTS)}.")
+        if self.comparison not in ("set", "not_set") and not self.values:
+            raise InvalidInput(f"The condition on {self.field} needs a value to compare with.")
+        if self.comparison in _ORDERED and any(_number(value) is None for value in self.values):
+            raise InvalidInput(f"The condition on {self.field} needs a number.")
+
+    @property
+    def of_person(self) -> bool:
+        """Whether it is about the person rather than the event."""
+        return self.field.startswith(_PERSON)
+
+    @property
+    def name(self) -> str:
+        """The field without its prefix."""
+        return self.field.removeprefix(_PERSON).removeprefix(_PROPERTY)
+
+    def holds(self, value: Value | None) -> bool:
+        """Whether it holds for a value; None is a missing field."""
+        return _TESTS[self.comparison](value, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Events of any of these names for which every condition holds. No name: every event."""
+
+    names: tuple[str, ...]
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return " or ".join(self.names) or "any event"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """What each row matches, for a kernel: bits[codes[shard][row]] has bit m set where match m does."""
+
+    codes: tuple[NDArray[np.uint16], ...]
+    bits: NDArray[np.uint32]
+
+
+def mark(timeline: Timeline, matches: Sequence[Match]) -> Marks:
+    """Which of at most 24 matches each row meets. Raises InvalidInput for more.
+
+    Without conditions a row's marks follow from its event's name alone, and nothing is copied.
+    """
+    if len(matches) > MOST_MATCHES:
+        raise InvalidInput(f"At most {MOST_MATCHES} kinds of events can be looked for at once; leave some out.")
+    by_name = np.zeros(max(1, len(timeline.names)), np.uint32)
+    for number, match in enumerate(matches):
+        by_name[timeline.codes_of(match.names) if match.names else slice(None)] |= np.uint32(1 << number)
+    if not any(match.conditions for match in matches):
+        return Marks(tuple(shard.code for shard in timeline.shards), by_name)
+    per_shard = []
+    for number, shard in enumerate(timeline.shards):
+        marks = by_name[shard.code]
+        for bit, match in enumerate(matches):
+            for condition in match.conditions:
+                marks[~_rows_of(timeline, number, condition)] &= ~np.uint32(1 << bit)
+        per_shard.append(marks)
+    distinct = np.unique(np.concatenate([np.unique(marks) for marks in per_shard])) if per_shard else by_name[:1]
+    return Marks(tuple(np.searchsorted(distinct, marks).astype(np.uint16) for marks in per_shard), distinct)
+
+
+def _rows_of(timeline: Timeline, shard: int, condition: Condition) -> NDArray[np.bool_]:
+    if condition.of_person:
+        whole = people(timeline, (condition,))
+        part = timeline.shards[shard]
+        return np.repeat(whole[part.people], np.diff(part.offsets))
+    column = timeline.columns.event(condition.name)
+    return _decided(column, condition)[column.codes[shard]]
+
+
+def people(timeline: Timeline, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
+    """For whom every condition on the person holds, aligned with Timeline.numbers."""
+    chosen = np.ones(timeline.people, np.bool_)
+    for condition in conditions:
+        if not condition.of_person:
+            raise InvalidInput(f"{condition.field} is a field of events; write person.{condition.field} for people.")
+        column = timeline.columns.person(condition.name)
+        chosen &= _decided(column, condition)[column.codes]
+    return chosen
+
+
+def _decided(column: EventColumn | PersonColumn, condition: Condition) -> NDArray[np.bool_]:
+    """Whether it holds, by code; the last one, which code -1 finds, is for a missing value."""
+    return np.array([*map(condition.holds, column.values), condition.holds(None)], np.bool_)
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).casefold()
+
+
+def _number(value: Value | None) -> float | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return None
+    return float(value)
+
+
+_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})([eE][+-]?\d{1,2})?")
+
+
+def _any(test: Callable[[str, str], bool]) -> Callable[[Value | None, tuple[Value, ...]], bool]:
+    return lambda value, wanted: value is not None and any(test(_text(value), _text(one)) for one in wanted)
+
+
+def _none(test: Callable[[str, str], bool]) -> Callable[[Value | None, tuple[Value, ...]], bool]:
+    return lambda value, wanted: value is None or not any(test(_text(value), _text(one)) for one in wanted)
+
+
+def _ordered(test: Callable[[float, float], bool]) -> Callable[[Value | None, tuple[Value, ...]], bool]:
+    def holds(value: Value | None, wanted: tuple[Value, ...]) -> bool:
+        mine = _number(value)
+        return mine is not None and any(test(mine, other) for other in map(_number, wanted) if other is not None)
+
+    return holds
+
+
+_ORDERED = ("gt", "gte", "lt", "lte")
+_TESTS: dict[str, Callable[[Value | None, tuple[Value, ...]], bool]] = {
+    "is": _any(str.__eq__),
+    "is_not": _none(str.__eq__),
+    "contains": _any(str.__contains__),
+    "not_contains": _none(str.__contains__),
+    "starts_with": _any(str.startswith),
+    "ends_with": _any(str.endswith),
+    "gt": _ordered(float.__gt__),
+    "gte": _ordered(float.__ge__),
+    "lt": _ordered(float.__lt__),
+    "lte": _ordered(float.__le__),
+    "set": lambda value, _: value is not None,
+    "not_set": lambda value, _: value is None,
+}
