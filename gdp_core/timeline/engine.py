@@ -4,6 +4,7 @@ Kernels release the interpreter's lock, so threads are enough on one machine. Th
 kind.
 """
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -51,4 +52,4 @@ def _cuts(shard: Shard, width: int) -> list[tuple[int, int]]:
     rows = np.linspace(shard.offsets[0], shard.offsets[-1], parts + 1)[1:-1]
     inner = np.searchsorted(shard.offsets, rows)
     edges = sorted({0, people, *(int(edge) for edge in inner)})
-    return [(first, last) for first, last in zip(edges, edges[1:], strict=False) if last > first]
+    return [(first, last) for first, last in itertools.pairwise(edges) if last > first]
