@@ -5,6 +5,7 @@ is what people did. An event asked for by its name counts whoever recorded it, b
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -14,27 +15,42 @@ from gdp_core.analytics.calendar import Interval, micros, starts
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import BILLING, Shard, Timeline
-from gdp_core.timeline.matching import Match
+from gdp_core.timeline.kernels.history import History
+from gdp_core.timeline.matching import Match, mark
 
 ANYTHING = Match(())
 """Whatever a person did."""
 MOST_INTERVALS = 600
 
 
-def allowed(matches: Sequence[Match], *, everything: bool = False) -> NDArray[np.uint32]:
-    """Which matches a row may count for, by its flags: and-ed with its marks. `everything`: all that was recorded."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Counting:
+    """What is looked for in a timeline, and among whom."""
+
+    marks: tuple[NDArray[np.uint16], ...]
+    matches: NDArray[np.uint32]
+    within: NDArray[np.bool_] | None
+
+    def history(self, number: int, part: Shard) -> History:
+        """A part of a shard for a kernel."""
+        counted = part.live if self.within is None else part.live & self.within[part.people]
+        return History(part.offsets, counted, part.at, self.marks[number], part.flags, self.matches)
+
+
+def counting(
+    timeline: Timeline, matches: Sequence[Match], *, everything: bool = False, within: NDArray[np.bool_] | None = None
+) -> Counting:
+    """Looks for these matches among live people, or those of them `within`. `everything`: all that was recorded.
+
+    Raises InvalidInput for too many matches.
+    """
     whole = (1 << len(matches)) - 1
-    if everything:
-        return np.full(4, whole, np.uint32)
-    by_flags = np.zeros(4, np.uint32)
-    by_flags[0] = whole
-    by_flags[BILLING] = sum(1 << number for number, match in enumerate(matches) if match.names)
-    return by_flags
-
-
-def counted(shard: Shard, within: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    """Who of a shard counts."""
-    return shard.live if within is None else shard.live & within[shard.people]
+    by_flags = np.full(4, whole if everything else 0, np.uint32)
+    if not everything:
+        by_flags[0] = whole
+        by_flags[BILLING] = sum(1 << number for number, match in enumerate(matches) if match.names)
+    marks = mark(timeline, matches)
+    return Counting(marks.codes, by_flags[:, None] & marks.bits, within)
 
 
 def complete_until(timeline: Timeline, scope: Scope) -> int:

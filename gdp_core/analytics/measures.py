@@ -44,11 +44,17 @@ def nothing(timeline: Timeline) -> Amounts:
     return Amounts((none,) * len(timeline.shards), np.zeros(1, np.int64), np.zeros(1, np.bool_))
 
 
-def in_currency(timeline: Timeline, match: Match, field: str, currency: str) -> tuple[Match, tuple[str, ...]]:
-    """The events whose amounts can be added, and the other currencies there are. Fields but money have none."""
-    if Condition(field, "set").name != MONEY:
-        return match, ()
-    present = sorted(map(str, timeline.columns.event(CURRENCY).values))
+def is_money(field: str) -> bool:
+    """Whether a field holds micros of a currency."""
+    return Condition(field, "set").name == MONEY
+
+
+def in_currency(timeline: Timeline, match: Match, currency: str) -> tuple[Match, tuple[str, ...]]:
+    """The events whose money can be added up, and the other currencies there are.
+
+    Where there is no other currency, money of events that name none is in the one there is.
+    """
+    present = sorted(str(value) for value in timeline.columns.event(CURRENCY).values)
     others = tuple(name for name in present if name.casefold() != currency.casefold())
     if not others:
         return match, ()
