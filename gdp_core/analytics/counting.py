@@ -4,9 +4,11 @@ Machines do not count unless asked for, and what the billing system does on its 
 is what people did. An event asked for by its name counts whoever recorded it, but for machines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from gdp_core.analytics.calendar import Interval, micros, starts
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import BILLING, Shard, Timeline
+from gdp_core.timeline.engine import over
 from gdp_core.timeline.kernels.history import History
 from gdp_core.timeline.matching import Match, mark
 
@@ -51,6 +54,19 @@ def counting(
         by_flags[BILLING] = sum(1 << number for number, match in enumerate(matches) if match.names)
     marks = mark(timeline, matches)
     return Counting(marks.codes, by_flags[:, None] & marks.bits, within)
+
+
+def people_where(
+    timeline: Timeline, chosen: Callable[[int, Shard], NDArray[Any]], executor: Executor | None
+) -> NDArray[np.int64]:
+    """The lasting numbers, ascending, of the people chosen in each part of a timeline: a mask over them, or places."""
+
+    def listed(number: int, part: Shard) -> NDArray[np.int32]:
+        people: NDArray[np.int32] = part.people[chosen(number, part)]
+        return people
+
+    found = [people for _, _, people in over(timeline, listed, executor)]
+    return timeline.numbers[np.sort(np.concatenate(found))] if found else timeline.numbers[:0]
 
 
 def complete_until(timeline: Timeline, scope: Scope) -> int:

@@ -21,7 +21,7 @@ from gdp_core.analytics.beginnings import Beginnings, Clock, Known, Occurrence, 
 from gdp_core.analytics.breakdown import ALL, Breakdown, Group, split
 from gdp_core.analytics.calendar import Interval, instant, micros
 from gdp_core.analytics.cohorts import LENGTHS, Column, Grid, State, grid
-from gdp_core.analytics.counting import ANYTHING, Counting, complete_until, counting
+from gdp_core.analytics.counting import ANYTHING, Counting, complete_until, counting, people_where
 from gdp_core.analytics.measures import Amounts, amounts, in_currency, is_money, nothing
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
@@ -222,16 +222,15 @@ def retention_people(
     is_meant = plan.slots_of(cell)
     unsummed = np.zeros((0, 0), plan.amounts.numbers.dtype)
 
-    def listed(number: int, part: Shard) -> NDArray[np.int32]:
+    def chosen(number: int, part: Shard) -> NDArray[np.int32]:
         found = plan.outcomes(number, part, unsummed, adding=False)
-        chosen = is_meant[found.slots]
+        meant = is_meant[found.slots]
         if cell.column is not None:
             came = found.kept[:, cell.column >> 6] >> np.uint64(cell.column & 63) & np.uint64(1)
-            chosen &= came.astype(np.bool_) == cell.returned
-        return part.people[found.beginnings.people[chosen]]
+            meant &= came.astype(np.bool_) == cell.returned
+        return found.beginnings.people[meant]
 
-    found = [people for _, _, people in over(timeline, listed, executor)]
-    return timeline.numbers[np.sort(np.concatenate(found))] if found else timeline.numbers[:0]
+    return people_where(timeline, chosen, executor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

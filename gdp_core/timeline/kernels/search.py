@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 @njit(nogil=True, cache=True)
 def row_from(at: NDArray[np.int64], row: int, end: int, instant: int) -> int:
     """The first of the rows row <= r < end at or after an instant; `end` when there is none."""
+    if row < end and at[row] >= instant:
+        return row
     while row < end:
         middle = (row + end) >> 1
         if at[middle] < instant:
@@ -25,23 +27,24 @@ def row_from(at: NDArray[np.int64], row: int, end: int, instant: int) -> int:
 @njit(nogil=True, cache=True)
 def density(edges: NDArray[np.int64]) -> float:
     """Intervals for each microsecond, on average: where `interval_at` looks first."""
-    return (len(edges) - 1) / (edges[-1] - edges[0]) if len(edges) > 1 else 0.0
+    return (len(edges) - 1) / (edges[-1] - edges[0]) if len(edges) and edges[-1] > edges[0] else 0.0
 
 
 @njit(nogil=True, cache=True)
 def interval_at(edges: NDArray[np.int64], dense: float, instant: int) -> int:
-    """The interval that holds an instant; edges[0] <= instant < edges[-1] is the caller's promise."""
-    found = int((instant - edges[0]) * dense)
-    while instant < edges[found]:
+    """The interval that holds an instant; outside of all of them the nearest."""
+    last = len(edges) - 2
+    found = min(max(int((instant - edges[0]) * dense), 0), last)
+    while found > 0 and instant < edges[found]:
         found -= 1
-    while instant >= edges[found + 1]:
+    while found < last and instant >= edges[found + 1]:
         found += 1
     return found
 
 
 @njit(nogil=True, cache=True)
 def intervals_at(edges: NDArray[np.int64], instants: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The interval of each instant, under the same promise."""
+    """The interval of each instant."""
     dense = density(edges)
     found = np.empty(len(instants), np.int32)
     for index in range(len(instants)):
