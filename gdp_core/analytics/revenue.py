@@ -1,0 +1,533 @@
+"""Recurring revenue: MRR and what moved it, how much of it and of the customers stays, and the money that came in.
+
+MRR comes from the ledger the worker keeps, per customer; a customer is a person with everything they pay, and internal
+people are left out. Amounts are in the workspace's currency by each day's rate, or, asked for one currency, in that one
+alone: amounts without a rate are listed by currency and never added. Definitions follow docs/definitions.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlmodel import Session
+
+from gdp_core.analytics import payments
+from gdp_core.analytics.calendar import Interval
+from gdp_core.analytics.movements import (
+    CHURN,
+    CONTRACTION,
+    KINDS,
+    NEW,
+    Flags,
+    Flow,
+    Ledger,
+    Span,
+    Stretch,
+    daily_flows,
+    firsts,
+    net_flow,
+    net_kinds,
+    pair_rates,
+    rates_on,
+    read_ledger,
+    spans,
+    stretches,
+    together,
+    worths,
+)
+from gdp_core.analytics.payments import MONEY, Cash, bound, check_currency, daily_cash, rates_for
+from gdp_core.analytics.rates import Rates
+from gdp_core.analytics.scope import Scope
+from gdp_core.db import rows
+from gdp_core.errors import InvalidInput
+
+View = Literal["ledger", "net"]
+Number = Literal[
+    "start",
+    "new",
+    "reactivation",
+    "expansion",
+    "contraction",
+    "churn",
+    "lost",
+    "end",
+    "trials",
+    "leaving",
+    "paid",
+    "refunded",
+    "disputed",
+]
+_DAY = timedelta(days=1)
+_EPOCH = date(1970, 1, 1).toordinal()
+_STRIPE_DAYS = 30
+_TRAILING_MONTHS = 6
+
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "mrr": "What the subscriptions that are active or past due are worth a month; trials, usage, one-off payments and"
+        " tax are not in it.",
+        "arr": "Twelve times MRR.",
+        "committed": "MRR without the subscriptions that are set to end.",
+        "trial": "What running trials would be worth a month; not in MRR.",
+        "customers": "People whose MRR is above zero.",
+        "arpa": "MRR divided by paying customers; trials are in neither.",
+        "new": "MRR of customers who never paid before.",
+        "reactivation": "MRR of customers who paid before, stopped, and came back.",
+        "expansion": "More MRR of customers who stayed.",
+        "contraction": "Less MRR of customers who stayed; one of two subscriptions ending is this.",
+        "churn": "MRR of customers who went to zero, when their access ended.",
+        "fx": "What exchange rates alone did to MRR.",
+        "customer_churn": "Customers at the start who are at zero at the end, of all customers at the start.",
+        "stripe_churn": "Stripe's way: every time somebody went to zero, of customers at the start and new ones together.",
+        "gross_mrr_churn": "Churn and contraction of customers at the start, of MRR at the start.",
+        "nrr": "MRR now of the customers at the start, of their MRR then.",
+        "grr": "The same with no customer counted above what they paid at the start.",
+        "predicted_ltv": "ARPA divided by the mean customer churn of the six months before the current one.",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How to cut the period and count in it. Raises InvalidInput.
+
+    `view` "ledger" adds up every movement; "net" compares each customer at the two ends of an interval. `currency` None
+    is everything in the workspace's own. `margin` is the gross margin for predicted lifetime value, 1 for all of it.
+    """
+
+    interval: Interval = "month"
+    view: View = "ledger"
+    currency: str | None = None
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.interval not in get_args(Interval):
+            raise InvalidInput("Revenue is shown by day, week or month.")
+        if self.view not in get_args(View):
+            raise InvalidInput("Choose every movement (ledger) or the net change of each customer (net).")
+        check_currency(self.currency)
+        if self.margin is not None and not 0 < self.margin <= 1:
+            raise InvalidInput("A gross margin is more than 0 and at most 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Headcount:
+    """Customers: at the start, with such a movement (once each), lost (there at the start, at zero at the end), at the
+    end. `churns` counts every time somebody went to zero."""
+
+    start: int
+    new: int
+    reactivation: int
+    expansion: int
+    contraction: int
+    churn: int
+    lost: int
+    end: int
+    churns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Of a stretch of days; None where there was nothing to divide by. MRR is in the reported currency by each day's
+    rate, of currencies that had one at the start."""
+
+    customer_churn: float | None
+    stripe_churn: float | None
+    gross_mrr_churn: float | None
+    nrr: float | None
+    grr: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Local days [start, end). `cut`: only a part of its day, week or month, or not over."""
+
+    start: date
+    end: date
+    cut: bool
+    flow: Flow
+    customers: Headcount
+    ratios: Ratios
+    cash: Cash
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where it stands when the period ends, in micros. Committed and trial MRR are known of the present only."""
+
+    mrr: int
+    arr: int
+    committed: int | None
+    trial: int | None
+    trials: int | None  # people
+    leaving: int | None  # people whose subscription is set to end
+    customers: int
+    arpa: int | None
+    rest: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class InCurrency:
+    """MRR at the end in one currency, and what that is in the workspace's: None without a rate."""
+
+    currency: str
+    mrr: int
+    in_base: int | None
+    customers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Lifetime value by the churn of the months before the current one. None when nobody left, or nothing is known."""
+
+    value: int | None
+    arpa: int | None
+    churn: float | None  # the mean of the months that have one
+    months: tuple[tuple[date, float | None], ...]
+    margin: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revenue:
+    """The report. Amounts are micros of `currency`."""
+
+    currency: str
+    standing: Standing
+    currencies: tuple[InCurrency, ...]
+    periods: tuple[Period, ...]
+    total: Period
+    stripe_churn: float | None  # of the last 30 days, to compare with Stripe's own page
+    predicted: Predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Somebody behind a number, and what of its money is theirs in micros (0 where there is no rate)."""
+
+    person_id: UUID
+    micros: int
+
+
+def report(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> Revenue:
+    """Recurring revenue of a period, of everybody or of the persons `within`. Raises InvalidInput."""
+    rates = rates_for(session, scope, asked.currency)
+    ledger = read_ledger(session, scope, rates, only=asked.currency, within=within)
+    cuts = stretches(scope, asked.interval)
+    whole = _whole(cuts)
+    cash = daily_cash(session, rates, _bound(scope, whole, asked, within))
+    over = next(spans(ledger, [whole]))
+    month = next(spans(ledger, [Stretch(whole.end - _STRIPE_DAYS * _DAY, whole.end)]))
+    standing = _standing(session, ledger, over, scope, asked, rates, within)
+    periods, total = count(ledger, cuts, asked.view, rates, cash)
+    return Revenue(
+        currency=rates.base,
+        standing=standing,
+        currencies=_currencies(ledger, over, rates),
+        periods=periods,
+        total=total,
+        stripe_churn=_ratios(ledger, month, rates).stripe_churn,
+        predicted=_predicted(ledger, standing.arpa, over.last, asked.margin),
+    )
+
+
+def count(
+    ledger: Ledger, cuts: Sequence[Stretch], view: View, rates: Rates, cash: Mapping[date, Cash]
+) -> tuple[tuple[Period, ...], Period]:
+    """The numbers of stretches that follow each other without a gap, and of all of them as one."""
+    whole = _whole(cuts)
+    over = next(spans(ledger, [whole]))
+    days = daily_flows(ledger, over, rates)
+    periods = []
+    for span, cut in zip(spans(ledger, cuts), cuts, strict=True):
+        mine = slice((cut.start - whole.start).days, (cut.end - whole.start).days)
+        periods.append(_period(ledger, span, cut, view, rates, days[mine], cash))
+    return tuple(periods), _period(ledger, over, whole, view, rates, days, cash)
+
+
+def _whole(cuts: Sequence[Stretch]) -> Stretch:
+    return Stretch(cuts[0].start, cuts[-1].end, cuts[0].cut or cuts[-1].cut)
+
+
+def people_of(
+    session: Session,
+    scope: Scope,
+    asked: Asked,
+    number: Number,
+    *,
+    start: date | None = None,
+    within: Sequence[UUID] | None = None,
+) -> tuple[Share, ...]:
+    """Exactly the people of a number of the report: of the period that begins at `start`, or of the whole.
+
+    `trials` and `leaving` are of the present. By person id. Raises InvalidInput for a number or period it does not have.
+    """
+    if number not in get_args(Number):
+        raise InvalidInput(f"Choose one of {', '.join(get_args(Number))}.")
+    rates = rates_for(session, scope, asked.currency)
+    cuts = stretches(scope, asked.interval)
+    chosen = next((cut for cut in cuts if cut.start == start), None)
+    if start is None:
+        chosen = _whole(cuts)
+    if chosen is None:
+        raise InvalidInput("Choose the first day of one of the report's periods.")
+    if number in ("trials", "leaving"):
+        return _subscribers(session, number, rates, asked, scope.today, within).shares
+    if number in ("paid", "refunded", "disputed"):
+        return _payers(session, number, rates, _bound(scope, chosen, asked, within))
+    ledger = read_ledger(session, scope, rates, only=asked.currency, within=within)
+    span = next(spans(ledger, [chosen]))
+    who, worth = _chosen(ledger, span, asked, rates, number)
+    return _shares(ledger.people, who, worth)
+
+
+def _bound(scope: Scope, days: Stretch, asked: Asked, within: Sequence[UUID] | None) -> dict[str, Any]:
+    return bound(scope, days.start, days.end, within=within, only=asked.currency)
+
+
+# ------------------------------------------------------------------------------------------------------ a period
+
+
+def _period(
+    ledger: Ledger,
+    span: Span,
+    cut: Stretch,
+    view: View,
+    rates: Rates,
+    days: Sequence[Flow],
+    cash: Mapping[date, Cash],
+) -> Period:
+    is_net = view == "net"
+    kinds = net_kinds(ledger, span, rates)
+    return Period(
+        start=cut.start,
+        end=cut.end,
+        cut=cut.cut,
+        flow=net_flow(ledger, span, kinds, rates) if is_net else together(days),
+        customers=_headcount(ledger, span, kinds if is_net else None),
+        ratios=_ratios(ledger, span, rates),
+        cash=payments.together([cash[day] for day in _days(cut) if day in cash]),
+    )
+
+
+def _days(cut: Stretch) -> Iterator[date]:
+    return (cut.start + offset * _DAY for offset in range((cut.end - cut.start).days))
+
+
+def _headcount(ledger: Ledger, span: Span, net: NDArray[np.int8] | None) -> Headcount:
+    """`net`: what became of each customer; None to count their movements."""
+    had, has = ledger.has(span.opening > 0), ledger.has(span.closing > 0)
+    moved = {
+        kind: int((_moving(ledger, span, place) if net is None else net == place).sum())
+        for place, kind in enumerate(KINDS)
+    }
+    return Headcount(
+        start=int(had.sum()), **moved, lost=int((had & ~has).sum()), end=int(has.sum()), churns=_churns(ledger, span)
+    )
+
+
+def _moving(ledger: Ledger, span: Span, kind: int) -> Flags:
+    """The customers with a movement of a kind."""
+    found = np.zeros(len(ledger.people), np.bool_)
+    found[ledger.customer[span.rows][ledger.kind[span.rows] == kind]] = True
+    return found
+
+
+def _churns(ledger: Ledger, span: Span) -> int:
+    """How often somebody went to zero: changes of several currencies at one instant are one."""
+    gone = ledger.kind[span.rows] == CHURN
+    return int(np.count_nonzero(ledger.leads[span.rows] & gone))
+
+
+def _ratios(ledger: Ledger, span: Span, rates: Rates) -> Ratios:
+    had, has = ledger.has(span.opening > 0), ledger.has(span.closing > 0)
+    began = _moving(ledger, span, NEW)
+    known = ~np.isnan(pair_rates(ledger, rates, span.start - _DAY))
+    start = worths(ledger, span.opening, rates, span.start - _DAY)
+    now = np.where(start > 0, worths(ledger, np.where(known, span.closing, 0), rates, span.last), 0)
+    part = span.rows
+    shrunk = (
+        np.isin(ledger.kind[part], (CHURN, CONTRACTION)) & (start > 0)[ledger.customer[part]] & known[ledger.pair[part]]
+    )
+    lost = -float((ledger.delta[part] * ledger.rate[part])[shrunk].sum())
+    total = float(start.sum())
+    return Ratios(
+        customer_churn=_ratio(float((had & ~has).sum()), float(had.sum())),
+        stripe_churn=_ratio(_churns(ledger, span), float(had.sum() + began.sum())),
+        gross_mrr_churn=_ratio(lost, total),
+        nrr=_ratio(float(now.sum()), total),
+        grr=_ratio(float(np.minimum(now, start).sum()), total),
+    )
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+# ------------------------------------------------------------------------------------------------- where it stands
+
+
+def _standing(
+    session: Session,
+    ledger: Ledger,
+    over: Span,
+    scope: Scope,
+    asked: Asked,
+    rates: Rates,
+    within: Sequence[UUID] | None,
+) -> Standing:
+    there = over.closing > 0
+    levels = [rates.in_base(level, code, over.last) for code, level in _levels(ledger, over).items()]
+    mrr = sum(level or 0 for level in levels)
+    counted = int(ledger.has(there & ~np.isnan(pair_rates(ledger, rates, over.last))).sum())
+    leaving = _subscribers(session, "leaving", rates, asked, over.last, within) if scope.is_running else None
+    trials = _subscribers(session, "trials", rates, asked, over.last, within) if scope.is_running else None
+    return Standing(
+        mrr=mrr,
+        arr=12 * mrr,
+        committed=mrr - leaving.total if leaving else None,
+        trial=trials.total if trials else None,
+        trials=len(trials.shares) if trials else None,
+        leaving=len(leaving.shares) if leaving else None,
+        customers=int(ledger.has(there).sum()),
+        arpa=round(Fraction(mrr, counted)) if counted else None,
+        rest={
+            code: level
+            for code, level in _levels(ledger, over).items()
+            if level and rates.in_base(level, code, over.last) is None
+        },
+    )
+
+
+def _levels(ledger: Ledger, over: Span) -> dict[str, int]:
+    return {code: int(over.closing[ledger.currency_of == place].sum()) for place, code in enumerate(ledger.currencies)}
+
+
+def _currencies(ledger: Ledger, over: Span, rates: Rates) -> tuple[InCurrency, ...]:
+    found = []
+    for place, (code, level) in enumerate(_levels(ledger, over).items()):
+        customers = int(ledger.has((over.closing > 0) & (ledger.currency_of == place)).sum())
+        if customers:
+            found.append(InCurrency(code, level, rates.in_base(level, code, over.last), customers))
+    return tuple(sorted(found, key=lambda item: (-(item.in_base or 0), item.currency)))
+
+
+def _predicted(ledger: Ledger, arpa: int | None, last: date, margin: float | None) -> Predicted:
+    months = [last.replace(day=1)]
+    for _ in range(_TRAILING_MONTHS):
+        months.insert(0, (months[0] - _DAY).replace(day=1))
+    cuts = [Stretch(start, end) for start, end in itertools.pairwise(months)]
+    churns = []
+    for span in spans(ledger, cuts):
+        had, has = ledger.has(span.opening > 0), ledger.has(span.closing > 0)
+        churns.append((span.start, _ratio(float((had & ~has).sum()), float(had.sum()))))
+    known = [churn for _, churn in churns if churn is not None]
+    mean = sum(known) / len(known) if known else None
+    value = round(arpa / mean * (margin or 1)) if arpa is not None and mean else None
+    return Predicted(value, arpa, mean, tuple(churns), margin)
+
+
+# ------------------------------------------------------------------------------------------------ who is behind it
+
+
+def _chosen(
+    ledger: Ledger, span: Span, asked: Asked, rates: Rates, number: Number
+) -> tuple[Flags, NDArray[np.float64]]:
+    """(who is in a number, what of it is theirs)."""
+    had, has = ledger.has(span.opening > 0), ledger.has(span.closing > 0)
+    before, after = (
+        worths(ledger, span.opening, rates, span.start - _DAY),
+        worths(ledger, span.closing, rates, span.last),
+    )
+    if number in ("start", "lost"):
+        return (had if number == "start" else had & ~has), before
+    if number == "end":
+        return has, after
+    kind = KINDS.index(number)
+    sign = -1 if kind in (CHURN, CONTRACTION) else 1
+    if asked.view == "net":
+        moved = worths(ledger, span.closing - span.opening, rates, span.last)
+        return net_kinds(ledger, span, rates) == kind, sign * moved
+    part = span.rows
+    mine = ledger.kind[part] == kind
+    amounts = np.nan_to_num(ledger.delta[part] * ledger.rate[part])[mine]
+    worth = np.bincount(ledger.customer[part][mine], amounts, len(ledger.people)).astype(np.float64)
+    return _moving(ledger, span, kind), sign * worth
+
+
+def _shares(people: NDArray[Any], who: Flags, worth: NDArray[np.float64]) -> tuple[Share, ...]:
+    return tuple(map(Share, people[who].tolist(), np.rint(worth[who]).astype(np.int64).tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """The people behind an amount of money, which is in the reported currency as far as there are rates."""
+
+    total: int
+    shares: tuple[Share, ...]
+
+
+def _subscribers(
+    session: Session, number: str, rates: Rates, asked: Asked, today: date, within: Sequence[UUID] | None
+) -> _Behind:
+    """Who has a trial, or a subscription that is set to end, and what it is worth a month."""
+    found = rows(
+        session,
+        """
+        SELECT person, currency, CAST(:today AS date) AS day, sum(amount)::bigint AS amount FROM (
+            SELECT coalesce(a.person_id, s.actor_id) AS person, s.currency, CASE WHEN :trials
+                THEN s.trial_mrr_micros ELSE s.mrr_micros - s.committed_mrr_micros END AS amount
+            FROM subscription s
+            LEFT JOIN actor a ON a.id = s.actor_id AND a.workspace_id = s.workspace_id
+            LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = a.workspace_id
+            WHERE p.is_internal IS NOT TRUE
+                AND CASE WHEN :trials THEN s.status = 'trialing' ELSE s.mrr_micros <> s.committed_mrr_micros END
+                AND (CAST(:within AS uuid[]) IS NULL OR a.person_id = ANY(CAST(:within AS uuid[])))
+                AND (CAST(:only AS text) IS NULL OR s.currency = :only)
+        ) subscribed GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        today=today,
+        trials=number == "trials",
+        within=None if within is None else list(within),
+        only=asked.currency,
+    )
+    total = 0
+    amounts, codes = (
+        np.array([row.amount for row in found], np.int64),
+        np.array([row.currency for row in found], np.str_),
+    )
+    for currency in sorted(set(codes.tolist())):
+        total += rates.in_base(int(amounts[codes == currency].sum()), currency, today) or 0
+    return _Behind(total, _shares_of(found, rates))
+
+
+def _payers(session: Session, number: str, rates: Rates, values: Mapping[str, Any]) -> tuple[Share, ...]:
+    found = rows(
+        session,
+        "SELECT person, currency, day, sum(CASE :number WHEN 'paid' THEN paid WHEN 'refunded' THEN refunded"
+        f" ELSE disputed END)::bigint AS amount FROM ({MONEY}) money WHERE person IS NOT NULL AND"
+        " CASE :number WHEN 'paid' THEN paid WHEN 'refunded' THEN refunded ELSE disputed END <> 0"
+        " GROUP BY 1, 2, 3 ORDER BY 1",
+        number=number,
+        **values,
+    )
+    return _shares_of(found, rates)
+
+
+def _shares_of(found: Sequence[Any], rates: Rates) -> tuple[Share, ...]:
+    """Rows of (person, currency, day, amount), by person, as shares."""
+    if not found:
+        return ()
+    persons, codes, days, amounts = zip(*found, strict=True)
+    people, currencies = np.array(persons, object), sorted(set(codes))
+    day = np.array(days, "datetime64[D]").astype(np.int64) + _EPOCH
+    rate = rates_on(rates, currencies, np.searchsorted(currencies, codes), day)
+    first = firsts(people)
+    worth = np.bincount(np.cumsum(first) - 1, np.nan_to_num(np.array(amounts, np.int64) * rate))
+    return _shares(people[first], np.ones(len(worth), np.bool_), worth.astype(np.float64))
