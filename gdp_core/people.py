@@ -518,7 +518,7 @@ def _write(session: Session, workspace_id: UUID, changes: _Changes) -> None:
         later(session, "DELETE FROM person WHERE id = ANY(:ids)", ids=changes.gone)
     if changes.people:
         names = [name for name in changes.people[0] if name not in {"id", "workspace_id"}]
-        updates = ", ".join(f'"{name}" = excluded."{name}"' for name in names)
+        updates = ", ".join(f'"{name}" = excluded."{name}"' for name in (*names, "tx"))
         insert(session, Person, changes.people, f"ON CONFLICT (id, workspace_id) DO UPDATE SET {updates}")
     _write_tokens(session, workspace_id, changes)
     if changes.lost_stages:
