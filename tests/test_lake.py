@@ -86,7 +86,6 @@ def test_a_transaction_that_commits_late_is_not_missed(database, lake, ws, segme
 
     def slow():
         with database.worker.transaction(ws) as session:
-            run(session, "UPDATE actor SET tx = pg_current_xact_id() WHERE namespace = 'user'")
             run(
                 session,
                 "INSERT INTO event SELECT gen_random_uuid(), workspace_id, occurred_at, actor_id, 'late', type, category,"

@@ -23,7 +23,9 @@ class Lake:
     BadSetting where an extension is missing.
     """
 
-    def __init__(self, dsn: str, folder: str, *, read_only: bool = False, memory: str = "1GB", threads: int = 2) -> None:
+    def __init__(
+        self, dsn: str, folder: str, *, read_only: bool = False, memory: str = "1GB", threads: int = 2
+    ) -> None:
         self.folder = folder
         self._dsn = dsn
         self._connection = duckdb.connect(config={"threads": threads, "memory_limit": memory})
@@ -38,7 +40,9 @@ class Lake:
         """Itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close it."""
         self.close()
 

@@ -21,7 +21,6 @@ class Table:
     key: str  # the column by which a row is found again
     actor: str  # the column that says whose it is
 
-
     @property
     def definition(self) -> str:
         """For CREATE TABLE."""
@@ -63,6 +62,7 @@ EVENT = Table(
         "value_micros": ("BIGINT", "r.value_micros"),
         "currency": ("VARCHAR", "r.currency"),
         "is_machine": ("BOOLEAN", "r.is_machine"),
+        "is_weak": ("BOOLEAN", "jsonb_exists(r.metadata, 'weak')"),
         "properties": ("VARCHAR", "r.properties::text"),
         "received_at": _utc("received_at"),
         "applied_at": _utc("applied_at"),
@@ -80,9 +80,7 @@ ACTOR = Table(
     key="number",
     actor="number",
 )
-_PERSON_TEXTS = (
-    "stage status source medium campaign cohort plan_name currency company industry email name"
-).split()
+_PERSON_TEXTS = ("stage status source medium campaign cohort plan_name currency company industry email name").split()
 _PERSON_NUMBERS = (
     "identifiers active_days core_actions total_events total_spent_micros lifetime_value_micros mrr_micros"
 ).split()
@@ -121,12 +119,19 @@ def schema_of(workspace_id: UUID) -> str:
     return f"lake.w_{workspace_id.hex}"
 
 
-def current(workspace_id: UUID, table: Table) -> str:
-    """A query of a table's rows as they are now: of several rows of a number the last, and no person without actors."""
+def current(workspace_id: UUID, table: Table, version: int | None = None) -> str:
+    """A query of a table's rows as they are now or were at a version of the lake.
+
+    Of several rows of a number it is the last. A person whose row was written before their own actor's is one no more:
+    who stops being one leaves a row here, and their actor is written again.
+    """
     schema = schema_of(workspace_id)
+    then = "" if version is None else f" AT (VERSION => {int(version)})"
     if table is EVENT:
-        return f"SELECT * FROM {schema}.event"
-    latest = f"SELECT * FROM {schema}.{table.name} QUALIFY row_number() OVER (PARTITION BY number ORDER BY tx DESC) = 1"
+        return f"SELECT * FROM {schema}.event{then}"
+    rows = f"{schema}.{table.name}{then}"
+    latest = f"SELECT * FROM {rows} QUALIFY row_number() OVER (PARTITION BY number ORDER BY tx DESC) = 1"
     if table is ACTOR:
         return latest
-    return f"SELECT * FROM ({latest}) WHERE number IN (SELECT person FROM ({current(workspace_id, ACTOR)}))"
+    actors = f"SELECT number AS n, person, tx AS moved FROM ({current(workspace_id, ACTOR, version)})"
+    return f"SELECT p.* FROM ({latest}) p JOIN ({actors}) a ON a.n = p.number AND a.person = p.number AND a.moved <= p.tx"

@@ -160,7 +160,8 @@ def _look(pool: Database, workspace_id: UUID, since: int) -> _Horizon:
             until=str(oldest),
         )
         waiting = one(
-            session, "SELECT min(received_at) FROM inbox WHERE workspace_id = app_ws() AND state = 'pending' AND attempts = 0"
+            session,
+            "SELECT min(received_at) FROM inbox WHERE workspace_id = app_ws() AND state = 'pending' AND attempts = 0",
         )
     return _Horizon(oldest, newest, waiting[0], changed[0])
 

@@ -72,7 +72,8 @@ def written_by(*, primary_key: bool = False) -> Any:
     """The transaction that wrote the row last, by default the one that inserts it. The lake is brought up to date by it."""
     default = text("pg_current_xact_id()")
     return Field(
-        default=None, sa_column=Column("tx", TransactionNumber(), primary_key=primary_key, nullable=False, server_default=default)
+        default=None,
+        sa_column=Column("tx", TransactionNumber(), primary_key=primary_key, nullable=False, server_default=default),
     )
 
 
