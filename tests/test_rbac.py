@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session
 
-from gdp_core import vault
+from gdp_core import reports, vault
 from gdp_core.accounts import connections, keys, members, workspaces
 from gdp_core.accounts.roles import GRANTS, Principal, Role, authorise
 from gdp_core.db import Database, one, run
@@ -30,8 +30,10 @@ MATRIX = {
     "jobs.read": EVERYONE,
     "settings.read": EVERYONE,
     "members.read": EVERYONE,
+    "reports.read": EVERYONE,
     "pii.read": EDITORS,
     "people.export": EDITORS,
+    "reports.write": EDITORS,
     "identity.merge": EDITORS,
     "events.write": EDITORS,
     "inbox.read": EDITORS,
@@ -77,6 +79,25 @@ class Scene:
             self.secret = connections.set_secret(session, self.owner, self.source, secret="whsec_1234", now=NOW)
             members.invite(session, self.owner, email="new@acme.test", role=Role.MEMBER, now=NOW)
             self.invitation = members.list_invitations(session, self.owner, now=NOW)[0].id
+        self._keep_reports()
+
+    def _keep_reports(self) -> None:
+        self.person = uuid.uuid4()
+        with self.database.worker.transaction(self.workspace) as session:
+            run(
+                session,
+                "INSERT INTO actor (id, workspace_id, namespace, external_id, cluster_id, person_id, is_primary,"
+                " personless, event_count, applied_at) VALUES (:id, :ws, 'user', 'u1', :id, :id, true, false, 0, :now)",
+                id=self.person,
+                ws=self.workspace,
+                now=NOW,
+            )
+        with self.database.web.transaction(self.workspace) as session:
+            question = reports.Question("funnel", {"steps": ["a", "b"]})
+            self.report = reports.save_report(session, self.owner, "Kept", question, now=NOW).id
+            self.gone = reports.save_report(session, self.owner, "Gone", question, now=NOW).id
+            reports.delete_report(session, self.owner, self.gone, now=NOW)
+            self.list = reports.save_list(session, self.owner, "Kept", [self.person], now=NOW).id
 
     def _member(self, name: str, role: Role) -> Principal:
         user_id = uuid.uuid4()
@@ -109,6 +130,9 @@ class Scene:
                 " (SELECT string_agg(k::text, '' ORDER BY k::text) FROM api_key k),"
                 " (SELECT string_agg(s::text, '' ORDER BY s::text) FROM source_instance s),"
                 " (SELECT string_agg(x::text, '' ORDER BY x::text) FROM source_secret x),"
+                " (SELECT string_agg(r::text, '' ORDER BY r::text) FROM saved_report r),"
+                " (SELECT string_agg(l::text, '' ORDER BY l::text) FROM static_list l),"
+                " (SELECT string_agg(m::text, '' ORDER BY m::text) FROM static_list_member m),"
                 " (SELECT count(*) FROM audit_log)",
             )
 
@@ -197,6 +221,26 @@ CALLS: dict[str, tuple[str, Callable[[Scene, Principal], object], bool]] = {
         _web(lambda s, p, x: connections.drop_secret(s, p, x.source, x.secret, now=NOW)),
         True,
     ),
+    "save a report": (
+        "reports.write",
+        _web(lambda s, p, x: reports.save_report(s, p, "New", reports.Question("funnel", {}), now=NOW)),
+        True,
+    ),
+    "change a report": (
+        "reports.write",
+        _web(lambda s, p, x: reports.change_report(s, p, x.report, reports.Question("revenue", {}), now=NOW)),
+        True,
+    ),
+    "rename a report": (
+        "reports.write",
+        _web(lambda s, p, x: reports.rename_report(s, p, x.report, "B", now=NOW)),
+        True,
+    ),
+    "delete a report": ("reports.write", _web(lambda s, p, x: reports.delete_report(s, p, x.report, now=NOW)), True),
+    "restore a report": ("reports.write", _web(lambda s, p, x: reports.restore_report(s, p, x.gone, now=NOW)), True),
+    "save a list": ("reports.write", _web(lambda s, p, x: reports.save_list(s, p, "New", [x.person], now=NOW)), True),
+    "rename a list": ("reports.write", _web(lambda s, p, x: reports.rename_list(s, p, x.list, "B", now=NOW)), True),
+    "delete a list": ("reports.write", _web(lambda s, p, x: reports.delete_list(s, p, x.list, now=NOW)), True),
     "change settings": (
         "settings.write",
         _web(lambda s, p, x: workspaces.change(s, p, workspaces.WorkspaceSettings(name="New"), now=NOW)),

@@ -41,7 +41,7 @@ class Condition:
             raise InvalidInput(f"There is no comparison {self.comparison!r}; use one of {', '.join(_TESTS)}.")
         if self.comparison not in ("set", "not_set") and not self.values:
             raise InvalidInput(f"The condition on {self.field} needs a value to compare with.")
-        if self.comparison in _ORDERED and any(_number(value) is None for value in self.values):
+        if self.comparison in _ORDERED and any(number(value) is None for value in self.values):
             raise InvalidInput(f"The condition on {self.field} needs a number.")
 
     @property
@@ -136,7 +136,8 @@ def _text(value: Value) -> str:
     return str(value).casefold()
 
 
-def _number(value: Value | None) -> float | None:
+def number(value: Value | None) -> float | None:
+    """The number a value is, or reads as; None for everything else."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
@@ -157,8 +158,8 @@ def _none(test: Callable[[str, str], bool]) -> Callable[[Value | None, tuple[Val
 
 def _ordered(test: Callable[[float, float], bool]) -> Callable[[Value | None, tuple[Value, ...]], bool]:
     def holds(value: Value | None, wanted: tuple[Value, ...]) -> bool:
-        mine = _number(value)
-        return mine is not None and any(test(mine, other) for other in map(_number, wanted) if other is not None)
+        mine = number(value)
+        return mine is not None and any(test(mine, other) for other in map(number, wanted) if other is not None)
 
     return holds
 

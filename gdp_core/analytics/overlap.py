@@ -1,0 +1,124 @@
+"""How sets of people overlap: every exclusive region, every pair, and all of them together.
+
+A set is an array of lasting ids, so it may come from a saved list or from behind any number of any report. Every share
+names what it is a share of; a share of nobody is None.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdp_core.errors import InvalidInput
+
+FEWEST, MOST = 2, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The people who are in exactly these sets and in no other."""
+
+    sets: tuple[str, ...]
+    people: int
+    of_union: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The people in two sets, whoever else has them: as a share of each, and of both together (Jaccard)."""
+
+    a: str
+    b: str
+    people: int
+    of_a: float | None
+    of_b: float | None
+    of_union: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Sets side by side. `people` are in all of them; `of_each` is their share of each set, `of_union` of everybody in
+    any. `regions` are the non-empty exclusive ones, largest first: they add up to `union`."""
+
+    sizes: Mapping[str, int]
+    union: int
+    people: int
+    of_each: Mapping[str, float | None]
+    of_union: float | None
+    regions: tuple[Region, ...]
+    pairs: tuple[Pair, ...]
+
+
+def overlap(sets: Mapping[str, NDArray[Any]]) -> Overlap:
+    """The overlap of two to five sets of ids by name; an id counts once in a set. Raises InvalidInput."""
+    names = _checked(sets)
+    _, member = _members(sets)
+    counts = np.bincount(member, minlength=1 << len(names))
+    marks = np.arange(len(counts))
+    union = int(counts.sum())
+    sizes = {name: int(counts[marks >> place & 1 == 1].sum()) for place, name in enumerate(names)}
+    people = int(counts[-1])
+    regions = [
+        Region(tuple(name for place, name in enumerate(names) if mark >> place & 1), int(count), _share(count, union))
+        for mark, count in enumerate(counts)
+        if count
+    ]
+    pairs = []
+    for (i, a), (j, b) in itertools.combinations(enumerate(names), 2):
+        both = int(counts[(marks >> i & marks >> j & 1) == 1].sum())
+        either = sizes[a] + sizes[b] - both
+        pairs.append(Pair(a, b, both, _share(both, sizes[a]), _share(both, sizes[b]), _share(both, either)))
+    return Overlap(
+        sizes=sizes,
+        union=union,
+        people=people,
+        of_each={name: _share(people, size) for name, size in sizes.items()},
+        of_union=_share(people, union),
+        regions=tuple(sorted(regions, key=lambda region: (-region.people, len(region.sets), region.sets))),
+        pairs=tuple(pairs),
+    )
+
+
+def people_in(sets: Mapping[str, NDArray[Any]], within: tuple[str, ...], *, only: bool = True) -> NDArray[Any]:
+    """The ids in all sets of `within`, ascending; with `only`, those of them in no other set: a region's people.
+
+    Raises InvalidInput for a set that is not there.
+    """
+    names = _checked(sets)
+    if not within or not set(within) <= set(names):
+        raise InvalidInput("Choose one or more of the sets that are compared.")
+    ids, member = _members(sets)
+    wanted = sum(1 << place for place, name in enumerate(names) if name in within)
+    found: NDArray[Any] = ids[member == wanted] if only else ids[member & wanted == wanted]
+    return found
+
+
+def _checked(sets: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    if not FEWEST <= len(sets) <= MOST:
+        raise InvalidInput(f"Compare {FEWEST} to {MOST} different sets of people.")
+    return tuple(sets)
+
+
+def _members(sets: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """(everybody in any set, ascending; which sets, as bits)."""
+    distinct = [_distinct(ids) for ids in sets.values()]
+    ids = _distinct(np.concatenate(distinct))
+    member = np.zeros(len(ids), np.int64)
+    for bit, one in enumerate(distinct):
+        member[np.searchsorted(ids, one)] |= 1 << bit
+    return ids, member
+
+
+def _distinct(ids: NDArray[Any]) -> NDArray[Any]:
+    """Each id once, ascending. (np.unique hashes whole numbers and is thirty times slower than sorting them.)"""
+    ordered = np.sort(ids)
+    first = np.ones(len(ordered), np.bool_)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
