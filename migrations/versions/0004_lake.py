@@ -7,7 +7,7 @@ from gdp_core.tables.base import TransactionNumber
 from migrations.rls import FULL, protect
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
