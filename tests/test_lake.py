@@ -2,14 +2,19 @@
 
 import random
 import threading
+import uuid
 from datetime import timedelta
 
+import psycopg
+import pyarrow.parquet as pq
 import pytest
 
+from gdp_core import clock, retention
 from gdp_core.db import one, run
-from gdp_core.errors import Unavailable
+from gdp_core.errors import NotFound, Unavailable
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.tables import schema_of
+from gdp_core.lake.upkeep import GRACE, erase, maintain
 from gdp_core.lake.writing import compare, ensure, flush, rebuild
 
 from . import history
@@ -162,3 +167,91 @@ def test_a_postgres_restored_from_a_backup_is_noticed(database, lake, ws, segmen
         flush(lake, database.worker, ws, NOW)
     rebuild(lake, database.worker, ws, NOW)
     assert is_equal(lake, ws)["event"] == 1
+
+
+def everything_in(folder, database):
+    """All bytes of the folder's files, Parquet read out, and of the catalogue as text."""
+    found = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    found += [str(pq.read_table(path, partitioning=None).to_pylist()).encode() for path in folder.rglob("*.parquet")]
+    with psycopg.connect(database.admin) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'lake'").fetchall()
+        for (table,) in tables:
+            found.append(str(connection.execute(f'SELECT * FROM lake."{table}"').fetchall()).encode())
+            path = connection.execute("SELECT pg_relation_filepath(%s)", (f'lake."{table}"',)).fetchone()[0]
+            connection.execute("CHECKPOINT")
+            try:
+                found.append(connection.execute("SELECT pg_read_binary_file(%s)", (path,)).fetchone()[0])
+            except psycopg.errors.UndefinedFile:
+                connection.rollback()
+    return b"\0".join(found)
+
+
+@pytest.mark.parametrize("many", [3, 1500])  # inlined in the catalogue, and in files
+def test_of_who_was_erased_no_byte_is_left(database, lake, tmp_path, ws, segment, many):
+    secret = {"email": "zebra.quagga@acme.example", "name": "Zebra Quagga", "anonymous": "aardvark-77"}
+    put(
+        database,
+        delivery(
+            ws,
+            segment,
+            batch(
+                identify(
+                    "victim-9001",
+                    message="i1",
+                    anonymous=secret["anonymous"],
+                    email=secret["email"],
+                    name=secret["name"],
+                ),
+                *(track(message=f"m{n}", user="victim-9001", colour="xanthic-mauve") for n in range(many)),
+                *(track(message=f"o{n}", user=f"u{n % 5}", colour="blue") for n in range(many)),
+            ),
+        ),
+    )
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    needles = [b"zebra.quagga", b"Zebra Quagga", b"xanthic-mauve"]
+    before = everything_in(tmp_path / "lake", database)
+    assert all(needle in before for needle in needles)
+    with database.worker.transaction(ws, read_only=True) as session:
+        person = one(session, "SELECT id FROM person WHERE email = :email", email=secret["email"]).id
+    assert erase(lake, database.worker, ws, person, clock.now()) == many + 1
+    after = everything_in(tmp_path / "lake", database)
+    assert [needle for needle in needles if needle in after] == []
+    assert is_equal(lake, ws)["event"] == many
+    flush(lake, database.worker, ws, NOW)
+    rebuild(lake, database.worker, ws, NOW)
+    assert [needle for needle in needles if needle in everything_in(tmp_path / "lake", database)] == []
+    assert is_equal(lake, ws)["event"] == many
+
+
+def test_nobody_is_erased_who_is_not_there(database, lake, ws):
+    with pytest.raises(NotFound):
+        erase(lake, database.worker, ws, uuid.uuid4(), NOW)
+
+
+def test_upkeep_changes_nothing_that_is_read(database, lake, tmp_path, ws, segment):
+    for part in range(6):
+        many = 1200 if part % 2 else 30
+        calls = [track(message=f"{part}-{n}", user=f"u{n % 9}", at=NOW - timedelta(days=n % 90)) for n in range(many)]
+        put(database, delivery(ws, segment, batch(*calls)))
+        drain(database, ws)
+        flush(lake, database.worker, ws, NOW)
+    before = is_equal(lake, ws)
+    files = len(list((tmp_path / "lake").rglob("*.parquet")))
+    done = maintain(lake, database.worker, [ws], clock.now() + 2 * GRACE)
+    assert done["expired"] > 5
+    assert 0 < len(list((tmp_path / "lake").rglob("*.parquet"))) < files
+    assert is_equal(lake, ws) == before
+    assert count(lake, ws, "person") == before["person"]
+
+
+def test_what_a_workspace_keeps_no_longer_leaves_the_lake(database, lake, segment, ws):
+    calls = [track(message=f"m{n}", at=NOW - timedelta(days=30 * n)) for n in range(8)]
+    put(database, delivery(ws, segment, batch(*calls)))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    with database.web.transaction(ws) as session:
+        run(session, "UPDATE workspace SET event_retention_months = 3 WHERE id = :ws", ws=ws)
+    assert maintain(lake, database.worker, [ws], NOW)["trimmed"] == 4
+    retention.enforce(database.worker, NOW)
+    assert is_equal(lake, ws)["event"] == 4

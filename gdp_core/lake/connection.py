@@ -8,27 +8,39 @@ from types import TracebackType
 from uuid import UUID
 
 import duckdb
+import psycopg
 from psycopg.conninfo import make_conninfo
 
 from gdp_core.errors import BadSetting, Unavailable
 
 _INLINED_ROWS = 1000  # smaller appends stay in the catalogue until maintenance writes them out as files
+_CATALOGUE = "-c role=gdp_lake -c timezone=UTC"
 _EXTENSIONS = {"ducklake": "duckdb_extension_ducklake", "postgres_scanner": "duckdb_extension_postgres_scanner"}
 
 
 class Lake:
     """This process's way into the lake. Threads take `cursor`s of it.
 
-    `folder` is a local folder or an s3:// address. Raises Unavailable when Postgres or the folder cannot be reached,
-    BadSetting where an extension is missing.
+    `folder` is a local folder or an s3:// address, `spill` a folder for what a query cannot hold in `memory`. Raises
+    Unavailable when Postgres or the folder cannot be reached, BadSetting where an extension is missing.
     """
 
     def __init__(
-        self, dsn: str, folder: str, *, read_only: bool = False, memory: str = "1GB", threads: int = 2
+        self,
+        dsn: str,
+        folder: str,
+        *,
+        read_only: bool = False,
+        memory: str = "1GB",
+        threads: int = 2,
+        spill: Path | None = None,
     ) -> None:
         self.folder = folder
         self._dsn = dsn
-        self._connection = duckdb.connect(config={"threads": threads, "memory_limit": memory})
+        config: dict[str, str | bool | int | float | list[str]] = {"threads": threads, "memory_limit": memory}
+        if spill:
+            config["temp_directory"] = str(spill)
+        self._connection = duckdb.connect(config=config)
         try:
             self._load()
             self._attach(read_only)
@@ -94,6 +106,20 @@ class Lake:
             yield name
             cursor.execute(f"DETACH {name}")
 
+    def vacuum(self, *, wholly: bool = False) -> None:
+        """What was deleted leaves the catalogue in Postgres too; `wholly`, not a byte of it stays in a page.
+
+        Then go the extremes of columns as well, which DuckLake keeps for as long as a table lives.
+        """
+        with psycopg.connect(self._dsn, options=_CATALOGUE, autocommit=True) as connection:
+            if wholly:
+                connection.execute("UPDATE lake.ducklake_table_column_stats SET min_value = NULL, max_value = NULL")
+            found = connection.execute(
+                "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'lake'"
+            ).fetchall()
+            for (table,) in found:
+                connection.execute(f"VACUUM {'(FULL)' if wholly else ''} lake.{table}".encode())
+
     def _load(self) -> None:
         for extension, package in _EXTENSIONS.items():
             self._connection.execute(f"LOAD {_quoted(_file_of(extension, package))}")
@@ -115,7 +141,7 @@ class Lake:
                 Path(self.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
                 raise BadSetting(f"The lake's folder {self.folder} cannot be made: {error.strerror}.") from None
-        catalogue = make_conninfo(self._dsn, options="-c role=gdp_lake -c timezone=UTC", application_name="lake")
+        catalogue = make_conninfo(self._dsn, options=_CATALOGUE, application_name="lake")
         options = f"DATA_PATH {_quoted(self.folder)}, OVERRIDE_DATA_PATH true, METADATA_SCHEMA 'lake'"
         options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
         try:

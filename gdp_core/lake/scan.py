@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -57,6 +58,12 @@ def version(lake: Lake) -> int:
     with lake.reading() as cursor:
         found = cursor.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
     return int(found[0]) if found else 0
+
+
+def has(lake: Lake, at: int) -> bool:
+    """Whether a version can still be read."""
+    with lake.reading() as cursor:
+        return bool(cursor.execute("SELECT 1 FROM lake.snapshots() WHERE snapshot_id = $1", [at]).fetchone())
 
 
 def who(lake: Lake, workspace_id: UUID, at: int) -> Who:
@@ -214,7 +221,6 @@ def _at(workspace_id: UUID, table: str, at: int) -> str:
     return f"{schema_of(workspace_id)}.{table} AS e AT (VERSION => {int(at)})"
 
 
-def _arrays(
-    cursor: duckdb.DuckDBPyConnection, query: str, given: Sequence[object] = ()
-) -> dict[str, NDArray[np.int64]]:
-    return cursor.execute(query, list(given)).fetchnumpy()  # type: ignore[return-value]
+def _arrays(cursor: duckdb.DuckDBPyConnection, query: str, given: Sequence[object] = ()) -> dict[str, Any]:
+    """A query's columns by name, in the types it gives them."""
+    return cursor.execute(query, list(given)).fetchnumpy()

@@ -134,4 +134,6 @@ def current(workspace_id: UUID, table: Table, version: int | None = None) -> str
     if table is ACTOR:
         return latest
     actors = f"SELECT number AS n, person, tx AS moved FROM ({current(workspace_id, ACTOR, version)})"
-    return f"SELECT p.* FROM ({latest}) p JOIN ({actors}) a ON a.n = p.number AND a.person = p.number AND a.moved <= p.tx"
+    return (
+        f"SELECT p.* FROM ({latest}) p JOIN ({actors}) a ON a.n = p.number AND a.person = p.number AND a.moved <= p.tx"
+    )

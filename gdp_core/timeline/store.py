@@ -80,7 +80,7 @@ class Store:
             if latest and (latest.version, latest.complete_at) == (version, complete_at) and not afresh:
                 return False
             who = scan.who(lake, self.workspace_id, version)
-            base = None if afresh else self._usable_base(latest)
+            base = None if afresh else self._usable_base(lake, latest)
             changed = self._changed(lake, base, who, version) if base else None
             if base is None or changed is None:
                 base = self._make_base(lake, who, version, since)
@@ -119,11 +119,13 @@ class Store:
 
     # ------------------------------------------------------------------------------------------------- writing
 
-    def _usable_base(self, latest: Latest | None) -> _Base | None:
+    def _usable_base(self, lake: Lake, latest: Latest | None) -> _Base | None:
+        """The base there is; None when it is damaged, or when the lake cannot tell any more what changed since."""
         try:
-            return self._open_base(latest.base) if latest else None
+            base = self._open_base(latest.base) if latest else None
         except Damaged:
             return None
+        return base if base and scan.has(lake, base.version) else None
 
     def _open_base(self, name: str) -> _Base:
         arrays, facts = files.read(self.folder / name)
