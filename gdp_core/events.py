@@ -23,7 +23,7 @@ from gdp_core.db import insert, later, records, recordset, rows, run
 from gdp_core.event_roles import CAMPAIGN_TOUCH, EventRoles, category_of
 from gdp_core.failpoint import failpoint
 from gdp_core.sources.facts import EventFact
-from gdp_core.tables.ingest import Event
+from gdp_core.tables.ingest import Event, EventGone
 from gdp_core.tables.people import Actor, ActorDay, ActorRoleDay, ActorValueDay
 
 _PLAIN = (
@@ -150,9 +150,16 @@ def take_back(session: Session, workspace_id: UUID, places: Sequence[Placed]) ->
         ids=[place.id for place in places],
         ats=[place.occurred_at for place in places],
     )
+    _note_gone(session, workspace_id, gone)
     _forget_touches(session, [row.id for row in gone], [row.actor_id for row in gone if row.actor_id])
     event_types.take(session, workspace_id, gone)
     return [(row.actor_id, row.occurred_at.astimezone(UTC).date()) for row in gone if row.actor_id]
+
+
+def _note_gone(session: Session, workspace_id: UUID, gone: Sequence[Any]) -> None:
+    """Tell the lake of rows it may have: the same row may go more than once in a transaction."""
+    written = [{"event_id": row.id, "occurred_at": row.occurred_at} for row in gone]
+    insert(session, EventGone, written, "ON CONFLICT DO NOTHING", shared={"workspace_id": workspace_id})
 
 
 def _forget_touches(session: Session, events: Sequence[UUID], actors: Sequence[UUID]) -> None:
@@ -201,17 +208,18 @@ def recount(
     _retotal(session, sorted(set(actors)))
 
 
-def mark_machine(session: Session, flags: Sequence[tuple[Placed, bool]]) -> list[tuple[UUID, date]]:
+def mark_machine(session: Session, workspace_id: UUID, flags: Sequence[tuple[Placed, bool]]) -> list[tuple[UUID, date]]:
     """Set whether events were a machine's doing. Returns the (actor, day) pairs to `recount`."""
     changed = rows(
         session,
-        "UPDATE event e SET is_machine = f.flag FROM unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[]),"
+        "UPDATE event e SET is_machine = f.flag, tx = pg_current_xact_id() FROM unnest(CAST(:ids AS uuid[]), CAST(:ats AS timestamptz[]),"
         " CAST(:flags AS boolean[])) AS f(id, at, flag)"
         " WHERE e.id = f.id AND e.occurred_at = f.at AND e.is_machine <> f.flag RETURNING e.id, e.actor_id, e.occurred_at",
         ids=[place.id for place, _ in flags],
         ats=[place.occurred_at for place, _ in flags],
         flags=[flag for _, flag in flags],
     )
+    _note_gone(session, workspace_id, changed)
     _forget_touches(session, [row.id for row in changed], [row.actor_id for row in changed if row.actor_id])
     return [(row.actor_id, row.occurred_at.astimezone(UTC).date()) for row in changed if row.actor_id]
 

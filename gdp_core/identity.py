@@ -356,7 +356,7 @@ def _move(session: Session, workspace_id: UUID, members: Sequence[Any], result: 
     if moved:
         later(
             session,
-            f"UPDATE actor SET cluster_id = incoming.cluster_id, person_id = incoming.person_id"
+            f"UPDATE actor SET cluster_id = incoming.cluster_id, person_id = incoming.person_id, tx = pg_current_xact_id()"
             f" FROM {recordset(Actor, moved[0])} WHERE actor.id = incoming.id AND actor.workspace_id = :ws",
             rows=records(moved),
             ws=workspace_id,

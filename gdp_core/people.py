@@ -515,10 +515,16 @@ def _write(session: Session, workspace_id: UUID, changes: _Changes) -> None:
     if changes.gone:
         for table in ("person_token", "stage_change"):
             later(session, f"DELETE FROM {table} WHERE person_id = ANY(:ids)", ids=changes.gone)
-        later(session, "DELETE FROM person WHERE id = ANY(:ids)", ids=changes.gone)
+        later(
+            session,
+            "WITH gone AS (DELETE FROM person WHERE id = ANY(:ids) RETURNING id, workspace_id)"
+            " UPDATE actor SET tx = pg_current_xact_id() FROM gone"  # tells the lake, see lake/tables.py
+            " WHERE actor.id = gone.id AND actor.workspace_id = gone.workspace_id",
+            ids=changes.gone,
+        )
     if changes.people:
         names = [name for name in changes.people[0] if name not in {"id", "workspace_id"}]
-        updates = ", ".join(f'"{name}" = excluded."{name}"' for name in names)
+        updates = ", ".join(f'"{name}" = excluded."{name}"' for name in (*names, "tx"))
         insert(session, Person, changes.people, f"ON CONFLICT (id, workspace_id) DO UPDATE SET {updates}")
     _write_tokens(session, workspace_id, changes)
     if changes.lost_stages:

@@ -519,7 +519,7 @@ def _derive(
     mailed = mail.refresh(session, workspace.id, objects, lost)
     if mailed.owners:
         stale += _replace_derived(session, workspace, mailed, now)
-    stale += events.mark_machine(session, mailed.machine)
+    stale += events.mark_machine(session, workspace.id, mailed.machine)
     events.recount(session, workspace.id, stale, workspace.roles, workspace.money)
     failpoint("apply.mail")
     told = {event.actor for _, event in mailed.events if event.actor}

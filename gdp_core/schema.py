@@ -19,7 +19,7 @@ from sqlalchemy import Connection, create_engine, exc, text
 from gdp_core.db import check_server, sqlalchemy_url, unreachable
 from gdp_core.errors import BadSetting, Unavailable
 
-RUNTIME_ROLES = ("gdp_web", "gdp_worker", "gdp_ingest", "gdp_gate")
+RUNTIME_ROLES = ("gdp_web", "gdp_worker", "gdp_ingest", "gdp_gate", "gdp_lake")
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _TRIES = 20
 _IN_THE_WAY = frozenset({"55P03", "40P01"})  # no lock in time, a deadlock: somebody is at work, try again

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("GDP_DOOR_PORT", "door_port"),
         description="Port of the door (webhooks and tracking APIs) on 127.0.0.1.",
     )
+    lake_url: str = Field(
+        "",
+        validation_alias=AliasChoices("GDP_LAKE_URL", "lake_url"),
+        description="Where the lake's Parquet files are: a folder, or s3://bucket/path. Empty: <data dir>/lake.",
+    )
     workers: Annotated[int, Field(ge=1, le=32)] = Field(
         1,
         validation_alias=AliasChoices("GDP_WORKERS", "workers"),
@@ -154,6 +159,16 @@ class Settings(BaseSettings):
         if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
         return value
+
+    @property
+    def lake_folder(self) -> str:
+        """Where the lake's files are: a folder or an address."""
+        return self.lake_url or str(self.data_dir / "lake")
+
+    @property
+    def timeline_folder(self) -> Path:
+        """Where timelines are kept; they are made again when lost."""
+        return self.data_dir / "timeline"
 
     @property
     def dashboard_address(self) -> str:

@@ -17,8 +17,10 @@ from sqlmodel import Session
 from gdp_core import backfill, inbox, people, recompute, retention, vitals
 from gdp_core.db import Database, lock_key, rows, run
 from gdp_core.errors import Unavailable
+from gdp_core.lake.process import lake, reopen
 from gdp_core.runtime import database
 from gdp_core.settings import settings
+from gdp_core.timeline import following
 from jobs.logs import log_json
 from jobs.pulse import keep_beating
 from jobs.runner import Job, run_job
@@ -33,6 +35,8 @@ def timetable(pool: Database) -> tuple[Job, ...]:
         Job("recompute", timedelta(seconds=5), _each(pool, recompute.recompute), quiet=True),
         Job("stages", timedelta(minutes=1), _each_locked(pool, people.refresh_due), quiet=True),
         Job("stripe", timedelta(minutes=5), lambda _: _settle(pool), quiet=True),
+        Job("lake", timedelta(seconds=10), lambda now: _follow(pool, now), quiet=True),
+        Job("upkeep", timedelta(days=1), lambda now: _keep_up(pool, now)),
         Job("ledger", timedelta(hours=1), _each_locked(pool, _fold)),
         Job("retention", timedelta(hours=6), lambda now: retention.enforce(pool, now)),
     )
@@ -59,6 +63,22 @@ def _each_locked(
             return task(session, workspace_id, now)
 
     return _each(pool, one_workspace)
+
+
+def _follow(pool: Database, now: datetime) -> dict[str, Any]:
+    """Everything that was applied reaches the lake and the timelines."""
+    folder, done = settings().timeline_folder, 0
+    try:
+        for workspace_id in _workspaces(pool):
+            done += following.follow(lake(), pool, folder, workspace_id, now)
+    except Unavailable:
+        reopen()
+        raise
+    return {"done": done}
+
+
+def _keep_up(pool: Database, now: datetime) -> dict[str, Any]:
+    return following.keep_up(lake(), pool, settings().timeline_folder, _workspaces(pool), now)
 
 
 def _settle(pool: Database) -> dict[str, Any]:

@@ -442,11 +442,15 @@ ARRIVAL: dict[str, str] = {
     "ledger_entry": "postings; their sums are checked instead",
     "fact_reject": "names the delivery, of which there may be copies",
     "import_run": "progress of a command",
+    "event_gone": "what the lake must forget of what it may have seen",
 }
 """Tables that depend on how things arrived, and why they may."""
 
 ARRIVAL_COLUMNS: dict[tuple[str, str], str] = {
     ("actor", "number"): "a surrogate, in the order of arrival",
+    ("actor", "tx"): "the transaction that wrote it last",
+    ("event", "tx"): "the transaction that wrote it last",
+    ("person", "tx"): "the transaction that wrote it last",
     ("event_key", "inbox_id"): "of two copies of a delivery either may stand",
     ("fact_conflict", "other_inbox_id"): "of two copies of a delivery either may stand",
 }

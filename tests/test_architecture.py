@@ -56,7 +56,7 @@ HOMES = {
     "phonenumbers": {"gdp_core/sources/people.py"},
     "plotly": {"pages/ui/"},
     "prometheus_client": {"jobs/door/"},
-    "pyarrow": {"gdp_core/importer/"},
+    "pyarrow": {"gdp_core/importer/", "gdp_core/lake/"},
     "rich": {"jobs/"},
     "schedule": {"jobs/"},
     "starlette": {"app.py", "pages/gate/", "pages/api.py", "jobs/door/"},

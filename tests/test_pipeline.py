@@ -177,13 +177,13 @@ def test_a_replay_of_everything_changes_nothing(database, ws, segment):
     drain(database, ws)
     before = balanced(database, ws)
     with database.worker.transaction(ws) as session:
-        people = rows(session, "SELECT * FROM person")
+        people = rows(session, "SELECT to_jsonb(p) - 'tx' FROM person p")
         assert inbox.replay(session, state="applied") + inbox.replay(session, state="duplicate") == 2
     assert balanced(database, ws)["delivery"].pending == 2
     drain(database, ws)
     assert balanced(database, ws) == before
     with database.worker.transaction(ws) as session:
-        assert rows(session, "SELECT * FROM person") == people
+        assert rows(session, "SELECT to_jsonb(p) - 'tx' FROM person p") == people
 
 
 def test_a_machine_that_slept_is_not_held_against_a_delivery(database, ws, segment, monkeypatch):

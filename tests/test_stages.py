@@ -177,7 +177,7 @@ def refresh(database, ws, now, *, everyone=False):
 def rows_of(session):
     """Everything that a refresh writes, but when it did."""
     changes = rows(session, "SELECT person_id, at, stage, previous FROM stage_change ORDER BY person_id, at")
-    return rows(session, "SELECT * FROM person ORDER BY id"), changes
+    return rows(session, "SELECT to_jsonb(p) - 'tx' FROM person p ORDER BY id"), changes
 
 
 def derived(database, ws):

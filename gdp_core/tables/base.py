@@ -6,8 +6,10 @@ the migrations' business.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, LargeBinary, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
 # One builder per kind of column: `seen_at: datetime | None = instant()`; the annotation says whether it may be NULL.
@@ -51,6 +53,28 @@ def words(**options: Any) -> Any:
 def raw(**options: Any) -> Any:
     """bytea."""
     return Field(sa_type=LargeBinary, **options)
+
+
+class TransactionNumber(UserDefinedType[str]):
+    """Postgres's xid8: the transaction that wrote a row. It only grows."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name."""
+        return "xid8"
+
+
+ischema_names["xid8"] = TransactionNumber  # so that a schema with such columns can be compared with these tables
+
+
+def written_by(*, primary_key: bool = False) -> Any:
+    """The transaction that wrote the row last, by default the one that inserts it. The lake is brought up to date by it."""
+    default = text("pg_current_xact_id()")
+    return Field(
+        default=None,
+        sa_column=Column("tx", TransactionNumber(), primary_key=primary_key, nullable=False, server_default=default),
+    )
 
 
 def one_of(column: str, *values: str) -> CheckConstraint:

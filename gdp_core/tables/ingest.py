@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from gdp_core.tables.base import instant, jsonb, key, one_of, raw, whole, word, word_key, words
+from gdp_core.tables.base import instant, jsonb, key, one_of, raw, whole, word, word_key, words, written_by
 
 INBOX_STATES = ("pending", "applied", "duplicate", "quarantined", "dead")
 
@@ -117,6 +117,7 @@ class Event(SQLModel, table=True):
         one_of("type", "PAGE_VIEW", "CONVERSION", "CUSTOM"),
         Index("event_by_actor", "workspace_id", "actor_id", "occurred_at"),
         Index("event_by_name", "workspace_id", "name", "occurred_at"),
+        Index("event_by_tx", "workspace_id", "tx"),
         {"postgresql_partition_by": "RANGE (occurred_at)"},
     )
 
@@ -151,6 +152,19 @@ class Event(SQLModel, table=True):
     metadata_: dict[str, Any] = jsonb(default_factory=dict, sa_column_kwargs={"name": "metadata"})
     received_at: datetime = instant()
     applied_at: datetime = instant()
+    tx: str | None = written_by()
+
+
+class EventGone(SQLModel, table=True):
+    """An event row that was deleted or written again: the lake must forget what it had of it. Kept until it has."""
+
+    __tablename__ = "event_gone"
+    __table_args__ = (Index("event_gone_by_tx", "workspace_id", "tx"),)
+
+    event_id: UUID = key()
+    workspace_id: UUID = key()
+    tx: str | None = written_by(primary_key=True)
+    occurred_at: datetime = instant()
 
 
 class DerivedEvent(SQLModel, table=True):

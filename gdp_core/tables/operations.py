@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlmodel import SQLModel
 
-from gdp_core.tables.base import instant, jsonb, key, one_of, word, word_key
+from gdp_core.tables.base import instant, jsonb, key, one_of, whole, word, word_key
 
 
 class JobRun(SQLModel, table=True):
@@ -56,3 +56,16 @@ class Marker(SQLModel, table=True):
     key: str = word_key()
     value: dict[str, Any] = jsonb(default_factory=dict)
     at: datetime = instant()
+
+
+class LakeState(SQLModel, table=True):
+    """How far the lake of a workspace is: everything applied before `complete_at` is in it."""
+
+    __tablename__ = "lake_state"
+    __table_args__ = ({"schema": "ops"},)
+
+    workspace_id: UUID = key()
+    complete_at: datetime | None = instant(default=None)
+    next_at: datetime = instant()  # becomes complete_at once every transaction before next_tx is in the lake
+    next_tx: int = whole()
+    flushed_at: datetime = instant()

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Identity, Index, Text
 from sqlmodel import Field, SQLModel
 
-from gdp_core.tables.base import instant, jsonb, key, one_of, whole, word, word_key, words
+from gdp_core.tables.base import instant, jsonb, key, one_of, whole, word, word_key, words, written_by
 
 STAGES = ("lead", "marketing", "trial", "active", "churned", "dormant")
 FIRST_TOUCH = ("website", "sms_campaign", "email_campaign", "referral", "organic", "paid_ads", "social", "other")
@@ -20,6 +20,7 @@ class Actor(SQLModel, table=True):
     __table_args__ = (
         Index("actor_by_person", "workspace_id", "person_id"),
         Index("actor_by_cluster", "workspace_id", "cluster_id"),
+        Index("actor_by_tx", "workspace_id", "tx"),
     )
 
     id: UUID = key()
@@ -36,6 +37,7 @@ class Actor(SQLModel, table=True):
     last_seen_at: datetime | None = instant(default=None)  # last thing a human did
     first_touch: dict[str, Any] | None = jsonb(default=None)  # earliest event that tells where they came from
     applied_at: datetime = instant()
+    tx: str | None = written_by()  # of its row or of its person
 
 
 class ActorDay(SQLModel, table=True):
@@ -154,6 +156,7 @@ class Person(SQLModel, table=True):
         Index("person_by_mrr", "workspace_id", "mrr_micros", "id"),
         Index("person_by_stage", "workspace_id", "stage", "last_seen_at", "id"),
         Index("person_by_next_stage", "workspace_id", "stage_next_at"),
+        Index("person_by_tx", "workspace_id", "tx"),
     )
 
     id: UUID = key()
@@ -194,6 +197,7 @@ class Person(SQLModel, table=True):
     subscribed_at: datetime | None = instant(default=None)
     churned_at: datetime | None = instant(default=None)
     stage_next_at: datetime | None = instant(default=None)  # when time alone will change the stage
+    tx: str | None = written_by()
 
 
 class PersonToken(SQLModel, table=True):

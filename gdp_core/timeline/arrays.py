@@ -18,6 +18,8 @@ MACHINE = np.uint8(1)
 """Flag of a row: a scanner or a mail program did it."""
 BILLING = np.uint8(2)
 """Flag of a row: the billing system did it on the person's behalf."""
+WEAK = np.uint8(4)
+"""Flag of a row: perhaps a person did it, such as opening an e-mail whose picture a mail program may have loaded."""
 
 MISSING = -1
 """The code of a row or person without the field."""

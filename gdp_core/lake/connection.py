@@ -1,0 +1,183 @@
+"""DuckDB with the lake attached. It owns extensions, limits and addresses; what is in the lake is not its business."""
+
+import contextlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from uuid import UUID
+
+import duckdb
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from gdp_core.errors import BadSetting, Unavailable
+
+_INLINED_ROWS = 1000  # smaller appends stay in the catalogue until maintenance writes them out as files
+_CATALOGUE = "-c role=gdp_lake -c timezone=UTC"
+_EXTENSIONS = {"ducklake": "duckdb_extension_ducklake", "postgres_scanner": "duckdb_extension_postgres_scanner"}
+
+
+class Lake:
+    """This process's way into the lake. Threads take `cursor`s of it.
+
+    `folder` is a local folder or an s3:// address, `spill` a folder for what a query cannot hold in `memory`. Raises
+    Unavailable when Postgres or the folder cannot be reached, BadSetting where an extension is missing.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        folder: str,
+        *,
+        read_only: bool = False,
+        memory: str = "1GB",
+        threads: int = 2,
+        spill: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self._dsn = dsn
+        config: dict[str, str | bool | int | float | list[str]] = {"threads": threads, "memory_limit": memory}
+        if spill:
+            config["temp_directory"] = str(spill)
+        self._connection = duckdb.connect(config=config)
+        try:
+            self._load()
+            self._attach(read_only)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> "Lake":
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of Postgres and of the memory."""
+        self._connection.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own, for one thread at a time."""
+        return self._connection.cursor()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction of the lake. Raises Unavailable when another writer was first; nothing is written then."""
+        cursor = self.cursor()
+        try:
+            cursor.execute("BEGIN")
+            yield cursor
+            cursor.execute("COMMIT")
+        except duckdb.Error as error:
+            _roll_back(cursor)
+            raise _as_ours(error) from None
+        except BaseException:
+            _roll_back(cursor)
+            raise
+        finally:
+            cursor.close()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for queries. Raises Unavailable when the lake cannot be read."""
+        cursor = self.cursor()
+        try:
+            yield cursor
+        except duckdb.Error as error:
+            raise _as_ours(error) from None
+        finally:
+            cursor.close()
+
+    @contextlib.contextmanager
+    def source(self, workspace_id: UUID) -> Iterator[str]:
+        """The name under which queries read Postgres as the worker of one workspace, see `asked`."""
+        name = f"source_{workspace_id.hex}"
+        options = f"-c role=gdp_worker -c app.ws={workspace_id} -c timezone=UTC -c default_transaction_read_only=on"
+        with self.reading() as cursor:
+            cursor.execute(
+                f"ATTACH IF NOT EXISTS {_quoted(make_conninfo(self._dsn, options=options))} AS {name} (TYPE postgres, READ_ONLY)"
+            )
+            yield name
+            cursor.execute(f"DETACH {name}")
+
+    def vacuum(self, *, wholly: bool = False) -> None:
+        """What was deleted leaves the catalogue in Postgres too; `wholly`, not a byte of it stays in a page.
+
+        Then go the extremes of columns as well, which DuckLake keeps for as long as a table lives.
+        """
+        with psycopg.connect(self._dsn, options=_CATALOGUE, autocommit=True) as connection:
+            if wholly:
+                connection.execute("UPDATE lake.ducklake_table_column_stats SET min_value = NULL, max_value = NULL")
+            found = connection.execute(
+                "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'lake'"
+            ).fetchall()
+            for (table,) in found:
+                connection.execute(f"VACUUM {'(FULL)' if wholly else ''} lake.{table}".encode())
+
+    def _load(self) -> None:
+        for extension, package in _EXTENSIONS.items():
+            self._connection.execute(f"LOAD {_quoted(_file_of(extension, package))}")
+        if "://" not in self.folder:
+            return
+        try:
+            self._connection.execute("INSTALL httpfs")
+            self._connection.execute("LOAD httpfs")
+            self._connection.execute("CREATE SECRET (TYPE s3, PROVIDER credential_chain)")
+        except duckdb.Error:
+            raise BadSetting(
+                "GDP_LAKE_URL names a bucket, which needs DuckDB's httpfs extension, and it cannot be installed here:"
+                " let this machine reach extensions.duckdb.org once, or leave GDP_LAKE_URL empty for a local folder."
+            ) from None
+
+    def _attach(self, read_only: bool) -> None:
+        if "://" not in self.folder:
+            try:
+                Path(self.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise BadSetting(f"The lake's folder {self.folder} cannot be made: {error.strerror}.") from None
+        catalogue = make_conninfo(self._dsn, options=_CATALOGUE, application_name="lake")
+        options = f"DATA_PATH {_quoted(self.folder)}, OVERRIDE_DATA_PATH true, METADATA_SCHEMA 'lake'"
+        options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
+        try:
+            self._connection.execute(f"ATTACH {_quoted('ducklake:postgres:' + catalogue)} AS lake ({options})")
+        except duckdb.Error:
+            raise Unavailable("The lake's catalogue in Postgres cannot be opened; it is tried again.") from None
+
+
+def _file_of(extension: str, package: str) -> str:
+    """Where the wheel put DuckDB's own signed binary; LOAD verifies the signature."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise BadSetting(f"The package {package} is missing: install requirements.txt again.")
+    return str(Path(found.origin).parent / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension")
+
+
+def asked(source: str, query: str) -> str:
+    """What Postgres answers to a query, as a table of DuckDB's. `source` is from `Lake.source`."""
+    return f"postgres_query('{source}', {_quoted(query)})"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
+    with contextlib.suppress(duckdb.Error):
+        cursor.execute("ROLLBACK")
+
+
+def _as_ours(error: duckdb.Error) -> Exception:
+    """What to raise for DuckDB's error: its text may hold the address of Postgres with its password."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return Unavailable("This needs more memory than a query may take; choose a shorter period or fewer filters.")
+    if isinstance(error, duckdb.TransactionException):
+        return Unavailable("Somebody else was writing to the lake at the same moment; it is tried again.", 0.2)
+    if isinstance(error, duckdb.IOException | duckdb.ConnectionException | duckdb.FatalException):
+        return Unavailable("The lake cannot be read or written now; it is tried again.")
+    return error

@@ -1,0 +1,20 @@
+"""This process's lake, opened when first asked for."""
+
+from functools import cache
+
+from gdp_core.lake.connection import Lake
+from gdp_core.runtime import runtime_dsn
+from gdp_core.settings import settings
+
+
+@cache
+def lake(*, read_only: bool = False) -> Lake:
+    """The lake of the settings. Raises Unavailable, BadSetting."""
+    folder = settings().data_dir / "tmp"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Lake(runtime_dsn(), settings().lake_folder, read_only=read_only, spill=folder)
+
+
+def reopen() -> None:
+    """Open it anew when next asked for: Postgres was away."""
+    lake.cache_clear()

@@ -1,0 +1,226 @@
+"""Reads the lake for timelines: who is who, what each did in order, and further columns. At one version of the lake."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gdp_core.errors import InvalidInput
+from gdp_core.lake.connection import Lake
+from gdp_core.lake.tables import ACTOR, EVENT_FIELDS, PERSON, PERSON_FIELDS, current, schema_of
+
+_BATCH = 1_000_000  # rows
+MOST_VALUES = 1_000_000
+Value = str | float | int | bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Who:
+    """Actors and the people they are: `actors` ascending, `owner` their person's number, `people` ascending.
+
+    Actors of nobody are left out: visitors whose events were sent to count in no profile.
+    """
+
+    actors: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    people: NDArray[np.int64]
+    internal: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Events in the order of (person, occurred_at, rank of source, id). `row` is the lake's lasting number of each."""
+
+    person: NDArray[np.int64]
+    at: NDArray[np.int64]
+    code: NDArray[np.uint16]
+    flags: NDArray[np.uint8]
+    row: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """Values and their codes; -1 is missing. `row` or number says whose each code is."""
+
+    key: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    values: tuple[Value, ...]
+
+
+def version(lake: Lake) -> int:
+    """The newest version of the lake."""
+    with lake.reading() as cursor:
+        found = cursor.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
+    return int(found[0]) if found else 0
+
+
+def has(lake: Lake, at: int) -> bool:
+    """Whether a version can still be read."""
+    with lake.reading() as cursor:
+        return bool(cursor.execute("SELECT 1 FROM lake.snapshots() WHERE snapshot_id = $1", [at]).fetchone())
+
+
+def who(lake: Lake, workspace_id: UUID, at: int) -> Who:
+    """Who is who at a version."""
+    with lake.reading() as cursor:
+        actors = _arrays(cursor, f"SELECT number, person FROM ({current(workspace_id, ACTOR, at)}) ORDER BY number")
+        people = _arrays(
+            cursor, f"SELECT number, is_internal FROM ({current(workspace_id, PERSON, at)}) ORDER BY number"
+        )
+    counted = np.isin(actors["person"], people["number"])
+    return Who(
+        actors["number"][counted],
+        actors["person"][counted],
+        people["number"],
+        people["is_internal"].astype(np.bool_),
+    )
+
+
+def names(lake: Lake, workspace_id: UUID, at: int) -> list[str]:
+    """The names of events there are, in order."""
+    with lake.reading() as cursor:
+        found = cursor.execute(f"SELECT DISTINCT name FROM {_at(workspace_id, 'event', at)} ORDER BY name").fetchall()
+    return [name for (name,) in found]
+
+
+def events(
+    lake: Lake, workspace_id: UUID, at: int, who: Who, known: Sequence[str], only: NDArray[np.int64] | None = None
+) -> Rows:
+    """The events of everybody, or of some actors, at a version. `known` are the names by code."""
+    actors, owner = (who.actors, who.owner) if only is None else _restricted(who, only)
+    with lake.reading() as cursor:
+        cursor.register("owners", pa.table({"actor": actors, "person": owner}))
+        cursor.register("codes", pa.table({"name": list(known), "code": np.arange(len(known), dtype=np.uint16)}))
+        found = _arrays(
+            cursor,
+            f"""
+            SELECT o.person, epoch_us(e.occurred_at) AS at, c.code, e.rowid AS row, (e.is_machine::UTINYINT
+                + 2 * (e.source = 'stripe')::UTINYINT + 4 * e.is_weak::UTINYINT)::UTINYINT AS flags
+            FROM {_at(workspace_id, "event", at)} JOIN owners o ON o.actor = e.actor JOIN codes c ON c.name = e.name
+            ORDER BY o.person, e.occurred_at, e.rank, e.id
+            """,
+        )
+    return Rows(found["person"], found["at"], found["code"], found["flags"], found["row"])
+
+
+def touched(lake: Lake, workspace_id: UUID, before: int, at: int, was: Who, who: Who, since: int) -> NDArray[np.int64]:
+    """The people of now whose events or identifiers changed between two versions. `since`: the watermark at the first."""
+    schema = schema_of(workspace_id).removeprefix("lake.")
+    with lake.reading() as cursor:
+        acted = _arrays(
+            cursor,
+            f"SELECT DISTINCT actor AS number FROM {_at(workspace_id, 'event', at)} WHERE tx >= $1 AND actor IS NOT NULL",
+            [since],
+        )
+        lost = _arrays(
+            cursor,
+            f"SELECT DISTINCT actor AS number FROM ducklake_table_deletions('lake', '{schema}', 'event', $1, $2)"
+            " WHERE actor IS NOT NULL",
+            [before + 1, at],
+        )
+    moved = _moved(was, who)
+    actors = np.unique(np.concatenate([acted["number"], lost["number"], moved]))
+    return np.unique(np.concatenate([_owner_of(who, actors), _owner_of(was, actors)]))
+
+
+def _moved(was: Who, who: Who) -> NDArray[np.int64]:
+    """Actors that have another person than before, new ones too."""
+    place = np.searchsorted(was.actors, who.actors)
+    place = np.minimum(place, max(0, len(was.actors) - 1))
+    same = np.zeros(len(who.actors), np.bool_)
+    if len(was.actors):
+        same = (was.actors[place] == who.actors) & (was.owner[place] == who.owner)
+    gone = was.actors[~np.isin(was.actors, who.actors)]
+    return np.concatenate([who.actors[~same], gone])
+
+
+def _owner_of(who: Who, actors: NDArray[np.int64]) -> NDArray[np.int64]:
+    return who.owner[np.isin(who.actors, actors)]
+
+
+def _restricted(who: Who, only: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    chosen = np.isin(who.owner, only)
+    return who.actors[chosen], who.owner[chosen]
+
+
+def event_column(
+    lake: Lake, workspace_id: UUID, at: int, field: str, who: Who, only: NDArray[np.int64] | None = None
+) -> Coded:
+    """A field of events of everybody or of some people: a column by its name, else a property. Keyed by row number.
+
+    Raises InvalidInput for one with more than a million different values.
+    """
+    actors, _ = (who.actors, who.owner) if only is None else _restricted(who, only)
+    is_column = field in EVENT_FIELDS
+    text = f"to_json(e.{field})" if is_column else "json_extract(e.properties, $1)"
+    with lake.reading() as cursor:
+        cursor.register("owners", pa.table({"actor": actors}))
+        return _coded(
+            cursor,
+            f"SELECT e.rowid AS key, {text} AS value FROM {_at(workspace_id, 'event', at)} SEMI JOIN owners o"
+            " ON o.actor = e.actor",
+            [] if is_column else [_path(field)],
+            field,
+        )
+
+
+def person_column(lake: Lake, workspace_id: UUID, at: int, field: str) -> Coded:
+    """A field of people: a column by its name, else a trait. Keyed by the person's number. Instants are microseconds."""
+    is_column = field in PERSON_FIELDS
+    text = "json_extract(traits, $1)"
+    if is_column:
+        text = f"to_json(epoch_us({field}))" if field.endswith("_at") else f"to_json({field})"
+    with lake.reading() as cursor:
+        return _coded(
+            cursor,
+            f"SELECT number AS key, {text} AS value FROM ({current(workspace_id, PERSON, at)})",
+            [] if is_column else [_path(field)],
+            field,
+        )
+
+
+def _path(field: str) -> str:
+    """A property's place in JSON, whatever characters its name has."""
+    return '$."' + field.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _coded(cursor: duckdb.DuckDBPyConnection, query: str, given: list[str], field: str) -> Coded:
+    keys, codes, place = [], [], dict[str | None, int]()
+    for batch in cursor.execute(query, given).to_arrow_reader(_BATCH):
+        column = batch.column("value").cast(pa.string()).dictionary_encode()
+        here = np.array([_place(place, text) for text in column.dictionary.to_pylist()] or [-1], np.int32)
+        if len(place) > MOST_VALUES:
+            raise InvalidInput(f"{field} has more than {MOST_VALUES:,} different values: choose another field.")
+        local = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        codes.append(np.where(local < 0, np.int32(-1), here[local]))
+        keys.append(batch.column("key").to_numpy())
+    values = tuple(_value(text) for text in place)
+    return Coded(
+        np.concatenate(keys) if keys else np.empty(0, np.int64),
+        np.concatenate(codes) if codes else np.empty(0, np.int32),
+        values,
+    )
+
+
+def _place(place: dict[str | None, int], text: str | None) -> int:
+    return -1 if text is None or text == "null" else place.setdefault(text, len(place))
+
+
+def _value(text: str | None) -> Value:
+    value = orjson.loads(text or "")
+    return value if isinstance(value, str | int | float | bool) else str(text)
+
+
+def _at(workspace_id: UUID, table: str, at: int) -> str:
+    return f"{schema_of(workspace_id)}.{table} AS e AT (VERSION => {int(at)})"
+
+
+def _arrays(cursor: duckdb.DuckDBPyConnection, query: str, given: Sequence[object] = ()) -> dict[str, Any]:
+    """A query's columns by name, in the types it gives them."""
+    return cursor.execute(query, list(given)).fetchnumpy()

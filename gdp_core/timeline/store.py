@@ -1,0 +1,277 @@
+"""Keeps a workspace's timeline in a folder: made from the lake, brought up to date, opened by any process of the machine.
+
+A *base* is everybody at one version of the lake. A *layer* on it is who has changed since: the whole history of those
+people again, and everybody's place among the people of now. A base person who is in the layer does not count in the
+base, so each is in one shard. When the layer grows large, a new base is made. All of it is disposable.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from gdp_core.lake import scan
+from gdp_core.lake.connection import Lake
+from gdp_core.lake.scan import Coded, Rows, Who
+from gdp_core.timeline import files
+from gdp_core.timeline.arrays import MISSING, EventColumn, PersonColumn, Shard, Timeline, Value
+from gdp_core.timeline.files import Damaged
+
+_FORMAT = 1
+_LARGE = 300_000  # rows of a layer that make a new base worth its while,
+_SHARE = 10  # when they are more than one in so many
+_KEPT = 3  # layers: a reader that opened one a moment ago still finds its columns
+_MOST_NAMES = 65_535
+_LATEST = "latest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """What the folder's newest timeline is made of. `complete_at` is in microseconds."""
+
+    format: int
+    base: str
+    layer: str
+    version: int
+    complete_at: int
+
+    @property
+    def snapshot(self) -> str:
+        """Its name in cache keys and saved reports."""
+        return f"{self.version}-{self.complete_at}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """Everybody at one version of the lake. `since`: the first transaction that is not in it."""
+
+    name: str
+    version: int
+    since: int
+    names: tuple[str, ...]
+    who: Who
+    rows: dict[str, NDArray[Any]]  # offsets, at, code, flags, row
+
+
+class Store:
+    """The folder of a workspace's timeline."""
+
+    def __init__(self, folder: Path, workspace_id: UUID) -> None:
+        self.folder = folder / workspace_id.hex
+        self.workspace_id = workspace_id
+
+    def refresh(self, lake: Lake, *, since: int, complete_at: int, afresh: bool = False) -> bool:
+        """Bring the folder up to the lake. False where another process is at it, or nothing is new.
+
+        `since` is the lake's watermark, and `complete_at` the instant in microseconds up to which it is complete;
+        `afresh` makes a new base whatever there is.
+        """
+        with files.alone(self.folder) as mine:
+            if not mine:
+                return False
+            version, latest = scan.version(lake), self.latest()
+            if latest and (latest.version, latest.complete_at) == (version, complete_at) and not afresh:
+                return False
+            who = scan.who(lake, self.workspace_id, version)
+            base = None if afresh else self._usable_base(lake, latest)
+            changed = self._changed(lake, base, who, version) if base else None
+            if base is None or changed is None:
+                base = self._make_base(lake, who, version, since)
+                changed = _Changed(who.people[:0], base.names, _no_rows())
+            self._write_layer(base, changed, who, version, complete_at)
+            self._tidy()
+            return True
+
+    def latest(self) -> Latest | None:
+        """What the newest timeline is; None when there is none that this release can read."""
+        try:
+            found = Latest(**orjson.loads((self.folder / _LATEST).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if found.format == _FORMAT else None
+
+    def open(self, lake: Lake) -> Timeline:
+        """The newest timeline; `lake` is asked when a report wants a further column. Raises Damaged when there is none."""
+        latest = self.latest()
+        if latest is None:
+            raise Damaged(str(self.folder))
+        base = self._open_base(latest.base)
+        layer, facts = files.read(self.folder / latest.layer)
+        rows = base.rows
+        shards = (
+            Shard(layer["base_people"], rows["offsets"], rows["at"], rows["code"], rows["flags"], layer["base_live"]),
+            Shard(layer["people"], layer["offsets"], layer["at"], layer["code"], layer["flags"], layer["live"]),
+        )
+        columns = _Columns(self, lake, latest, base, layer)
+        names = tuple(facts["names"])
+        return Timeline(latest.snapshot, latest.complete_at, names, layer["numbers"], shards, columns)
+
+    def forget(self) -> None:
+        """Remove everything: the next refresh makes it again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ------------------------------------------------------------------------------------------------- writing
+
+    def _usable_base(self, lake: Lake, latest: Latest | None) -> _Base | None:
+        """The base there is; None when it is damaged, or when the lake cannot tell any more what changed since."""
+        try:
+            base = self._open_base(latest.base) if latest else None
+        except Damaged:
+            return None
+        return base if base and scan.has(lake, base.version) else None
+
+    def _open_base(self, name: str) -> _Base:
+        arrays, facts = files.read(self.folder / name)
+        who = Who(arrays["actors"], arrays["owner"], arrays["people"], np.zeros(len(arrays["people"]), np.bool_))
+        return _Base(name, facts["version"], facts["since"], tuple(facts["names"]), who, arrays)
+
+    def _make_base(self, lake: Lake, who: Who, version: int, since: int) -> _Base:
+        names = scan.names(lake, self.workspace_id, version)[:_MOST_NAMES]
+        rows = scan.events(lake, self.workspace_id, version, who, names)
+        name = f"base-{version}-{since}"
+        files.write(
+            self.folder / name,
+            {"actors": who.actors, "owner": who.owner, "people": who.people, **_shard(rows, who.people)},
+            {"version": version, "since": since, "names": names},
+        )
+        return self._open_base(name)
+
+    def _changed(self, lake: Lake, base: _Base, who: Who, version: int) -> "_Changed | None":
+        """Who changed since the base, with all they ever did; None when so many did that a new base is due."""
+        people = scan.touched(lake, self.workspace_id, base.version, version, base.who, who, base.since)
+        people = people[np.isin(people, who.people)]
+        names = (
+            *base.names,
+            *(name for name in scan.names(lake, self.workspace_id, version) if name not in base.names),
+        )
+        rows = scan.events(lake, self.workspace_id, version, who, names[:_MOST_NAMES], people)
+        if len(rows.at) > max(_LARGE, len(base.rows["at"]) // _SHARE):
+            return None
+        gone = base.who.people[~np.isin(base.who.people, who.people)]
+        return _Changed(np.union1d(people, gone), names[:_MOST_NAMES], rows)
+
+    def _write_layer(self, base: _Base, changed: "_Changed", who: Who, version: int, complete_at: int) -> None:
+        numbers = who.people
+        left = np.isin(base.who.people, changed.people)
+        base_people = np.where(left, 0, np.searchsorted(numbers, base.who.people)).astype(np.int32)
+        internal = np.append(who.internal, False)
+        people = changed.people[np.isin(changed.people, numbers)]
+        place = np.searchsorted(numbers, people).astype(np.int32)
+        name = f"layer-{version}-{complete_at}"
+        files.write(
+            self.folder / name,
+            {
+                "numbers": numbers,
+                "base_people": base_people,
+                "base_live": ~left & ~internal[base_people],
+                "people": place,
+                "live": ~internal[place],
+                **_shard(changed.rows, people),
+            },
+            {"names": list(changed.names)},
+        )
+        latest = Latest(_FORMAT, base.name, name, version, complete_at)
+        files.write_text(self.folder / _LATEST, orjson.dumps(latest))
+
+    def _tidy(self) -> None:
+        """Remove what no reader can be about to open."""
+        latest = self.latest()
+        layers = sorted(self.folder.glob("layer-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        bases = sorted(self.folder.glob("base-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in [*layers[_KEPT:], *bases[_KEPT - 1 :], *self.folder.glob(".*.old.*")]:
+            if latest is None or path.name not in (latest.base, latest.layer):
+                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path.with_name(f"column-{path.name}"), ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Changed:
+    """Numbers of who changed or is gone, the names by code, and all the events of who is still there."""
+
+    people: NDArray[np.int64]
+    names: Sequence[str]
+    rows: Rows
+
+
+def _no_rows() -> Rows:
+    return Rows(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.uint16, np.uint8, np.int64)))  # type: ignore[arg-type]
+
+
+def _shard(rows: Rows, people: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The arrays of a shard of these people; those without events have no rows."""
+    offsets = np.searchsorted(rows.person, people)
+    offsets = np.append(offsets, len(rows.person)).astype(np.int64)
+    return {"offsets": offsets, "at": rows.at, "code": rows.code, "flags": rows.flags, "row": rows.row}
+
+
+class _Columns:
+    """Further columns: read from the lake once, then kept beside the arrays they are aligned with."""
+
+    def __init__(self, store: Store, lake: Lake, latest: Latest, base: _Base, layer: dict[str, NDArray[Any]]) -> None:
+        self._store = store
+        self._lake = lake
+        self._latest = latest
+        self._base = base
+        self._layer = layer
+        self._events: dict[str, EventColumn] = {}
+        self._people: dict[str, PersonColumn] = {}
+
+    def event(self, field: str) -> EventColumn:
+        """A column of events, see arrays.Columns."""
+        if field not in self._events:
+            everybody, values = self._kept(self._base.name, field, lambda: self._of_base(field))
+            changed, theirs = self._kept(self._latest.layer, field, lambda: self._of_layer(field))
+            place = {(type(value), value): code for code, value in enumerate(values)}
+            merged = list(values)
+            for value in theirs:
+                if place.setdefault((type(value), value), len(place)) == len(merged):
+                    merged.append(value)
+            codes = np.array([place[type(value), value] for value in theirs] or [MISSING], np.int32)
+            recoded = np.where(changed == MISSING, np.int32(MISSING), codes[changed])
+            self._events[field] = EventColumn((everybody, recoded), tuple(merged))
+        return self._events[field]
+
+    def person(self, field: str) -> PersonColumn:
+        """A column of people, see arrays.Columns."""
+        if field not in self._people:
+            found = scan.person_column(self._lake, self._store.workspace_id, self._latest.version, field)
+            codes = _aligned(found, self._layer["numbers"])
+            self._people[field] = PersonColumn(codes, found.values)
+        return self._people[field]
+
+    def _of_base(self, field: str) -> Coded:
+        return scan.event_column(self._lake, self._store.workspace_id, self._base.version, field, self._base.who)
+
+    def _of_layer(self, field: str) -> Coded:
+        who = scan.who(self._lake, self._store.workspace_id, self._latest.version)
+        people = self._layer["numbers"][self._layer["people"]]
+        return scan.event_column(self._lake, self._store.workspace_id, self._latest.version, field, who, people)
+
+    def _kept(self, part: str, field: str, made: Callable[[], Coded]) -> tuple[NDArray[np.int32], tuple[Value, ...]]:
+        """A column of a part, from its file or else made and kept."""
+        folder = self._store.folder / f"column-{part}" / blake2b(field.encode(), digest_size=12).hexdigest()
+        try:
+            arrays, facts = files.read(folder)
+        except Damaged:
+            coded = made()
+            rows = self._base.rows["row"] if part == self._base.name else self._layer["row"]
+            files.write(folder, {"codes": _aligned(coded, rows)}, {"values": coded.values})
+            arrays, facts = files.read(folder)
+        return arrays["codes"], tuple(facts["values"])
+
+
+def _aligned(coded: Coded, keys: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The code of each key; MISSING for one that has none."""
+    if not len(keys) or not len(coded.key):
+        return np.full(len(keys), MISSING, np.int32)
+    order = np.argsort(coded.key, kind="stable")
+    known = coded.key[order]
+    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[place] == keys, coded.codes[order[place]], np.int32(MISSING)).astype(np.int32)

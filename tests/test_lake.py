@@ -1,0 +1,257 @@
+"""The lake holds what Postgres holds: after any sequence of flushes, deaths, writers beside it, rebuilds and erasures."""
+
+import random
+import threading
+import uuid
+from datetime import timedelta
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+
+from gdp_core import clock, retention
+from gdp_core.db import one, run
+from gdp_core.errors import NotFound, Unavailable
+from gdp_core.lake.connection import Lake
+from gdp_core.lake.tables import schema_of
+from gdp_core.lake.upkeep import GRACE, erase, maintain
+from gdp_core.lake.writing import compare, ensure, flush, rebuild
+
+from . import history
+from .conftest import NOW
+from .test_pipeline import batch, delivery, drain, identify, put, track
+
+
+@pytest.fixture
+def lake(database, tmp_path):
+    with Lake(database.dsn, str(tmp_path / "lake"), memory="500MB") as opened:
+        yield opened
+
+
+@pytest.fixture
+def ws(database):
+    return database.workspace()
+
+
+@pytest.fixture
+def segment(database, ws):
+    return database.source(ws, "segment")
+
+
+def count(lake, ws, table="event"):
+    with lake.reading() as cursor:
+        return cursor.execute(f"SELECT count(*) FROM {schema_of(ws)}.{table}").fetchone()[0]
+
+
+def is_equal(lake, ws):
+    found = compare(lake, ws)
+    assert all(table.same for table in found), found
+    return {table.table: table.here for table in found}
+
+
+def test_an_event_is_there_once_however_often_it_is_flushed(database, lake, ws, segment):
+    put(database, delivery(ws, segment, batch(track(message="m1"), track(message="m2"), identify(message="i1"))))
+    drain(database, ws)
+    first = flush(lake, database.worker, ws, NOW)
+    assert (first.events, first.people) == (3, 1)
+    again = flush(lake, database.worker, ws, NOW)
+    assert again.is_nothing
+    assert is_equal(lake, ws) == {"event": 3, "actor": 1, "person": 1}
+
+
+def test_nothing_to_do_on_an_empty_workspace(database, lake, ws):
+    assert flush(lake, database.worker, ws, NOW).is_nothing
+    assert is_equal(lake, ws) == {"event": 0, "actor": 0, "person": 0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_follows_merges_replacements_and_machines(database, lake, seed):
+    """Histories where everything collides, flushed at any moment; every row equals Postgres's each time."""
+    rng = random.Random(seed)
+    tenants = history.tenants(database, "acme", "other")
+    deliveries = [item for tenant in tenants for item in history.history(tenant, seed)]
+    rng.shuffle(deliveries)
+    for start in range(0, len(deliveries), max(1, len(deliveries) // 5)):
+        history.put(database, deliveries[start : start + max(1, len(deliveries) // 5)])
+        history.drain(database, [tenant.id for tenant in tenants])
+        for tenant in tenants:
+            if rng.random() < 0.7:
+                flush(lake, database.worker, tenant.id, NOW)
+    for tenant in tenants:
+        flush(lake, database.worker, tenant.id, NOW)
+        incremental = is_equal(lake, tenant.id)
+        assert incremental["event"] > 20
+        rebuild(lake, database.worker, tenant.id, NOW)
+        assert is_equal(lake, tenant.id) == incremental
+
+
+def test_a_transaction_that_commits_late_is_not_missed(database, lake, ws, segment):
+    """Its number is lower than those that were flushed before it ended."""
+    began, may_end = threading.Event(), threading.Event()
+
+    def slow():
+        with database.worker.transaction(ws) as session:
+            run(
+                session,
+                "INSERT INTO event SELECT gen_random_uuid(), workspace_id, occurred_at, actor_id, 'late', type, category,"
+                " source, source_id, 'late', session_id, device_id, ip, user_agent, referrer, url, utm_source, utm_medium,"
+                " utm_campaign, utm_term, utm_content, gclid, fbclid, ttclid, value_micros, currency, is_machine, properties,"
+                " metadata, received_at, applied_at FROM event",
+            )
+            began.set()
+            may_end.wait(20)
+
+    put(database, delivery(ws, segment, batch(track(message="m1"))))
+    drain(database, ws)
+    writer = threading.Thread(target=slow)
+    writer.start()
+    assert began.wait(20)
+    put(database, delivery(ws, segment, batch(track(message="m2", user="u2"), at=NOW + timedelta(seconds=1))))
+    drain(database, ws)
+    before = flush(lake, database.worker, ws, NOW)
+    assert before.events == 1  # the second came after the slow one began
+    state = complete_at(database, ws)
+    assert state is None
+    may_end.set()
+    writer.join()
+    after = flush(lake, database.worker, ws, NOW + timedelta(minutes=1))
+    assert after.events == 2
+    assert is_equal(lake, ws)["event"] == 3
+    assert complete_at(database, ws) == NOW + timedelta(minutes=1)
+
+
+def complete_at(database, ws):
+    with database.worker.transaction(ws) as session:
+        return one(session, "SELECT complete_at FROM ops.lake_state WHERE workspace_id = :ws", ws=ws).complete_at
+
+
+def test_what_waits_in_the_inbox_keeps_the_present_from_being_complete(database, lake, ws, segment):
+    put(database, delivery(ws, segment, batch(track()), at=NOW - timedelta(minutes=5)))
+    flush(lake, database.worker, ws, NOW)
+    assert complete_at(database, ws) == NOW - timedelta(minutes=5)
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    assert complete_at(database, ws) == NOW
+
+
+def test_of_two_writers_one_wins_and_nothing_is_there_twice(database, tmp_path, ws, segment):
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n % 7}") for n in range(200)))))
+    drain(database, ws)
+    with Lake(database.dsn, str(tmp_path / "lake")) as one_lake, Lake(database.dsn, str(tmp_path / "lake")) as other:
+        ensure(one_lake, ws)
+        barrier, outcomes = threading.Barrier(2), []
+
+        def work(lake):
+            barrier.wait(20)
+            try:
+                outcomes.append(flush(lake, database.worker, ws, NOW).events)
+            except Unavailable:
+                outcomes.append("lost")
+
+        writers = [threading.Thread(target=work, args=(lake,)) for lake in (one_lake, other)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert sorted(map(str, outcomes)) in (["200", "lost"], ["0", "200"])
+        assert is_equal(one_lake, ws)["event"] == 200
+
+
+def test_a_postgres_restored_from_a_backup_is_noticed(database, lake, ws, segment):
+    put(database, delivery(ws, segment, batch(track())))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    with lake.transaction() as cursor:
+        cursor.execute(f"UPDATE {schema_of(ws)}.progress SET tx = tx + 1000000")
+    with pytest.raises(Unavailable, match="lake rebuild"):
+        flush(lake, database.worker, ws, NOW)
+    rebuild(lake, database.worker, ws, NOW)
+    assert is_equal(lake, ws)["event"] == 1
+
+
+def everything_in(folder, database):
+    """All bytes of the folder's files, Parquet read out, and of the catalogue as text."""
+    found = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    found += [str(pq.read_table(path, partitioning=None).to_pylist()).encode() for path in folder.rglob("*.parquet")]
+    with psycopg.connect(database.admin) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'lake'").fetchall()
+        for (table,) in tables:
+            found.append(str(connection.execute(f'SELECT * FROM lake."{table}"').fetchall()).encode())
+            path = connection.execute("SELECT pg_relation_filepath(%s)", (f'lake."{table}"',)).fetchone()[0]
+            connection.execute("CHECKPOINT")
+            try:
+                found.append(connection.execute("SELECT pg_read_binary_file(%s)", (path,)).fetchone()[0])
+            except psycopg.errors.UndefinedFile:
+                connection.rollback()
+    return b"\0".join(found)
+
+
+@pytest.mark.parametrize("many", [3, 1500])  # inlined in the catalogue, and in files
+def test_of_who_was_erased_no_byte_is_left(database, lake, tmp_path, ws, segment, many):
+    secret = {"email": "zebra.quagga@acme.example", "name": "Zebra Quagga", "anonymous": "aardvark-77"}
+    put(
+        database,
+        delivery(
+            ws,
+            segment,
+            batch(
+                identify(
+                    "victim-9001",
+                    message="i1",
+                    anonymous=secret["anonymous"],
+                    email=secret["email"],
+                    name=secret["name"],
+                ),
+                *(track(message=f"m{n}", user="victim-9001", colour="xanthic-mauve") for n in range(many)),
+                *(track(message=f"o{n}", user=f"u{n % 5}", colour="blue") for n in range(many)),
+            ),
+        ),
+    )
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    needles = [b"zebra.quagga", b"Zebra Quagga", b"xanthic-mauve"]
+    before = everything_in(tmp_path / "lake", database)
+    assert all(needle in before for needle in needles)
+    with database.worker.transaction(ws, read_only=True) as session:
+        person = one(session, "SELECT id FROM person WHERE email = :email", email=secret["email"]).id
+    assert erase(lake, database.worker, ws, person, clock.now()) == many + 1
+    after = everything_in(tmp_path / "lake", database)
+    assert [needle for needle in needles if needle in after] == []
+    assert is_equal(lake, ws)["event"] == many
+    flush(lake, database.worker, ws, NOW)
+    rebuild(lake, database.worker, ws, NOW)
+    assert [needle for needle in needles if needle in everything_in(tmp_path / "lake", database)] == []
+    assert is_equal(lake, ws)["event"] == many
+
+
+def test_nobody_is_erased_who_is_not_there(database, lake, ws):
+    with pytest.raises(NotFound):
+        erase(lake, database.worker, ws, uuid.uuid4(), NOW)
+
+
+def test_upkeep_changes_nothing_that_is_read(database, lake, tmp_path, ws, segment):
+    for part in range(6):
+        many = 1200 if part % 2 else 30
+        calls = [track(message=f"{part}-{n}", user=f"u{n % 9}", at=NOW - timedelta(days=n % 90)) for n in range(many)]
+        put(database, delivery(ws, segment, batch(*calls)))
+        drain(database, ws)
+        flush(lake, database.worker, ws, NOW)
+    before = is_equal(lake, ws)
+    files = len(list((tmp_path / "lake").rglob("*.parquet")))
+    done = maintain(lake, database.worker, [ws], clock.now() + 2 * GRACE)
+    assert done["expired"] > 5
+    assert 0 < len(list((tmp_path / "lake").rglob("*.parquet"))) < files
+    assert is_equal(lake, ws) == before
+    assert count(lake, ws, "person") == before["person"]
+
+
+def test_what_a_workspace_keeps_no_longer_leaves_the_lake(database, lake, segment, ws):
+    calls = [track(message=f"m{n}", at=NOW - timedelta(days=30 * n)) for n in range(8)]
+    put(database, delivery(ws, segment, batch(*calls)))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    with database.web.transaction(ws) as session:
+        run(session, "UPDATE workspace SET event_retention_months = 3 WHERE id = :ws", ws=ws)
+    assert maintain(lake, database.worker, [ws], NOW)["trimmed"] == 4
+    retention.enforce(database.worker, NOW)
+    assert is_equal(lake, ws)["event"] == 4

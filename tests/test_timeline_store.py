@@ -1,0 +1,188 @@
+"""A timeline is the lake in person order: after any changes, opened by anybody, with any column, made again when damaged."""
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from gdp_core.analytics.calendar import micros
+from gdp_core.db import rows, run
+from gdp_core.lake.connection import Lake
+from gdp_core.lake.writing import flush, watermark
+from gdp_core.timeline import store as storing
+from gdp_core.timeline.arrays import MISSING
+from gdp_core.timeline.files import Damaged
+from gdp_core.timeline.store import Store
+
+from . import history
+from .conftest import NOW
+from .test_pipeline import batch, delivery, drain, put, track
+
+
+@pytest.fixture
+def lake(database, tmp_path):
+    with Lake(database.dsn, str(tmp_path / "lake"), memory="500MB") as opened:
+        yield opened
+
+
+@pytest.fixture
+def ws(database):
+    return database.workspace()
+
+
+@pytest.fixture
+def segment(database, ws):
+    return database.source(ws, "segment")
+
+
+def brought_up(database, lake, store, ws, now=NOW):
+    flush(lake, database.worker, ws, now)
+    store.refresh(lake, since=watermark(lake, ws), complete_at=micros(now))
+    return store.open(lake)
+
+
+def in_postgres(database, ws):
+    """{person's number: [(at, name, utm_source, a property)]} of who is not internal, in the order of ties."""
+    with database.worker.transaction(ws, read_only=True) as session:
+        found = rows(
+            session,
+            "SELECT pa.number, e.occurred_at, e.name, e.utm_source, e.properties ->> 'plan' AS plan FROM event e"
+            " JOIN actor a ON a.id = e.actor_id JOIN person p ON p.id = a.person_id JOIN actor pa ON pa.id = p.id"
+            " JOIN source_instance s ON s.id = e.source_id WHERE NOT p.is_internal ORDER BY pa.number, e.occurred_at,"
+            " CASE s.source WHEN 'segment' THEN 20 WHEN 'posthog' THEN 10 WHEN 'import' THEN 5 WHEN 'resend' THEN 30 ELSE 40 END,"
+            " e.id",
+        )
+    told = {}
+    for row in found:
+        told.setdefault(row.number, []).append((micros(row.occurred_at), row.name, row.utm_source, row.plan))
+    return told
+
+
+def in_timeline(timeline):
+    source, plan = timeline.columns.event("utm_source"), timeline.columns.event("plan")
+
+    def value(column, shard, row):
+        code = column.codes[shard][row]
+        return None if code == MISSING else column.values[code]
+
+    told = {}
+    for number, shard in enumerate(timeline.shards):
+        for index, person in enumerate(shard.people):
+            for row in range(shard.offsets[index], shard.offsets[index + 1]) if shard.live[index] else ():
+                told.setdefault(int(timeline.numbers[person]), []).append(
+                    (
+                        int(shard.at[row]),
+                        timeline.names[shard.code[row]],
+                        value(source, number, row),
+                        None if (found := value(plan, number, row)) is None else str(found),
+                    )
+                )
+    return told
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_is_what_postgres_says_after_any_changes(database, lake, tmp_path, seed):
+    rng = random.Random(seed)
+    (tenant,) = history.tenants(database, "acme")
+    deliveries = history.history(tenant, seed)
+    rng.shuffle(deliveries)
+    store = Store(tmp_path / "timeline", tenant.id)
+    step = max(1, len(deliveries) // 4)
+    for start in range(0, len(deliveries), step):
+        history.put(database, deliveries[start : start + step])
+        history.drain(database, [tenant.id])
+        timeline = brought_up(database, lake, store, tenant.id)
+        assert in_timeline(timeline) == in_postgres(database, tenant.id)
+    assert len(timeline.shards[1].at) > 0  # a base of the first quarter, and a layer of what followed
+    store.refresh(lake, since=watermark(lake, tenant.id), complete_at=micros(NOW), afresh=True)
+    afresh = store.open(lake)
+    assert len(afresh.shards[1].at) == 0
+    assert in_timeline(afresh) == in_postgres(database, tenant.id)
+
+
+def test_internal_people_do_not_count_and_are_back_when_the_rule_goes(database, lake, tmp_path, ws, segment):
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(track(message="m1", user="u1"), track(message="m2", user="u2"))))
+    drain(database, ws)
+    assert len(in_timeline(brought_up(database, lake, store, ws))) == 2
+    with database.worker.transaction(ws) as session:
+        run(
+            session,
+            "UPDATE person SET is_internal = true, tx = pg_current_xact_id() FROM actor a"
+            " WHERE a.id = person.id AND a.external_id = 'u1'",
+        )
+    timeline = brought_up(database, lake, store, ws)
+    assert in_timeline(timeline) == in_postgres(database, ws)
+    assert len(in_timeline(timeline)) == 1
+
+
+def test_a_large_layer_becomes_a_new_base(database, lake, tmp_path, ws, segment, monkeypatch):
+    monkeypatch.setattr(storing, "_LARGE", 3)
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}") for n in range(20)))))
+    drain(database, ws)
+    brought_up(database, lake, store, ws)
+    first = store.latest().base
+    put(database, delivery(ws, segment, batch(*(track(message=f"n{n}", user=f"u{n}") for n in range(10)))))
+    drain(database, ws)
+    timeline = brought_up(database, lake, store, ws)
+    assert store.latest().base != first
+    assert in_timeline(timeline) == in_postgres(database, ws)
+
+
+def test_who_opened_it_reads_on_while_it_is_replaced(database, lake, tmp_path, ws, segment, monkeypatch):
+    monkeypatch.setattr(storing, "_LARGE", 1)
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}") for n in range(20)))))
+    drain(database, ws)
+    opened = brought_up(database, lake, store, ws)
+    before = in_timeline(opened)
+    for round_ in range(6):
+        put(database, delivery(ws, segment, batch(*(track(message=f"{round_}n{n}", user=f"u{n}") for n in range(20)))))
+        drain(database, ws)
+        brought_up(database, lake, store, ws)
+    assert in_timeline(opened) == before
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "changed", "no manifest"])
+def test_what_is_damaged_is_noticed_and_made_again(database, lake, tmp_path, ws, segment, harm):
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n % 3}") for n in range(20)))))
+    drain(database, ws)
+    brought_up(database, lake, store, ws)
+    path = store.folder / store.latest().base / ("manifest.json" if harm == "no manifest" else "at.npy")
+    content = bytearray(path.read_bytes())
+    path.unlink()
+    if harm == "cut":
+        path.write_bytes(content[:-8])
+    elif harm == "changed":
+        content[-1] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(Damaged):
+        store.open(lake)
+    store.refresh(lake, since=watermark(lake, ws), complete_at=micros(NOW) + 1)
+    assert in_timeline(store.open(lake)) == in_postgres(database, ws)
+
+
+def test_there_is_none_before_the_first_refresh(lake, tmp_path, ws):
+    with pytest.raises(Damaged):
+        Store(tmp_path / "timeline", ws).open(lake)
+
+
+def test_an_empty_workspace(database, lake, tmp_path, ws):
+    timeline = brought_up(database, lake, Store(tmp_path / "timeline", ws), ws)
+    assert (timeline.people, timeline.names) == (0, ())
+    assert np.array_equal(timeline.columns.event("plan").codes[0], [])
+    assert len(timeline.columns.person("stage").codes) == 0
+
+
+def test_one_process_at_a_time_brings_it_up(database, lake, tmp_path, ws):
+    from gdp_core.timeline import files
+
+    store = Store(tmp_path / "timeline", ws)
+    flush(lake, database.worker, ws, NOW)
+    with files.alone(store.folder):
+        assert not store.refresh(lake, since=0, complete_at=1)
+    assert store.refresh(lake, since=0, complete_at=1)
+    shutil.rmtree(store.folder)
