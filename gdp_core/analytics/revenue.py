@@ -31,21 +31,19 @@ from gdp_core.analytics.movements import (
     Span,
     Stretch,
     daily_flows,
-    firsts,
     net_flow,
     net_kinds,
     pair_rates,
-    rates_on,
     read_ledger,
     spans,
     stretches,
     together,
     worths,
 )
-from gdp_core.analytics.payments import MONEY, Cash, bound, check_currency, daily_cash, rates_for
+from gdp_core.analytics.payments import Cash, bound, check_currency, daily_cash, rates_for
 from gdp_core.analytics.rates import Rates
 from gdp_core.analytics.scope import Scope
-from gdp_core.db import rows
+from gdp_core.analytics.shares import Share, payers, shares, subscribers
 from gdp_core.errors import InvalidInput
 
 View = Literal["ledger", "net"]
@@ -65,7 +63,6 @@ Number = Literal[
     "disputed",
 ]
 _DAY = timedelta(days=1)
-_EPOCH = date(1970, 1, 1).toordinal()
 _STRIPE_DAYS = 30
 _TRAILING_MONTHS = 6
 
@@ -207,14 +204,6 @@ class Revenue:
     predicted: Predicted
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Somebody behind a number, and what of its money is theirs in micros (0 where there is no rate)."""
-
-    person_id: UUID
-    micros: int
-
-
 def report(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> Revenue:
     """Recurring revenue of a period, of everybody or of the persons `within`. Raises InvalidInput."""
     rates = rates_for(session, scope, asked.currency)
@@ -277,14 +266,14 @@ def people_of(
         chosen = _whole(cuts)
     if chosen is None:
         raise InvalidInput("Choose the first day of one of the report's periods.")
-    if number in ("trials", "leaving"):
-        return _subscribers(session, number, rates, asked, scope.today, within).shares
-    if number in ("paid", "refunded", "disputed"):
-        return _payers(session, number, rates, _bound(scope, chosen, asked, within))
+    if number == "trials" or number == "leaving":
+        return subscribers(session, number, rates, scope.today, within=within, only=asked.currency).shares
+    if number == "paid" or number == "refunded" or number == "disputed":
+        return payers(session, number, rates, _bound(scope, chosen, asked, within))
     ledger = read_ledger(session, scope, rates, only=asked.currency, within=within)
     span = next(spans(ledger, [chosen]))
     who, worth = _chosen(ledger, span, asked, rates, number)
-    return _shares(ledger.people, who, worth)
+    return shares(ledger.people[who], worth[who])
 
 
 def _bound(scope: Scope, days: Stretch, asked: Asked, within: Sequence[UUID] | None) -> dict[str, Any]:
@@ -386,8 +375,16 @@ def _standing(
     levels = [rates.in_base(level, code, over.last) for code, level in _levels(ledger, over).items()]
     mrr = sum(level or 0 for level in levels)
     counted = int(ledger.has(there & ~np.isnan(pair_rates(ledger, rates, over.last))).sum())
-    leaving = _subscribers(session, "leaving", rates, asked, over.last, within) if scope.is_running else None
-    trials = _subscribers(session, "trials", rates, asked, over.last, within) if scope.is_running else None
+    leaving = (
+        subscribers(session, "leaving", rates, over.last, within=within, only=asked.currency)
+        if scope.is_running
+        else None
+    )
+    trials = (
+        subscribers(session, "trials", rates, over.last, within=within, only=asked.currency)
+        if scope.is_running
+        else None
+    )
     return Standing(
         mrr=mrr,
         arr=12 * mrr,
@@ -459,75 +456,3 @@ def _chosen(
     amounts = np.nan_to_num(ledger.delta[part] * ledger.rate[part])[mine]
     worth = np.bincount(ledger.customer[part][mine], amounts, len(ledger.people)).astype(np.float64)
     return _moving(ledger, span, kind), sign * worth
-
-
-def _shares(people: NDArray[Any], who: Flags, worth: NDArray[np.float64]) -> tuple[Share, ...]:
-    return tuple(map(Share, people[who].tolist(), np.rint(worth[who]).astype(np.int64).tolist()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Behind:
-    """The people behind an amount of money, which is in the reported currency as far as there are rates."""
-
-    total: int
-    shares: tuple[Share, ...]
-
-
-def _subscribers(
-    session: Session, number: str, rates: Rates, asked: Asked, today: date, within: Sequence[UUID] | None
-) -> _Behind:
-    """Who has a trial, or a subscription that is set to end, and what it is worth a month."""
-    found = rows(
-        session,
-        """
-        SELECT person, currency, CAST(:today AS date) AS day, sum(amount)::bigint AS amount FROM (
-            SELECT coalesce(a.person_id, s.actor_id) AS person, s.currency, CASE WHEN :trials
-                THEN s.trial_mrr_micros ELSE s.mrr_micros - s.committed_mrr_micros END AS amount
-            FROM subscription s
-            LEFT JOIN actor a ON a.id = s.actor_id AND a.workspace_id = s.workspace_id
-            LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = a.workspace_id
-            WHERE p.is_internal IS NOT TRUE
-                AND CASE WHEN :trials THEN s.status = 'trialing' ELSE s.mrr_micros <> s.committed_mrr_micros END
-                AND (CAST(:within AS uuid[]) IS NULL OR a.person_id = ANY(CAST(:within AS uuid[])))
-                AND (CAST(:only AS text) IS NULL OR s.currency = :only)
-        ) subscribed GROUP BY 1, 2 ORDER BY 1, 2
-        """,
-        today=today,
-        trials=number == "trials",
-        within=None if within is None else list(within),
-        only=asked.currency,
-    )
-    total = 0
-    amounts, codes = (
-        np.array([row.amount for row in found], np.int64),
-        np.array([row.currency for row in found], np.str_),
-    )
-    for currency in sorted(set(codes.tolist())):
-        total += rates.in_base(int(amounts[codes == currency].sum()), currency, today) or 0
-    return _Behind(total, _shares_of(found, rates))
-
-
-def _payers(session: Session, number: str, rates: Rates, values: Mapping[str, Any]) -> tuple[Share, ...]:
-    found = rows(
-        session,
-        "SELECT person, currency, day, sum(CASE :number WHEN 'paid' THEN paid WHEN 'refunded' THEN refunded"
-        f" ELSE disputed END)::bigint AS amount FROM ({MONEY}) money WHERE person IS NOT NULL AND"
-        " CASE :number WHEN 'paid' THEN paid WHEN 'refunded' THEN refunded ELSE disputed END <> 0"
-        " GROUP BY 1, 2, 3 ORDER BY 1",
-        number=number,
-        **values,
-    )
-    return _shares_of(found, rates)
-
-
-def _shares_of(found: Sequence[Any], rates: Rates) -> tuple[Share, ...]:
-    """Rows of (person, currency, day, amount), by person, as shares."""
-    if not found:
-        return ()
-    persons, codes, days, amounts = zip(*found, strict=True)
-    people, currencies = np.array(persons, object), sorted(set(codes))
-    day = np.array(days, "datetime64[D]").astype(np.int64) + _EPOCH
-    rate = rates_on(rates, currencies, np.searchsorted(currencies, codes), day)
-    first = firsts(people)
-    worth = np.bincount(np.cumsum(first) - 1, np.nan_to_num(np.array(amounts, np.int64) * rate))
-    return _shares(people[first], np.ones(len(worth), np.bool_), worth.astype(np.float64))
