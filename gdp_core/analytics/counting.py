@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdp_core.analytics.calendar import Interval, micros, starts
+from gdp_core.analytics.calendar import Interval, edges, micros, starts
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import BILLING, Shard, Timeline
@@ -80,3 +80,15 @@ def days_of(scope: Scope, interval: Interval) -> tuple[date, ...]:
     if len(days) > MOST_INTERVALS:
         raise InvalidInput(f"These are {len(days)} {interval}s; choose a longer interval or a shorter period.")
     return days
+
+
+def begun(scope: Scope, interval: Interval) -> tuple[tuple[date, ...], NDArray[np.int64]]:
+    """The intervals of a period that have begun, and the edges of each, in microseconds; the first is the period's own.
+
+    Before the period has begun there are no intervals, and two edges. Raises InvalidInput when there are too many.
+    """
+    days = days_of(scope, interval)
+    bounds = edges(days, interval, scope.zone)
+    bounds[0] = micros(scope.since)
+    there = tuple(day for day in days if max(day, scope.start) <= scope.today)
+    return there, bounds[: max(1, len(there)) + 1]

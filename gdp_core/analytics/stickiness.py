@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.analytics.calendar import Interval, edges, instant, micros, starts
-from gdp_core.analytics.counting import ANYTHING, complete_until, counting, days_of, people_where
+from gdp_core.analytics.counting import ANYTHING, begun, complete_until, counting, days_of, people_where
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import Shard, Timeline
@@ -84,16 +84,16 @@ def stickiness(
 ) -> StickinessResult:
     """The distribution over the period, and each of its days. Raises InvalidInput when they are too many to show."""
     looked = counting(timeline, [asked.event], everything=asked.everything, within=within)
-    intervals, bounds = _intervals(scope, asked.interval)
+    intervals, bounds = begun(scope, asked.interval)
     days, day_bounds = _days(scope)
     until, now = micros(scope.until), micros(scope.now)
 
     def counts(number: int, part: Shard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         history = looked.history(number, part)
         active = active_intervals(history, bounds, until)
-        return np.bincount(active, minlength=intervals + 1), trailing(history, day_bounds, now, np.array(_SPANS))
+        return np.bincount(active, minlength=len(intervals) + 1), trailing(history, day_bounds, now, np.array(_SPANS))
 
-    people = np.zeros(intervals + 1, np.int64)
+    people = np.zeros(len(intervals) + 1, np.int64)
     active = np.zeros((len(_SPANS), len(day_bounds) - 1), np.int64)
     for _, _, (distribution, trails) in over(timeline, counts, executor):
         people += distribution
@@ -116,7 +116,7 @@ def stickiness_people(
     """The lasting numbers of exactly the people a cell counts, ascending. Raises InvalidInput for no such cell."""
     looked = counting(timeline, [asked.event], everything=asked.everything, within=within)
     if cell.day is None:
-        bounds, until, wanted = _intervals(scope, asked.interval)[1], micros(scope.until), cell.intervals
+        bounds, until, wanted = begun(scope, asked.interval)[1], micros(scope.until), cell.intervals
     else:
         days, every = _days(scope)
         if cell.day not in days:
@@ -130,14 +130,6 @@ def stickiness_people(
         return found
 
     return people_where(timeline, chosen, executor)
-
-
-def _intervals(scope: Scope, interval: Interval) -> tuple[int, NDArray[np.int64]]:
-    """How many intervals of the period have begun, and the edges of all of them, the first one's within the period."""
-    days = days_of(scope, interval)
-    bounds = edges(days, interval, scope.zone)
-    bounds[0] = micros(scope.since)
-    return sum(max(day, scope.start) <= scope.today for day in days), bounds
 
 
 def _days(scope: Scope) -> tuple[tuple[date, ...], NDArray[np.int64]]:
