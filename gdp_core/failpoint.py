@@ -28,6 +28,10 @@ FAILPOINTS = (
     "partition.dropped",
     "import.chunk",
     "backfill.page",
+    "lake.written",
+    "lake.committed",
+    "lake.packed",
+    "lake.erased",
 )
 
 

@@ -28,7 +28,10 @@ from .door import ENCRYPTION_KEYS, encryption_keys, issue_key  # noqa: F401
 from .doubles.stripe_api import StripeApi, running
 from .stripe_story import customer, invoice, subscription
 
-ELSEWHERE = {"import.chunk": "tests/test_import_run.py"}
+ELSEWHERE = {
+    "import.chunk": "tests/test_import_run.py",
+    **dict.fromkeys(("lake.written", "lake.committed", "lake.packed", "lake.erased"), "tests/test_lake_crash.py"),
+}
 """Steps that are killed in another file."""
 
 APPLYING = [name for name in FAILPOINTS if name.startswith(("worker.", "apply.")) or name == "partition.created"]
