@@ -44,6 +44,23 @@ class Condition:
         if self.comparison in _ORDERED and any(number(value) is None for value in self.values):
             raise InvalidInput(f"The condition on {self.field} needs a number.")
 
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """From text such as `plan=pro|team`, `plan!=free`, `amount>=10`, `url~/pricing`, `url!~/blog`, `url^=https`,
+        `url$=.pdf`, `plan?` (set) or `plan!?` (not set). Raises InvalidInput.
+        """
+        found = _CONDITION.fullmatch(text.strip())
+        if not found:
+            raise InvalidInput(f"{text!r} is no condition; write one like plan=pro, amount>=10, url~pricing or plan?.")
+        field, sign, values = found["field"].strip(), found["sign"] or found["alone"], found["values"] or ""
+        return cls(field, _SIGNS[sign], tuple(values.split("|")) if found["sign"] else ())
+
+    @property
+    def text(self) -> str:
+        """As `parse` reads it."""
+        sign = next(sign for sign, comparison in _SIGNS.items() if comparison == self.comparison)
+        return f"{self.field}{sign}{'|'.join(map(_shown, self.values))}"
+
     @property
     def of_person(self) -> bool:
         """Whether it is about the person rather than the event."""
@@ -126,6 +143,29 @@ def people(timeline: Timeline, conditions: Sequence[Condition]) -> NDArray[np.bo
 def _decided(column: EventColumn | PersonColumn, condition: Condition) -> NDArray[np.bool_]:
     """Whether it holds, by code; the last one, which code -1 finds, is for a missing value."""
     return np.array([*map(condition.holds, column.values), condition.holds(None)], np.bool_)
+
+
+_SIGNS: dict[str, Comparison] = {
+    "=": "is",
+    "!=": "is_not",
+    "~": "contains",
+    "!~": "not_contains",
+    "^=": "starts_with",
+    "$=": "ends_with",
+    ">=": "gte",
+    "<=": "lte",
+    ">": "gt",
+    "<": "lt",
+    "?": "set",
+    "!?": "not_set",
+}
+_CONDITION = re.compile(
+    r"(?P<field>[^=!~^$<>?|]+)(?:(?P<sign>!=|!~|\^=|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?))", re.DOTALL
+)
+
+
+def _shown(value: Value) -> str:
+    return _text(value) if not isinstance(value, str) else value
 
 
 def _text(value: Value) -> str:

@@ -1,0 +1,99 @@
+"""Conditions: what they hold for, how they are written, and which rows of a timeline they mark."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gdp_core.errors import InvalidInput
+from gdp_core.timeline.matching import _SIGNS, Condition, Match, mark, people
+
+from .timelines import Happened, Somebody, timeline_of
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "holds"),
+    [
+        ("plan=pro", "Pro", True),
+        ("plan=pro|team", "team", True),
+        ("plan=10", 10, True),
+        ("plan=10", 10.0, True),
+        ("plan=true", True, True),
+        ("plan=1", True, False),
+        ("plan=pro", None, False),
+        ("plan!=pro", "free", True),
+        ("plan!=pro", None, True),
+        ("plan!=pro|free", "free", False),
+        ("amount>=10", "10", True),
+        ("amount>=10", 9.99, False),
+        ("amount<10", "nine", False),
+        ("amount<10", True, False),
+        ("amount>0", None, False),
+        ("url~PRICING", "/pricing?x=1", True),
+        ("url!~pricing", "/blog", True),
+        ("url!~pricing", None, True),
+        ("url^=https", "https://acme.example", True),
+        ("url$=.pdf", "a.pdf", True),
+        ("plan?", "x", True),
+        ("plan?", None, False),
+        ("plan!?", None, True),
+        ("a=b=c", "b=c", True),
+    ],
+)
+def test_what_holds(text, value, holds):
+    assert Condition.parse(text).holds(value) is holds
+
+
+@given(
+    st.text("abc._ ", min_size=1).filter(lambda text: text == text.strip()),
+    st.sampled_from(list(_SIGNS)),
+    st.lists(
+        st.text(st.characters(exclude_characters="|", codec="utf-8"), min_size=1).filter(lambda t: t == t.strip()),
+        min_size=1,
+    ),
+)
+def test_what_is_written_is_read_again(field, sign, values):
+    comparison = _SIGNS[sign]
+    given = () if comparison in ("set", "not_set") else tuple(values)
+    if comparison in ("gt", "gte", "lt", "lte"):
+        given = ("12.5",)
+    if given and given[0].startswith(("=", "~", "?")):
+        given = ("x" + given[0], *given[1:])
+    condition = Condition(field, comparison, given)
+    assert Condition.parse(condition.text) == condition
+
+
+@pytest.mark.parametrize("text", ["", "plan", "=pro", "amount>=ten", "?", "plan="])
+def test_what_is_no_condition(text):
+    with pytest.raises(InvalidInput):
+        Condition.parse(text)
+
+
+def test_which_rows_are_marked():
+    ada = Somebody(
+        [Happened(1, "buy", {"plan": "pro"}), Happened(2, "buy", {"plan": 10}), Happened(3, "view")], {"stage": "lead"}
+    )
+    bob = Somebody([Happened(1, "buy"), Happened(4, "sell", {"plan": "PRO"})], {"stage": "active"})
+    matches = [
+        Match(("buy",)),
+        Match(("buy", "sell"), (Condition("plan", "is", ("pro",)),)),
+        Match((), (Condition("person.stage", "is", ("active",)),)),
+        Match(("nothing",)),
+        Match(("buy",), (Condition("plan", "not_set"), Condition("person.stage", "is", ("active",)))),
+    ]
+    for shards in (1, 2):
+        timeline = timeline_of([ada, bob], shards=shards)
+        marks = mark(timeline, matches)
+        found = [
+            [int(marks.bits[code]) for code in codes[shard.offsets[i] : shard.offsets[i + 1]]]
+            for codes, shard in zip(marks.codes, timeline.shards, strict=True)
+            for i in range(len(shard.people))
+        ]
+        assert found == [[0b00011, 0b00001, 0], [0b10101, 0b00110]]
+        assert people(timeline, [Condition("person.stage", "is_not", ("lead",))]).tolist() == [False, True]
+
+
+def test_too_much_at_once():
+    with pytest.raises(InvalidInput, match="24"):
+        mark(timeline_of([Somebody([Happened(1, "a")])]), [Match(("a",))] * 25)
+    with pytest.raises(InvalidInput, match="person"):
+        people(timeline_of([Somebody([])]), [Condition("plan", "is", ("x",))])
