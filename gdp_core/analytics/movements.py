@@ -39,7 +39,7 @@ class Ledger:
 
     `day` is the local day as a proleptic ordinal, amounts are micros of the pair's currency, `rate` what one unit was
     worth in the base currency that day (NaN without one). `kind` is that of everything the customer changed at that
-    instant.
+    instant, and so is `involuntary`: some of it ended by failed payments.
     """
 
     people: NDArray[Any]  # C ids of persons
@@ -132,7 +132,7 @@ class Flow:
 def read_ledger(
     session: Session, scope: Scope, rates: Rates, *, only: str | None = None, within: Sequence[UUID] | None = None
 ) -> Ledger:
-    """Everything that changed before the scope ends. `only` keeps one currency, `within` these persons."""
+    """Everything that changed up to now. `only` keeps one currency, `within` these persons."""
     found = rows(
         session,
         """
@@ -147,7 +147,7 @@ def read_ledger(
             AND (CAST(:within AS uuid[]) IS NULL OR a.person_id = ANY(CAST(:within AS uuid[])))
         GROUP BY 1, 2, 3 HAVING sum(m.after_micros - m.before_micros) <> 0 ORDER BY 1, 3, 2
         """,
-        until=scope.until,
+        until=scope.now,
         within=None if within is None else list(within),
     )
     persons, codes, at, delta, involuntary = zip(*found, strict=True) if found else ((),) * 5
@@ -190,6 +190,8 @@ def build(
     rate = rates_on(rates, currencies, changes.currency, day)
     kind = _kinds(changes, before, after, rate, alone=only is not None)
     leads = firsts(changes.customer) | firsts(changes.at)
+    moment = np.cumsum(leads) - 1
+    involuntary = np.bincount(moment, changes.involuntary)[moment] > 0
     order = np.argsort(changes.at, kind="stable")
     if only is not None:
         order = order[np.array([code == only for code in currencies], np.bool_)[changes.currency[order]]]
@@ -205,7 +207,7 @@ def build(
         delta=changes.delta[order],
         kind=kind[order],
         rate=rate[order],
-        involuntary=changes.involuntary[order],
+        involuntary=involuntary[order],
         leads=leads[order],
     )
 
@@ -299,6 +301,11 @@ def stretches(scope: Scope, interval: Interval) -> tuple[Stretch, ...]:
         is_running = until > scope.today
         found.append(Stretch(start, until, start > day or until < following(day, interval) or is_running))
     return tuple(found)
+
+
+def whole(cuts: Sequence[Stretch]) -> Stretch:
+    """Stretches that follow each other without a gap as one."""
+    return Stretch(cuts[0].start, cuts[-1].end, cuts[0].cut or cuts[-1].cut)
 
 
 def spans(ledger: Ledger, cuts: Sequence[Stretch]) -> Iterator[Span]:

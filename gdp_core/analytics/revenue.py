@@ -38,6 +38,7 @@ from gdp_core.analytics.movements import (
     spans,
     stretches,
     together,
+    whole,
     worths,
 )
 from gdp_core.analytics.payments import Cash, bound, check_currency, daily_cash, rates_for
@@ -209,10 +210,9 @@ def report(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUI
     rates = rates_for(session, scope, asked.currency)
     ledger = read_ledger(session, scope, rates, only=asked.currency, within=within)
     cuts = stretches(scope, asked.interval)
-    whole = _whole(cuts)
-    cash = daily_cash(session, rates, _bound(scope, whole, asked, within))
-    over = next(spans(ledger, [whole]))
-    month = next(spans(ledger, [Stretch(whole.end - _STRIPE_DAYS * _DAY, whole.end)]))
+    cash = daily_cash(session, rates, _bound(scope, whole(cuts), asked, within))
+    over = next(spans(ledger, [whole(cuts)]))
+    month = next(spans(ledger, [Stretch(over.end - _STRIPE_DAYS * _DAY, over.end)]))
     standing = _standing(session, ledger, over, scope, asked, rates, within)
     periods, total = count(ledger, cuts, asked.view, rates, cash)
     return Revenue(
@@ -230,18 +230,13 @@ def count(
     ledger: Ledger, cuts: Sequence[Stretch], view: View, rates: Rates, cash: Mapping[date, Cash]
 ) -> tuple[tuple[Period, ...], Period]:
     """The numbers of stretches that follow each other without a gap, and of all of them as one."""
-    whole = _whole(cuts)
-    over = next(spans(ledger, [whole]))
+    over = next(spans(ledger, [whole(cuts)]))
     days = daily_flows(ledger, over, rates)
     periods = []
     for span, cut in zip(spans(ledger, cuts), cuts, strict=True):
-        mine = slice((cut.start - whole.start).days, (cut.end - whole.start).days)
+        mine = slice((cut.start - over.start).days, (cut.end - over.start).days)
         periods.append(_period(ledger, span, cut, view, rates, days[mine], cash))
-    return tuple(periods), _period(ledger, over, whole, view, rates, days, cash)
-
-
-def _whole(cuts: Sequence[Stretch]) -> Stretch:
-    return Stretch(cuts[0].start, cuts[-1].end, cuts[0].cut or cuts[-1].cut)
+    return tuple(periods), _period(ledger, over, whole(cuts), view, rates, days, cash)
 
 
 def people_of(
@@ -263,7 +258,7 @@ def people_of(
     cuts = stretches(scope, asked.interval)
     chosen = next((cut for cut in cuts if cut.start == start), None)
     if start is None:
-        chosen = _whole(cuts)
+        chosen = whole(cuts)
     if chosen is None:
         raise InvalidInput("Choose the first day of one of the report's periods.")
     if number == "trials" or number == "leaving":

@@ -18,6 +18,9 @@ from gdp_core.analytics.payments import MONEY
 from gdp_core.analytics.rates import Rates
 from gdp_core.db import rows
 
+Subscribed = Literal["trials", "leaving", "past_due"]
+"""A running trial; set to end; a payment failed and is tried again."""
+
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -44,31 +47,33 @@ class Behind:
 
 def subscribers(
     session: Session,
-    number: Literal["trials", "leaving"],
+    number: Subscribed,
     rates: Rates,
     today: date,
     *,
     within: Sequence[UUID] | None = None,
     only: str | None = None,
 ) -> Behind:
-    """Who has a trial, or a subscription that is set to end, and what it is worth a month."""
+    """Who has such a subscription now, and what it is worth a month."""
     found = rows(
         session,
         """
         SELECT person, currency, CAST(:today AS date) AS day, sum(amount)::bigint AS amount FROM (
-            SELECT coalesce(a.person_id, s.actor_id) AS person, s.currency, CASE WHEN :trials
-                THEN s.trial_mrr_micros ELSE s.mrr_micros - s.committed_mrr_micros END AS amount
+            SELECT coalesce(a.person_id, s.actor_id) AS person, s.currency, CASE :number
+                WHEN 'trials' THEN s.trial_mrr_micros WHEN 'past_due' THEN s.mrr_micros
+                ELSE s.mrr_micros - s.committed_mrr_micros END AS amount
             FROM subscription s
             LEFT JOIN actor a ON a.id = s.actor_id AND a.workspace_id = s.workspace_id
             LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = a.workspace_id
             WHERE p.is_internal IS NOT TRUE
-                AND CASE WHEN :trials THEN s.status = 'trialing' ELSE s.mrr_micros <> s.committed_mrr_micros END
+                AND CASE :number WHEN 'trials' THEN s.status = 'trialing' WHEN 'past_due' THEN s.status = 'past_due'
+                    ELSE s.mrr_micros <> s.committed_mrr_micros END
                 AND (CAST(:within AS uuid[]) IS NULL OR a.person_id = ANY(CAST(:within AS uuid[])))
                 AND (CAST(:only AS text) IS NULL OR s.currency = :only)
         ) subscribed GROUP BY 1, 2 ORDER BY 1, 2
         """,
         today=today,
-        trials=number == "trials",
+        number=number,
         within=None if within is None else list(within),
         only=only,
     )
