@@ -1,6 +1,7 @@
 """Timelines from arrays: real data sets, and more people than a loop would do."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,7 +59,7 @@ def bulk(
     sorted_flags = np.zeros(len(at), np.uint8) if flags is None else np.asarray(flags, np.uint8)[order]
     cuts = np.linspace(0, len(numbers), shards + 1).astype(int)
     built = []
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+    for first, last in pairwise(cuts):
         rows = slice(starts[first], starts[last])
         built.append(
             Shard(
