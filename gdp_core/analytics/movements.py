@@ -5,6 +5,7 @@ those of the definitions: new, reactivation, expansion, contraction, churn; what
 It reads the ledger and knows the workspace's days and rates; which numbers are made of it is the reports' business.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -49,21 +50,13 @@ class Ledger:
     currency_of: Ints  # K, into currencies
     day: Ints
     pair: Ints
+    customer: Ints
+    currency: Ints
     delta: Ints
     kind: Kinds
     rate: NDArray[np.float64]
     involuntary: Flags
     leads: Flags  # the first change of its customer at that instant
-
-    @property
-    def customer(self) -> Ints:
-        """Whose change it is."""
-        return self.customer_of[self.pair]
-
-    @property
-    def currency(self) -> Ints:
-        """In which currency."""
-        return self.currency_of[self.pair]
 
     def has(self, pairs: Flags) -> Flags:
         """The customers of these pairs."""
@@ -204,6 +197,8 @@ def build(
         currency_of=currency_of,
         day=day[order],
         pair=pair[order],
+        customer=changes.customer[order],
+        currency=changes.currency[order],
         delta=changes.delta[order],
         kind=kind[order],
         rate=rate[order],
@@ -348,9 +343,12 @@ def worths(ledger: Ledger, amounts: Ints, rates: Rates, day: date) -> NDArray[np
 
 def pair_rates(ledger: Ledger, rates: Rates, day: date) -> NDArray[np.float64]:
     """What one unit of each pair's currency is worth on a day; NaN without a rate."""
-    width = len(ledger.currencies)
-    rate = rates_on(rates, ledger.currencies, np.arange(width), np.full(width, day.toordinal()))
-    return rate[ledger.currency_of]
+    found = np.full(len(ledger.currencies), np.nan)
+    for place, code in enumerate(ledger.currencies):
+        since, worth = ((date.min,), (1.0,)) if code == rates.base else rates.steps.get(code, ((), ()))
+        if newest := bisect_right(since, day):
+            found[place] = worth[newest - 1]
+    return found[ledger.currency_of]
 
 
 # -------------------------------------------------------------------------------------------------------- flows

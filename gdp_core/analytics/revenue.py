@@ -287,14 +287,13 @@ def _period(
     days: Sequence[Flow],
     cash: Mapping[date, Cash],
 ) -> Period:
-    is_net = view == "net"
-    kinds = net_kinds(ledger, span, rates)
+    net = net_kinds(ledger, span, rates) if view == "net" else None
     return Period(
         start=cut.start,
         end=cut.end,
         cut=cut.cut,
-        flow=net_flow(ledger, span, kinds, rates) if is_net else together(days),
-        customers=_headcount(ledger, span, kinds if is_net else None),
+        flow=together(days) if net is None else net_flow(ledger, span, net, rates),
+        customers=_headcount(ledger, span, net),
         ratios=_ratios(ledger, span, rates),
         cash=payments.together([cash[day] for day in _days(cut) if day in cash]),
     )
