@@ -44,8 +44,9 @@ def outcome(text: str, asked: FunnelQuestion) -> str:
     found = outcomes(timeline_of([history(text)], names="abcdx"), SCOPE, asked)
     if not len(found.people):
         return "nobody"
-    if STATES[found.state[0]] == "excluded":
-        return f"excluded {found.stopped[0]}"
+    state, _, depth = np.unravel_index(found.cell[0], found.shape)
+    if STATES[state] == "excluded":
+        return f"excluded {depth}"
     times = found.times[:, 0] if len(found.traced) else [found.entered_at[0]] + [kernel.NEVER] * (len(asked.steps) - 1)
     return " ".join("-" if at == kernel.NEVER else str((at - SINCE) // SECOND) for at in times)
 
@@ -162,7 +163,8 @@ def test_any_order(text, asked, expected):
 def test_machines_neither_count_nor_come_between(order):
     def depth(events: list[Happened], everything: bool = False) -> int:
         asked = ask("a b", order=order, everything=everything)
-        return int(outcomes(timeline_of([Somebody(events)], names="ab"), SCOPE, asked).depth.max(initial=0))
+        found = outcomes(timeline_of([Somebody(events)], names="ab"), SCOPE, asked)
+        return int(np.unravel_index(found.cell, found.shape)[2].max(initial=0))
 
     first, last = Happened(SINCE, "a"), Happened(SINCE + 2, "b")
     assert depth([first, Happened(SINCE + 1, "x", flags=int(MACHINE)), last]) == 2
@@ -186,10 +188,21 @@ def drawn(seed: int, people: int, rows: int, kinds: int, span: int) -> History:
 
 
 def planned(given_: History, steps: int, since: int, until: int, window: int, *, shortest: bool = False) -> kernel.Plan:
-    """Every match a required step."""
+    """Every match a required step, and the watermark where some windows are open and some are not."""
     fills = given_.matches & np.uint32((1 << steps) - 1)
     required = np.arange(steps)
-    return kernel.Plan(fills, np.zeros_like(fills), np.ones(4, np.bool_), required, 0, since, until, window, shortest)
+    return kernel.Plan(
+        fills,
+        np.zeros_like(fills),
+        np.ones(4, np.bool_),
+        required,
+        0,
+        since,
+        until,
+        window,
+        (since + until) // 2 + window,
+        shortest,
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -224,7 +237,7 @@ def test_what_was_before_the_period_changes_nothing(seed, steps, shortest, windo
         one, other = loop(crowd, plan), loop(longer, plan)
         np.testing.assert_array_equal(one.person, other.person)
         np.testing.assert_array_equal(one.depth, other.depth)
-        np.testing.assert_array_equal(one.latest, other.latest)
+        np.testing.assert_array_equal(one.waiting, other.waiting)
         np.testing.assert_array_equal(crowd.at[one.start], longer.at[other.start])
 
 
@@ -235,12 +248,17 @@ def test_an_attempt_looked_up_got_as_far_as_it_was_found_to(seed, steps, window)
     plan = planned(crowd, steps, 20, 60, window)
     for loop in (kernel.swiftly, kernel.strictly, kernel.in_any_order):
         found = loop(crowd, plan)
-        if loop is kernel.in_any_order:
-            rows = kernel.retrace_in_any_order(crowd, plan, found.person, found.start)
-        else:
-            rows = kernel.retrace(crowd, plan, found.person, found.start, loop is kernel.strictly)
-        assert (rows >= 0).sum(axis=0).tolist() == found.depth.tolist()
-        assert rows[0].tolist() == found.start.tolist()
+        for touch in (-1, 0):
+            attempts = (crowd, plan, found.person, found.start, found.depth, touch)
+            if loop is kernel.in_any_order:
+                traced = kernel.retrace_in_any_order(*attempts)
+            else:
+                traced = kernel.retrace(*attempts, loop is kernel.strictly)
+            assert (traced.times > kernel.NEVER).sum(axis=0).tolist() == found.depth.tolist()
+            assert traced.times[0].tolist() == crowd.at[found.start].tolist()
+            deepest = traced.times[found.depth - 1, np.arange(len(found.depth))]
+            assert crowd.at[traced.row].tolist() == (deepest if touch else traced.times[0]).tolist()
+            assert touch or traced.row.tolist() == found.start.tolist()
 
 
 MANY = 600_000

@@ -34,8 +34,7 @@ class Read:
     """What the reading makes of one person."""
 
     state: str
-    depth: int
-    stopped: int
+    depth: int  # of the attempt that counts, a voided one if the person is excluded
     mature: bool
     times: tuple[int | None, ...]  # by step
 
@@ -145,14 +144,14 @@ def read(events: list[Happened], asked: FunnelQuestion, watermark: int) -> Read 
     if spoiled:
         worst = max(attempt.depth for attempt in spoiled)
         first = next(attempt for attempt in spoiled if attempt.depth == worst)
-        return Read("excluded", furthest, worst, False, first.times)
+        return Read("excluded", worst, False, first.times)
     best = [attempt for attempt in clean if attempt.depth == furthest]
     chosen = min(best, key=lambda attempt: attempt.took if asked.prefer == "shortest" else attempt.began)
     waiting = any(attempt.began + asked.window.micros >= watermark for attempt in clean)
     state = "open" if waiting else "dropped"
     if furthest == sum(not step.optional for step in asked.steps):
         state = "converted"
-    return Read(state, furthest, 0, not waiting, chosen.times)
+    return Read(state, furthest, not waiting, chosen.times)
 
 
 NAMES = ("a", "b", "c", "d")
@@ -223,15 +222,15 @@ def test_everybody_is_read_as_the_definition_says(order):
 
 def found_in(timeline, asked) -> dict[int, Read]:
     found = outcomes(timeline, SCOPE, asked)
+    state, mature, depth = np.unravel_index(found.cell, found.shape)
     times = np.full((len(asked.steps), len(found.people)), NEVER)
     times[0] = found.entered_at
     times[:, found.traced] = found.times
     return {
         int(number): Read(
-            STATES[found.state[place]],
-            int(found.depth[place]),
-            int(found.stopped[place]) if STATES[found.state[place]] == "excluded" else 0,
-            bool(found.mature[place]),
+            STATES[state[place]],
+            int(depth[place]),
+            bool(mature[place]) and STATES[state[place]] != "excluded",
             tuple(None if at == NEVER else int(at) for at in times[:, place]),
         )
         for place, number in enumerate(found.people)
@@ -294,7 +293,7 @@ def test_as_many_get_as_far_as_in_clickhouse(clickhouse, tmp_path, steps, window
     asked = FunnelQuestion(tuple(Step(Match((name,))) for name in steps), window)
     found = outcomes(timeline_of([Somebody(one) for one in events]), whole, asked)
     depth = np.zeros(crowd, np.int64)
-    depth[found.people] = found.depth
+    depth[found.people] = np.unravel_index(found.cell, found.shape)[2]
 
     path = tmp_path / "events.parquet"
     parquet.write_table(pa.table({"who": who, "ts": at.astype(np.uint64), "name": names}), path)

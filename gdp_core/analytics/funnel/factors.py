@@ -54,8 +54,8 @@ class Factors:
 
 def factors(timeline: Timeline, found: Outcomes, asked: FactorQuestion) -> Factors:
     """Compares by every earlier event, and by the values of the asked traits that most people have."""
-    dropped = found.people[found.who("dropped") & found.mature]
-    converted = found.people[found.who("converted") & found.mature]
+    dropped = found.people[found.who("dropped", mature=True)]
+    converted = found.people[found.who("converted", mature=True)]
     candidates: list[tuple[Literal["trait", "event"], str, str]] = [("event", "event", name) for name in timeline.names]
     counts = [found.before]
     for trait in asked.traits:

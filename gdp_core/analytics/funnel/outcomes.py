@@ -4,8 +4,10 @@ It decides who is in which state, as of the timeline's watermark. It adds nothin
 """
 
 import itertools
+import math
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,59 +25,81 @@ from gdp_core.timeline.kernels.history import History
 
 State = Literal["reached", "converted", "open", "dropped", "excluded"]
 STATES = get_args(State)
-_CONVERTED, _OPEN, _DROPPED, _EXCLUDED = 1, 2, 3, 4  # places in STATES
+_REACHED, _CONVERTED, _OPEN, _DROPPED, _EXCLUDED = range(len(STATES))  # nobody's own state is "reached"
+_TOUCH = {"first": 0, "last": -1}
 _DROP, _CONVERT = 0, 1  # groups of the events before
+_AT_ONCE = 16_384  # people: what one loop has read of them is still in the processor's cache for the next one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
     """Of each of N people who entered or were excluded; `people` are indices into Timeline.numbers.
 
-    `depth` counts required steps, `stopped` is the one an excluded person was at. `entered_at`: when the attempt that
-    counts began, microseconds. `code`: of the field the report is broken down by, where it is one of events. Times of
-    steps are known for M of them, at the places `traced`: `times` [step, M], kernel.NEVER for a step not taken; the
-    others took the first step alone. `before` [dropped or converted, code of the event]: how many mature people had it
-    in the time before they entered.
+    `cell` is where each stands in a tally, which is [state, mature, depth], flat: depth is how many required steps they
+    took in the attempt that counts, and `entered_at` when that began, microseconds. `code`: of the field the report is
+    broken down by, where it is one of events. Times of steps are known for M people, at the places `traced`: `times`
+    [step, M], kernel.NEVER for a step not taken; the others took the first step alone. `before` [dropped or converted,
+    code of the event]: how many mature people had it in the time before they entered.
     """
 
     required: tuple[int, ...]
     people: NDArray[np.int32]
-    depth: NDArray[np.int8]
-    stopped: NDArray[np.int8]
-    state: NDArray[np.int8]
-    mature: NDArray[np.bool_]
+    cell: NDArray[np.int16]
     entered_at: NDArray[np.int64]
     traced: NDArray[np.int64]
     times: NDArray[np.int64]
     code: NDArray[np.int32]
     before: NDArray[np.int64]
+    tally: NDArray[np.int64] = field(init=False)
 
-    def who(self, state: State, step: int | None = None) -> NDArray[np.bool_]:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tally", np.bincount(self.cell, minlength=math.prod(self.shape)))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a tally."""
+        return len(STATES), 2, len(self.required) + 1
+
+    def who(self, state: State, step: int | None = None, *, mature: bool = False) -> NDArray[np.bool_]:
         """Who is in a state: of all, or at a step (0 is the first).
 
         At a step, "reached" took it; "converted" did and converted; "dropped" and "open" took the required step before
         and no further one; "excluded" had taken the one before. At an optional step nobody stops.
         """
-        everybody = np.ones(len(self.people), np.bool_)
-        chosen: NDArray[np.bool_] = self.state != _EXCLUDED if state == "reached" else self.state == STATES.index(state)
-        if step is None or state in ("reached", "converted"):
-            return chosen & (everybody if step is None else self._took(step))
-        if step not in self.required[1:]:
-            return ~everybody
-        stopped = self.stopped if state == "excluded" else self.depth
-        return chosen & np.equal(stopped, self.required.index(step))
+        if step is None or step in self.required:
+            return np.take(self._cells(state, step, mature), self.cell)
+        chosen = np.zeros(len(self.people), np.bool_)
+        if state in ("reached", "converted"):
+            took = self.traced[self.times[step] > kernel.NEVER]
+            chosen[took] = self._cells(state, None, mature)[self.cell[took]]
+        return chosen
 
-    def _took(self, step: int) -> NDArray[np.bool_]:
-        took = np.zeros(len(self.people), np.bool_)
-        if step in self.required:
-            return np.greater(self.depth, self.required.index(step), out=took)
-        took[self.traced[self.times[step] > kernel.NEVER]] = True
-        return took
+    def count(self, state: State, step: int | None = None, *, mature: bool = False) -> int:
+        """How many those of `who` are."""
+        if step is None or step in self.required:
+            return int(self.tally[self._cells(state, step, mature)].sum())
+        return int(np.count_nonzero(self.who(state, step, mature=mature)))
+
+    def counts(self, part: NDArray[np.int32], parts: int) -> Callable[[State, bool], tuple[int, ...]]:
+        """The same by the part each person is in: a function of the state and whether they are mature."""
+        size = len(self.tally)
+        tally = np.bincount(part * size + self.cell, minlength=parts * size).reshape(parts, size)
+        return lambda state, mature: tuple(tally[:, self._cells(state, None, mature)].sum(axis=1).tolist())
+
+    def _cells(self, state: State, step: int | None, mature: bool) -> NDArray[np.bool_]:
+        """In which cells of a tally those of `who` are. Of an optional step they do not tell."""
+        cells = np.zeros(self.shape, np.bool_)
+        depths = slice(None)
+        if step is not None:
+            rank = self.required.index(step)
+            depths = slice(rank + 1, None) if state in ("reached", "converted") else slice(rank, rank + (rank > 0))
+        states = slice(_CONVERTED, _EXCLUDED) if state == "reached" else STATES.index(state)
+        cells[states, int(mature) :, depths] = True
+        return cells.ravel()
 
     def took(self, step: int, later: int) -> NDArray[np.int64]:
-        """Microseconds from one step to a later one, of those who took both and were not excluded."""
-        both = (self.times[step] > kernel.NEVER) & (self.times[later] > kernel.NEVER)
-        both &= (self.state != _EXCLUDED)[self.traced]
+        """Microseconds from a required step to a later one, of those who took both and were not excluded."""
+        both = (self.times[later] > kernel.NEVER) & self.who("reached")[self.traced]
         elapsed: NDArray[np.int64] = self.times[later, both] - self.times[step, both]
         return elapsed
 
@@ -85,10 +109,7 @@ class Outcomes:
         return Outcomes(
             self.required,
             self.people[chosen],
-            self.depth[chosen],
-            self.stopped[chosen],
-            self.state[chosen],
-            self.mature[chosen],
+            self.cell[chosen],
             self.entered_at[chosen],
             (np.cumsum(chosen) - 1)[self.traced[traced]],
             self.times[:, traced],
@@ -108,18 +129,15 @@ def outcomes(
     """Everybody's outcome. Raises InvalidInput for a period that ends before it begins."""
     if scope.days < 1:
         raise InvalidInput("The period ends before it begins; choose a last day that is not before the first one.")
-    parts = [part for _, _, part in engine.over(timeline, _run(timeline, scope, asked, within), executor)]
-    if len(parts) == 1:
-        return parts[0]
-    parts = [_nobody(timeline, asked), *parts]
+    run = _run(timeline, scope, asked, within)
+    parts = [_nobody(timeline, asked)]
+    for _, _, found in engine.over(timeline, run, executor):
+        parts += found
     places = itertools.accumulate((len(part.people) for part in parts), initial=0)
     return Outcomes(
         asked.required,
         people=np.concatenate([part.people for part in parts]),
-        depth=np.concatenate([part.depth for part in parts]),
-        stopped=np.concatenate([part.stopped for part in parts]),
-        state=np.concatenate([part.state for part in parts]),
-        mature=np.concatenate([part.mature for part in parts]),
+        cell=np.concatenate([part.cell for part in parts]),
         entered_at=np.concatenate([part.entered_at for part in parts]),
         traced=np.concatenate([part.traced + place for part, place in zip(parts, places, strict=False)]),
         times=np.concatenate([part.times for part in parts], axis=1),
@@ -132,10 +150,7 @@ def _nobody(timeline: Timeline, asked: FunnelQuestion) -> Outcomes:
     return Outcomes(
         asked.required,
         people=np.empty(0, np.int32),
-        depth=np.empty(0, np.int8),
-        stopped=np.empty(0, np.int8),
-        state=np.empty(0, np.int8),
-        mature=np.empty(0, np.bool_),
+        cell=np.empty(0, np.int16),
         entered_at=np.empty(0, np.int64),
         traced=np.empty(0, np.int64),
         times=np.empty((len(asked.steps), 0), np.int64),
@@ -152,28 +167,28 @@ class _Run:
     plan: kernel.Plan
     sought: Counting
     columns: tuple[NDArray[np.int32], ...] | None
-    watermark: int
     names: int
 
-    def __call__(self, number: int, part: Shard) -> Outcomes:
+    def __call__(self, number: int, part: Shard) -> list[Outcomes]:
+        people = range(0, len(part.people), _AT_ONCE)
+        return [self._outcomes(number, part.part(first, first + _AT_ONCE)) for first in people]
+
+    def _outcomes(self, number: int, part: Shard) -> Outcomes:
         history = self.sought.history(number, part)
         found = self._find(history)
-        traced, rows = self._trace(history, found)
-        state, mature = self._states(found)
-        times = part.at[rows]
-        times[rows == MISSING] = kernel.NEVER
+        depth = np.maximum(found.depth, found.voided)
+        state = self._states(found)
+        taken = np.arange(len(depth)) if self.plan.optional else np.flatnonzero(depth > 1)
+        traced = self._trace(history, found.person[taken], found.start[taken], depth[taken])
         return Outcomes(
             self.asked.required,
             people=part.people[found.person],
-            depth=found.depth,
-            stopped=found.voided,
-            state=state,
-            mature=mature,
+            cell=(state * np.int16(2) + ~found.waiting) * np.int16(len(self.plan.required) + 1) + depth,
             entered_at=part.at[found.start],
-            traced=traced,
-            times=times,
-            code=self._codes(number, found, traced, rows),
-            before=self._before(history, part, found, state, mature),
+            traced=taken,
+            times=traced.times,
+            code=self._codes(number, found.start, taken, traced.row),
+            before=self._before(history, part, found, state),
         )
 
     def _find(self, history: History) -> kernel.Found:
@@ -185,53 +200,39 @@ class _Run:
             return kernel.patiently(history, self.plan)
         return kernel.swiftly(history, self.plan)
 
-    def _trace(self, history: History, found: kernel.Found) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Whose steps are looked up, and the rows of these [step, person], -1 for none."""
-        is_more = np.maximum(found.depth, found.voided) > 1
-        traced = np.arange(len(is_more)) if self.plan.optional else np.flatnonzero(is_more)
-        person, start = found.person[traced], found.start[traced]
+    def _trace(
+        self, history: History, person: NDArray[np.int32], start: NDArray[np.int64], depth: NDArray[np.int8]
+    ) -> kernel.Traced:
+        touch = _TOUCH[self.asked.touch] if isinstance(self.asked.touch, str) else self.asked.touch - 1
+        attempts = (history, self.plan, person, start, depth, touch)
         if self.asked.order == "any":
-            return traced, kernel.retrace_in_any_order(history, self.plan, person, start)
-        return traced, kernel.retrace(history, self.plan, person, start, self.asked.order == "strict")
+            return kernel.retrace_in_any_order(*attempts)
+        return kernel.retrace(*attempts, self.asked.order == "strict")
 
-    def _states(self, found: kernel.Found) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-        is_open = found.latest + self.plan.window >= self.watermark
-        is_excluded = found.voided > found.depth
-        state = np.where(is_open, np.int8(_OPEN), np.int8(_DROPPED))
+    def _states(self, found: kernel.Found) -> NDArray[np.int8]:
+        state = np.where(found.waiting, np.int8(_OPEN), np.int8(_DROPPED))
         state[found.depth == len(self.plan.required)] = _CONVERTED
-        state[is_excluded] = _EXCLUDED
-        return state, ~is_open & ~is_excluded
+        state[found.voided > found.depth] = _EXCLUDED
+        return state
 
     def _codes(
-        self, number: int, found: kernel.Found, traced: NDArray[np.int64], rows: NDArray[np.int64]
+        self, number: int, start: NDArray[np.int64], traced: NDArray[np.int64], touched: NDArray[np.int64]
     ) -> NDArray[np.int32]:
         """What the event that gives an attempt its value has in the field."""
         if self.columns is None:
             return np.empty(0, np.int32)
-        touch = self.asked.touch
-        row = found.start.copy()
-        if touch == "last":
-            deepest = np.maximum(found.depth, found.voided)[traced] - 1
-            row[traced] = rows[self.plan.required[deepest], np.arange(len(traced))]
-        elif touch not in ("first", 1):
-            row[:] = MISSING
-            row[traced] = rows[int(touch) - 1]
+        row = start.copy() if self.asked.touch in ("first", "last", 1) else np.full_like(start, MISSING)
+        row[traced] = touched
         codes = self.columns[number][row]
         codes[row == MISSING] = MISSING
         return codes
 
-    def _before(
-        self,
-        history: History,
-        part: Shard,
-        found: kernel.Found,
-        state: NDArray[np.int8],
-        mature: NDArray[np.bool_],
-    ) -> NDArray[np.int64]:
+    def _before(self, history: History, part: Shard, found: kernel.Found, state: NDArray[np.int8]) -> NDArray[np.int64]:
         counts = np.zeros((2, self.names), np.int64)
         if self.asked.factors:
-            group = np.where(mature & (state == _CONVERTED), np.int8(_CONVERT), np.int8(MISSING))
-            group[mature & (state == _DROPPED)] = _DROP
+            group = np.full(len(state), MISSING, np.int8)
+            group[~found.waiting & (state == _DROPPED)] = _DROP
+            group[~found.waiting & (state == _CONVERTED)] = _CONVERT
             ignored = 0 if self.asked.everything else int(MACHINE)
             lookback = self.asked.factors.lookback.micros
             kernel.events_before(history, found.person, found.start, group, lookback, part.code, ignored, counts)
@@ -256,9 +257,10 @@ def _run(timeline: Timeline, scope: Scope, asked: FunnelQuestion, within: NDArra
         since=micros(scope.since),
         until=micros(scope.until),
         window=asked.window.micros,
+        watermark=timeline.watermark,
         shortest=asked.prefer == "shortest",
     )
     columns = None
     if asked.breakdown and not asked.breakdown.of_person:
         columns = timeline.columns.event(asked.breakdown.name).codes
-    return _Run(asked, plan, sought, columns, timeline.watermark, len(timeline.names))
+    return _Run(asked, plan, sought, columns, len(timeline.names))

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.analytics.breakdown import Group, split
-from gdp_core.analytics.calendar import Interval, edges, instant, micros
-from gdp_core.analytics.counting import complete_until, days_of
+from gdp_core.analytics.calendar import Interval, instant, micros
+from gdp_core.analytics.counting import begun, complete_until
 from gdp_core.analytics.funnel.factors import Factors, factors
 from gdp_core.analytics.funnel.outcomes import STATES, Outcomes, State, outcomes
 from gdp_core.analytics.funnel.question import FunnelQuestion
-from gdp_core.analytics.scope import Scope, midnight
+from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import Timeline
+from gdp_core.timeline.kernels.search import intervals_at
 
 _SECOND = 1_000_000
 _LADDER = [
@@ -257,16 +258,14 @@ def people(
     if step is not None and not 1 <= step <= len(asked.steps):
         raise InvalidInput(f"This funnel has the steps 1-{len(asked.steps)}.")
     found = outcomes(timeline, scope, asked, within=within, executor=executor)
-    chosen = found.who(state, None if step is None else step - 1)
-    if mature:
-        chosen &= found.mature
+    chosen = found.who(state, None if step is None else step - 1, mature=mature)
     if group is not None:
         groups, place = _groups(timeline, asked, found)
         if group not in groups:
             raise InvalidInput(f"The report has no group {group.label!r}; choose one that it shows.")
         chosen &= place == groups.index(group)
     if since is not None:
-        days, bounds = _points(scope, asked.interval or _interval(scope))
+        days, bounds = begun(scope, asked.interval or _interval(scope))
         if since not in days:
             raise InvalidInput(f"No point of the trend starts on {since.isoformat()}; choose one that it shows.")
         number = days.index(since)
@@ -281,10 +280,7 @@ def _interval(scope: Scope) -> Interval:
 
 
 def _tally(asked: FunnelQuestion, found: Outcomes) -> Tally:
-    def count(state: State, step: int | None = None, *, mature: bool = False) -> int:
-        chosen = found.who(state, step)
-        return int(np.count_nonzero(chosen & found.mature if mature else chosen))
-
+    count = found.count
     entered, mature = count("reached"), count("reached", mature=True)
     steps: list[StepResult] = []
     before = 0  # the required step before
@@ -343,32 +339,21 @@ def _histogram(took: NDArray[np.int64], window: int) -> tuple[Bin, ...]:
 def _trend(
     scope: Scope, interval: Interval, asked: FunnelQuestion, found: Outcomes, watermark: int
 ) -> tuple[Point, ...]:
-    days, bounds = _points(scope, interval)
-    place = np.searchsorted(bounds, found.entered_at, side="right") - 1
-
-    def counts(chosen: NDArray[np.bool_]) -> list[int]:
-        return [int(number) for number in np.bincount(place[chosen], minlength=len(days))]
-
-    converted = found.who("converted")
+    days, bounds = begun(scope, interval)
+    counts = found.counts(intervals_at(bounds, found.entered_at), len(days))
     columns = {
-        "entered": counts(found.who("reached")),
-        "converted": counts(converted),
-        "open": counts(found.who("open")),
-        "dropped": counts(found.who("dropped")),
-        "mature": counts(found.mature),
-        "mature_converted": counts(converted & found.mature),
+        "entered": counts("reached", False),
+        "converted": counts("converted", False),
+        "open": counts("open", False),
+        "dropped": counts("dropped", False),
+        "mature": counts("reached", True),
+        "mature_converted": counts("converted", True),
     }
     is_over = np.minimum(bounds[1:], micros(scope.until)) + asked.window.micros <= watermark
     return tuple(
         Point(day, is_mature=bool(is_over[number]), **{name: column[number] for name, column in columns.items()})
         for number, day in enumerate(days)
     )
-
-
-def _points(scope: Scope, interval: Interval) -> tuple[tuple[date, ...], NDArray[np.int64]]:
-    """The days on which the intervals that have begun start, and the instants between them."""
-    days = tuple(day for day in days_of(scope, interval) if midnight(day, scope.zone) < scope.until)
-    return days, edges(days, interval, scope.zone)
 
 
 def _groups(timeline: Timeline, asked: FunnelQuestion, found: Outcomes) -> tuple[tuple[Group, ...], NDArray[np.int32]]:

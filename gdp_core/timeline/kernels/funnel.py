@@ -60,6 +60,7 @@ class Plan(NamedTuple):
     since: int
     until: int
     window: int
+    watermark: int
     shortest: bool
 
 
@@ -68,14 +69,14 @@ class Found(NamedTuple):
 
     `person` is the place in the history. `depth`: required steps reached by a clean attempt; `voided`: by a voided one.
     Where that is more the person is excluded, and `start` is the voided attempt's. `start`: the row it began with.
-    `latest`: when the person's last clean attempt began, else NEVER.
+    `waiting`: whether the window of a clean attempt of theirs, any, has not passed at the watermark.
     """
 
     person: NDArray[np.int32]
     depth: NDArray[np.int8]
     voided: NDArray[np.int8]
     start: NDArray[np.int64]
-    latest: NDArray[np.int64]
+    waiting: NDArray[np.bool_]
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -86,13 +87,13 @@ def _room(people: int) -> Found:
         np.empty(people, np.int8),
         np.zeros(people, np.int8),
         np.empty(people, np.int64),
-        np.empty(people, np.int64),
+        np.empty(people, np.bool_),
     )
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _written(room: Found, count: int) -> Found:
-    return Found(room.person[:count], room.depth[:count], room.voided[:count], room.start[:count], room.latest[:count])
+    return Found(room.person[:count], room.depth[:count], room.voided[:count], room.start[:count], room.waiting[:count])
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -149,7 +150,7 @@ def swiftly(history: History, plan: Plan) -> Found:  # noqa: C901
         found.person[entered] = person
         found.depth[entered] = depth
         found.start[entered] = start
-        found.latest[entered] = latest
+        found.waiting[entered] = latest + plan.window >= plan.watermark
         entered += 1
     return _written(found, entered)
 
@@ -216,7 +217,7 @@ def patiently(history: History, plan: Plan) -> Found:
             found.depth[entered] = depth
             found.voided[entered] = voided
             found.start[entered] = start
-            found.latest[entered] = latest
+            found.waiting[entered] = latest + plan.window >= plan.watermark
             entered += 1
     return _written(found, entered)
 
@@ -270,32 +271,34 @@ def strictly(history: History, plan: Plan) -> Found:
                 break
             latest = at[row]
             if depth < goal or plan.shortest:
-                far, last = _follow(history, plan, row, end, taken, True)
+                far, last = _follow(history, plan, row, end, goal, taken, True)
                 if far > depth or (plan.shortest and far == depth and at[last] - latest < took):
                     depth, start, took = far, row, at[last] - latest
         if start >= 0:
             found.person[entered] = person
             found.depth[entered] = depth
             found.start[entered] = start
-            found.latest[entered] = latest
+            found.waiting[entered] = latest + plan.window >= plan.watermark
             entered += 1
     return _written(found, entered)
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _follow(
-    history: History, plan: Plan, start: int, end: int, taken: NDArray[np.int64], strict: bool
+    history: History, plan: Plan, start: int, end: int, goal: int, taken: NDArray[np.int64], strict: bool
 ) -> tuple[int, int]:
-    """One attempt alone: (depth it reached, the row it reached it with). Writes the row of every step to `taken`."""
+    """One attempt alone, as far as depth `goal`: (its depth, the row it got there with). `taken`: the row of each step."""
     at, marks, flags = history.at, history.marks, history.flags
     required = plan.required
     taken[:] = -1
     taken[0] = start
     depth, last, place = 1, start, 0
     for row in range(start + 1, end):
-        if depth == len(required) or at[row] - at[start] > plan.window:
-            break
         kind, flag = marks[row], flags[row] & 3
+        if not strict and not history.matches[0, kind]:
+            continue
+        if depth == goal or at[row] - at[start] > plan.window:
+            break
         if plan.voids[flag, kind] >> depth & 1:
             break
         filling = history.matches[flag, kind]
@@ -360,7 +363,7 @@ def in_any_order(history: History, plan: Plan) -> Found:  # noqa: C901
             found.person[entered] = person
             found.depth[entered] = depth
             found.start[entered] = row
-            found.latest[entered] = at[youngest]
+            found.waiting[entered] = at[youngest] + window >= plan.watermark
             entered += 1
     return _written(found, entered)
 
@@ -412,46 +415,70 @@ def _seat(history: History, plan: Plan, row: int, holder: NDArray[np.int64], via
     return free >= 0
 
 
+class Traced(NamedTuple):
+    """Attempts step by step: `times` [step, attempt], NEVER for a step not taken. `row`: of the touched step, else -1."""
+
+    times: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+
 @njit(nogil=True, cache=True)
 def retrace(
-    history: History, plan: Plan, person: NDArray[np.int32], start: NDArray[np.int64], strict: bool
-) -> NDArray[np.int64]:
-    """[step, attempt]: the row that filled a step of each attempt in order, else -1."""
+    history: History,
+    plan: Plan,
+    person: NDArray[np.int32],
+    start: NDArray[np.int64],
+    depth: NDArray[np.int8],
+    touch: int,
+    strict: bool,
+) -> Traced:
+    """Attempts in order that are known to have got to `depth`. `touch`: a step, -1 for the last required one taken."""
     taken = np.empty(plan.required[-1] + 1, np.int64)
-    rows = np.empty((len(taken), len(person)), np.int64)
+    times = np.empty((len(taken), len(person)), np.int64)
+    touched = np.empty(len(person), np.int64)
     for index in range(len(person)):
-        _follow(history, plan, start[index], history.offsets[person[index] + 1], taken, strict)
-        rows[:, index] = taken
-    return rows
+        goal = len(plan.required) if plan.optional else depth[index]
+        _, last = _follow(history, plan, start[index], history.offsets[person[index] + 1], goal, taken, strict)
+        touched[index] = last if touch < 0 else taken[touch]
+        for step in range(len(taken)):
+            times[step, index] = history.at[taken[step]] if taken[step] >= 0 else NEVER
+    return Traced(times, touched)
 
 
 @njit(nogil=True, cache=True)
 def retrace_in_any_order(
-    history: History, plan: Plan, person: NDArray[np.int32], start: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """[step, attempt]: the row with which it had 1, 2, ... required steps, at their places, and those of optional ones."""
+    history: History,
+    plan: Plan,
+    person: NDArray[np.int32],
+    start: NDArray[np.int64],
+    depth: NDArray[np.int8],
+    touch: int,
+) -> Traced:
+    """Attempts in any order: the places of the required steps are those of the 1st, 2nd, ... of them to be taken."""
     at, marks, flags, required = history.at, history.marks, history.flags, plan.required
     holder, via = np.empty(len(required), np.int64), np.empty(len(required), np.int64)
-    rows = np.full((required[-1] + 1, len(person)), -1, np.int64)
+    times = np.full((required[-1] + 1, len(person)), NEVER)
+    touched = np.full(len(person), -1)
     for index in range(len(person)):
         holder[:] = -1
-        depth = 0
+        count = 0
         first, end = history.offsets[person[index]], history.offsets[person[index] + 1]
         for row in range(row_from(at, first, start[index], at[start[index]]), end):
-            if at[row] - at[start[index]] > plan.window or (depth == len(required) and not plan.optional):
+            if at[row] - at[start[index]] > plan.window or (count == depth[index] and not plan.optional):
                 break
             if not history.matches[0, marks[row]]:
                 continue
-            if plan.fills[flags[row] & 3, marks[row]] and _seat(history, plan, row, holder, via):
-                rows[required[depth], index] = row
-                depth += 1
-                continue
+            is_next = plan.fills[flags[row] & 3, marks[row]] and _seat(history, plan, row, holder, via)
             spare = history.matches[flags[row] & 3, marks[row]] & plan.optional
-            for step in range(len(rows)):
-                if spare >> step & 1 and rows[step, index] < 0:
-                    rows[step, index] = row
-                    break
-    return rows
+            step = required[count] if is_next else 0
+            while not is_next and step < len(times) and not (spare >> step & 1 and times[step, index] == NEVER):
+                step += 1
+            if step < len(times):
+                count += is_next
+                times[step, index] = at[row]
+                if step == touch or (touch < 0 and is_next):
+                    touched[index] = row
+    return Traced(times, touched)
 
 
 @njit(nogil=True, cache=True)
