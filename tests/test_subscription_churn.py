@@ -30,6 +30,7 @@ from .till import Till
 DAY = timedelta(days=1)
 YEAR = "2025-11-01..2026-11-18"
 SUMMER = "2026-05-01..2026-08-31"
+MAY = "2026-05-01..2026-05-31"
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def active(database, ws, name, days, *, core=True):
     merged = "ON CONFLICT (actor_id, workspace_id, day) DO UPDATE SET human_events = 1"
     with database.worker.transaction(ws) as session:
         insert(session, ActorDay, [row | {"human_events": 1} for row in told], merged)
-        insert(session, ActorRoleDay, [row | {"role": "core"} for row in told])
+        insert(session, ActorRoleDay, [row | {"role": "core"} for row in told if core])
 
 
 def rows_of(database, ws, sql):
@@ -254,25 +255,23 @@ def test_what_those_who_left_had_in_common(database, ws, till):
     names = [f"c{n}" for n in range(80)]
     start(till, *names)
     idle, leaving = names[:40], [*names[:24], *names[40:44]]
-    failing = [*names[:14], *names[24:26], *names[40:43], "c60"]
-    for name in failing:
+    for name in [*names[:14], *names[24:26], *names[40:43], "c60"]:
         till.failed(name, at(4, 20))
-    till.failed("c70", at(5, 20))  # after the period began: no feature of before
+    till.failed("c70", at(5, 20))  # after the month began: no feature of before
     for name in leaving:
-        end(till, name, at(6, 1) + dice.randrange(40) * DAY)
+        end(till, name, at(5, 2) + dice.randrange(28) * DAY)
     till.ring()
     for name in names:
         active(database, ws, name, 2 if name in idle else 20)
-    found = report(database, ws, SUMMER)
-    factors = found.factors
-    assert (factors.primary, factors.secondary) == ("low_usage", "payment_failed")
+    factors = report(database, ws, MAY).factors
+    assert (factors.primary, factors.secondary, factors.cases, factors.left) == ("low_usage", "payment_failed", 80, 28)
     risk = {one.name: one.risk for one in factors.factors}
     assert (risk["low_usage"].have, risk["low_usage"].have_left) == (40, 24)
     assert risk["low_usage"].ratio == pytest.approx((24 / 40) / (4 / 40))
     assert (risk["payment_failed"].have, risk["payment_failed"].have_left) == (20, 17)
     assert risk["payment_failed"].low > 1
     assert set(risk) == {"low_usage", "payment_failed"}  # the others hold for everybody or for nobody
-    told = {leaver.person_id: leaver for leaver in ask(database, ws, subscription_churn.leavers, text=SUMMER)}
+    told = {leaver.person_id: leaver for leaver in ask(database, ws, subscription_churn.leavers, text=MAY)}
     assert sorted(told, key=lambda i: i.bytes) == who(database, ws, *leaving)
     reasons = {name: told[person_id(database, ws, name)] for name in leaving}
     assert (reasons["c0"].primary, reasons["c0"].secondary) == ("low_usage", "payment_failed")
@@ -280,6 +279,47 @@ def test_what_those_who_left_had_in_common(database, ws, till):
     assert (reasons["c40"].primary, reasons["c40"].secondary) == ("payment_failed", None)
     assert (reasons["c43"].primary, reasons["c43"].secondary) == (None, None)
     assert {leaver.micros for leaver in told.values()} == {20_000_000}
+
+
+def test_every_month_is_judged_by_what_came_before_it(database, ws, till):
+    """Of 30 customers, ten lose a payment in May and leave in June, ten in June and leave in July."""
+    names = [f"c{n}" for n in range(30)]
+    start(till, *names)
+    for n, name in enumerate(names[:20]):
+        month = 5 if n < 10 else 6
+        till.failed(name, at(month, 25))
+        end(till, name, at(month + 1, 10))
+    till.ring()
+    found = report(database, ws, "2026-05-01..2026-07-31")
+    (failed,) = (one.risk for one in found.factors.factors if one.name == "payment_failed")
+    assert (found.factors.cases, found.factors.left) == (30 + 30 + 20, 20)
+    assert (failed.have, failed.have_left, failed.others_left) == (20, 20, 0)
+    assert found.factors.primary == "payment_failed"
+    told = ask(database, ws, subscription_churn.leavers, text="2026-05-01..2026-07-31")
+    assert [leaver.primary for leaver in told] == ["payment_failed"] * 20
+
+
+def test_every_feature_is_read_from_the_time_before(database, ws, till):
+    """Half of forty customers have a feature and leave: the feature, and no other, is what they have in common."""
+    names = [f"c{n}" for n in range(40)]
+    half = names[:20]
+    for n, name in enumerate(names):
+        dear = stripe.price("price_b", 12 * 2500 if name in half[:10] else 12 * 2000, interval="year")
+        till.customer(name, at(1, 5))
+        till.subscription(name, at(1, 5), priced=dear if n % 2 else stripe.price())
+        till.invoice(name, at(1, 5), 2000)
+    for name in half:
+        till.refund(name, at(3, 20), 100)
+        till.subscription(name, at(4, 1), started=at(1, 5), priced=stripe.price("price_c", 1500))
+        end(till, name, at(5, 10))
+    till.ring()
+    for name in names:
+        active(database, ws, name, 20, core=name not in half)
+    risk = {one.name: one.risk for one in report(database, ws, MAY).factors.factors}
+    for name in ("refunded", "downgraded", "no_core_action"):
+        assert (risk[name].have, risk[name].have_left, risk[name].others_left) == (20, 20, 0), name
+    assert not {"low_usage", "payment_failed", "came_back", "new_customer"} & set(risk)
+    assert report(database, ws, "2026-02-01..2026-02-28").factors is None
 
 
 def test_too_few_are_no_reason(database, ws, till):

@@ -149,7 +149,7 @@ def report(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUI
         past_due=_subscribed(session, "past_due", scope, rates, within),
         cohorts=cohorts(ledger, scope),
         stated=_stated(session, scope, over, within),
-        factors=read_factors(session, scope, ledger, over, rates),
+        factors=read_factors(session, scope, ledger, rates),
         everybody=curves[0].curve,
         plans=curves[1:],
     )
@@ -193,7 +193,7 @@ def leavers(
     rates = read_rates(session, scope.currency)
     ledger = read_ledger(session, scope, rates, within=within)
     span = next(spans(ledger, [_chosen(scope, asked, None)]))
-    factors = read_factors(session, scope, ledger, span, rates)
+    factors = read_factors(session, scope, ledger, rates)
     names = [*(factor.name for factor in factors.factors), None] if factors else [None]
     who = _who(ledger, span)
     lost = np.flatnonzero(who["lost"])
