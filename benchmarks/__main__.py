@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 FOLDER = Path(__file__).parent
-NAMES = ("door", "worker", "importing", "reading")
+NAMES = ("door", "worker", "importing", "reading", "analytics")
 
 
 def main(wanted: list[str]) -> int:

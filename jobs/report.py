@@ -1,0 +1,463 @@
+"""The command of reports: what the pages show, as a table or as JSON.
+
+A step or an event is a name, or several with | between them: --step signup --step "trial_started|purchase". Conditions
+are like plan=pro|team, plan!=free, amount>=10, url~/pricing or plan? (set). A period is half-open: --to is not in it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import orjson
+import typer
+from numpy.typing import NDArray
+from sqlmodel import Session
+
+from gdp_core import clock
+from gdp_core.accounts import workspaces
+from gdp_core.analytics import revenue as revenue_report
+from gdp_core.analytics.beginnings import Known, Occurrence
+from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.calendar import Interval
+from gdp_core.analytics.funnel.question import (
+    Exclusion,
+    FactorQuestion,
+    FunnelQuestion,
+    Order,
+    Prefer,
+    Step,
+)
+from gdp_core.analytics.funnel.report import funnel as funnel_report
+from gdp_core.analytics.lifecycle import Lifecycle
+from gdp_core.analytics.lifecycle import lifecycle as lifecycle_report
+from gdp_core.analytics.retention import Mode, Retention
+from gdp_core.analytics.retention import retention as retention_report
+from gdp_core.analytics.scope import Scope
+from gdp_core.analytics.stickiness import Stickiness
+from gdp_core.analytics.stickiness import stickiness as stickiness_report
+from gdp_core.analytics.trends import Measure, Trend
+from gdp_core.analytics.trends import trend as trend_report
+from gdp_core.analytics.window import Window
+from gdp_core.analytics.workspace import read_workspace
+from gdp_core.errors import InvalidInput
+from gdp_core.lake.process import lake
+from gdp_core.runtime import database
+from gdp_core.settings import settings
+from gdp_core.timeline import following
+from gdp_core.timeline.arrays import Timeline
+from gdp_core.timeline.matching import Condition, Match, people
+from gdp_core.timeline.store import Store
+from jobs import terminal
+from jobs.session import connected
+from jobs.terminal import note, result
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+)
+
+_DAYS = 30
+
+WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", metavar="SLUG", help="The workspace's short name.")]
+FromOption = Annotated[str, typer.Option("--from", metavar="DAY", help="First day, like 2026-01-01; 30 days ago else.")]
+ToOption = Annotated[str, typer.Option("--to", metavar="DAY", help="The day after the last one; tomorrow else.")]
+WhereOption = Annotated[
+    list[str] | None, typer.Option("--where", metavar="COND", help="Only events for which this holds. Several: all do.")
+]
+PeopleOption = Annotated[
+    list[str] | None,
+    typer.Option("--people", metavar="COND", help="Only people for whom this holds, like stage=active."),
+]
+BreakdownOption = Annotated[
+    str,
+    typer.Option("--breakdown", metavar="FIELD", help="Split by a field of events, or of people: person.plan_name."),
+]
+TopOption = Annotated[int, typer.Option("--top", help="How many values of the breakdown get a line of their own.")]
+CompareOption = Annotated[str, typer.Option("--compare", metavar="previous|year|none", help="Which earlier period.")]
+IntervalOption = Annotated[str, typer.Option("--interval", metavar="day|week|month", help="Of the time axis.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Everything, as JSON on standard output.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every report is asked: where, when, of whom."""
+
+    workspace: str
+    since: str
+    until: str
+    compare: str = "none"
+    people: tuple[str, ...] = ()
+
+
+@app.command()
+def funnel(
+    workspace: WorkspaceOption,
+    step: Annotated[list[str], typer.Option("--step", metavar="EVENT", help="A step; give at least two, in order.")],
+    window: Annotated[str, typer.Option(metavar="TIME", help="From the first step to the last: 1h, 14d, 1mo.")] = "14d",
+    order: Annotated[str, typer.Option(metavar="ordered|strict|any", help="How steps must follow.")] = "ordered",
+    optional: Annotated[list[int] | None, typer.Option(metavar="N", help="Step N may be left out.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="N:EVENT", help="EVENT between step N and the next ends an attempt.")
+    ] = None,
+    prefer: Annotated[
+        str, typer.Option(metavar="earliest|shortest", help="Of attempts that got equally far.")
+    ] = "earliest",
+    touch: Annotated[
+        str, typer.Option(metavar="first|last|N", help="Whose event's value a breakdown takes.")
+    ] = "first",
+    factor: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Compare the dropped by a trait.")] = None,
+    breakdown: BreakdownOption = "",
+    top: TopOption = 10,
+    where: WhereOption = None,
+    of: PeopleOption = None,
+    since: FromOption = "",
+    until: ToOption = "",
+    compare: CompareOption = "none",
+    interval: IntervalOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """How many people take these steps within a time."""
+    left_out = set(optional or ())
+    conditions = _conditions(where)
+    asked = FunnelQuestion(
+        steps=tuple(
+            Step(_match(names, conditions), optional=number in left_out) for number, names in enumerate(step, 1)
+        ),
+        window=Window.parse(window),
+        order=_choice("--order", order, Order),
+        exclusions=tuple(map(_exclusion, exclude or ())),
+        prefer=_choice("--prefer", prefer, Prefer),
+        breakdown=Breakdown(breakdown, top) if breakdown else None,
+        touch=int(touch) if touch.isdigit() else _choice("--touch", touch, Literal["first", "last"]),
+        interval=_choice("--interval", interval, Interval) if interval else None,
+        factors=FactorQuestion(tuple(factor)) if factor else None,
+    )
+    found = _of_timeline(_Asked(workspace, since, until, compare, tuple(of or ())), asked, funnel_report)
+    if as_json:
+        _print_json(found.to_json())
+        return
+    lines = [(group.label, tally) for group, tally in found.groups] or [("", found.total)]
+    for label, tally in lines:
+        terminal.table(
+            ((label or "Step"), "People", "Of the step before", "Of all", "Dropped", "Open", "Median time"),
+            [
+                (
+                    one.name,
+                    f"{one.people:,}",
+                    _share(one.rate),
+                    _share(one.overall),
+                    f"{one.dropped:,}",
+                    f"{one.open:,}",
+                    _lasting(one.time.median) if one.time else "-",
+                )
+                for one in tally.steps
+            ],
+        )
+    _remarks(found.notes, found.complete_until, asked.definition)
+
+
+@app.command()
+def trend(
+    workspace: WorkspaceOption,
+    event: Annotated[
+        list[str] | None, typer.Option("--event", metavar="EVENT", help="A series; any event else.")
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(metavar="events|people|sum|average|minimum|maximum|median", help="What is counted.")
+    ] = "events",
+    field: Annotated[str, typer.Option(metavar="FIELD", help="What is added up: value_micros, or a property.")] = "",
+    cumulative: Annotated[bool, typer.Option("--cumulative", help="Each interval with all before it.")] = False,
+    breakdown: BreakdownOption = "",
+    top: TopOption = 10,
+    where: WhereOption = None,
+    of: PeopleOption = None,
+    since: FromOption = "",
+    until: ToOption = "",
+    compare: CompareOption = "none",
+    interval: IntervalOption = "day",
+    as_json: JsonOption = False,
+) -> None:
+    """Events, people or a sum over time."""
+    conditions = _conditions(where)
+    asked = Trend(
+        series=tuple(_match(names, conditions) for names in event or ("",)),
+        measure=_choice("--measure", measure, Measure),
+        field=field or None,
+        interval=_choice("--interval", interval, Interval),
+        breakdown=Breakdown(breakdown, top) if breakdown else None,
+        cumulative=cumulative,
+    )
+    found = _of_timeline(_Asked(workspace, since, until, compare, tuple(of or ())), asked, trend_report)
+    if as_json:
+        _print_json(found)
+        return
+    names = [f"{asked.series[line.series].title}: {line.group.label}" for line in found.lines]
+    terminal.table(
+        ("", *names),
+        [
+            (point.start.isoformat(), *(_number(line.values[place]) for line in found.lines))
+            for place, point in enumerate(found.points)
+        ]
+        + [("total", *(_number(line.total) for line in found.lines))],
+    )
+    _remarks((), found.complete_until)
+
+
+@app.command()
+def retention(
+    workspace: WorkspaceOption,
+    start: Annotated[str, typer.Option(metavar="EVENT", help="What begins it; any event else.")] = "",
+    known: Annotated[str, typer.Option(metavar="FIELD", help="Or an instant of the person, such as signup_at.")] = "",
+    returning: Annotated[str, typer.Option("--return", metavar="EVENT", help="What counts as coming back.")] = "",
+    occurrence: Annotated[
+        str, typer.Option(metavar="first_ever|first_in_period|recurring", help="Which start.")
+    ] = "first_ever",
+    interval: IntervalOption = "week",
+    unit: Annotated[str, typer.Option(metavar="day|week|month", help="Of the columns, if not that of the rows.")] = "",
+    mode: Annotated[str, typer.Option(metavar="on|on_or_after", help="When a return counts.")] = "on",
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="Count from the start itself, not by the calendar.")
+    ] = False,
+    intervals: Annotated[int, typer.Option(help="How many columns after the first.")] = 12,
+    breakdown: BreakdownOption = "",
+    top: TopOption = 10,
+    where: WhereOption = None,
+    of: PeopleOption = None,
+    since: FromOption = "",
+    until: ToOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Of those who started, how many came back in each interval after."""
+    conditions = _conditions(where)
+    asked = Retention(
+        start=Known(known) if known else _match(start, conditions),
+        returning=_match(returning, conditions),
+        occurrence=_choice("--occurrence", occurrence, Occurrence),
+        cohort=_choice("--interval", interval, Interval),
+        unit=_choice("--unit", unit, Interval) if unit else None,
+        mode=_choice("--mode", mode, Mode),
+        rolling=rolling,
+        intervals=intervals,
+        breakdown=Breakdown(breakdown, top) if breakdown else None,
+    )
+    found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, retention_report)
+    if as_json:
+        _print_json(found)
+        return
+    for triangle in found.triangles:
+        terminal.table(
+            (triangle.group.label, "People", *(str(number) for number in range(len(found.columns)))),
+            [
+                (
+                    cohort.start.isoformat(),
+                    f"{cohort.people:,}",
+                    *(
+                        "" if state == "ahead" else f"{n:,}"
+                        for n, state in zip(cohort.returned, cohort.states, strict=True)
+                    ),
+                )
+                for cohort in triangle.cohorts
+            ],
+        )
+    _remarks((), found.complete_until)
+
+
+@app.command()
+def lifecycle(
+    workspace: WorkspaceOption,
+    event: Annotated[str, typer.Option("--event", metavar="EVENT", help="What counts as active; any event else.")] = "",
+    where: WhereOption = None,
+    of: PeopleOption = None,
+    since: FromOption = "",
+    until: ToOption = "",
+    interval: IntervalOption = "week",
+    as_json: JsonOption = False,
+) -> None:
+    """New, returning, resurrecting and dormant people in each interval."""
+    asked = Lifecycle(_match(event, _conditions(where)), _choice("--interval", interval, Interval))
+    found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, lifecycle_report)
+    if as_json:
+        _print_json(found)
+        return
+    terminal.table(
+        ("", "New", "Returning", "Resurrecting", "Dormant", "Active"),
+        [
+            (
+                point.start.isoformat() + ("" if point.complete else " (running)"),
+                *(f"{n:,}" for n in (point.new, point.returning, point.resurrecting, point.dormant, point.active)),
+            )
+            for point in found.points
+        ],
+    )
+    _remarks((), found.complete_until)
+
+
+@app.command()
+def stickiness(
+    workspace: WorkspaceOption,
+    event: Annotated[str, typer.Option("--event", metavar="EVENT", help="What counts as active; any event else.")] = "",
+    where: WhereOption = None,
+    of: PeopleOption = None,
+    since: FromOption = "",
+    until: ToOption = "",
+    interval: IntervalOption = "day",
+    as_json: JsonOption = False,
+) -> None:
+    """In how many intervals people were active, and DAU, WAU and MAU."""
+    asked = Stickiness(_match(event, _conditions(where)), _choice("--interval", interval, Interval))
+    found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, stickiness_report)
+    if as_json:
+        _print_json(found)
+        return
+    terminal.table((f"{interval}s active", "People"), [(n, f"{count:,}") for n, count in enumerate(found.people, 1)])
+    terminal.table(
+        ("Day", "DAU", "WAU", "MAU", "DAU/MAU"),
+        [
+            (day.day.isoformat(), f"{day.daily:,}", f"{day.weekly:,}", f"{day.monthly:,}", _share(day.ratio))
+            for day in found.days
+        ],
+    )
+    _remarks((), found.complete_until)
+
+
+@app.command()
+def revenue(
+    workspace: WorkspaceOption,
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Of this currency alone; the workspace's else.")] = "",
+    view: Annotated[
+        str, typer.Option(metavar="ledger|net", help="Every movement, or each customer's net one.")
+    ] = "ledger",
+    since: FromOption = "",
+    until: ToOption = "",
+    interval: IntervalOption = "month",
+    as_json: JsonOption = False,
+) -> None:
+    """MRR and what moved it."""
+    asked = revenue_report.Asked(
+        interval=_choice("--interval", interval, Interval),
+        view=_choice("--view", view, revenue_report.View),
+        currency=currency or None,
+    )
+    found = _of_postgres(_Asked(workspace, since, until), asked, revenue_report.report)
+    if as_json:
+        _print_json(found)
+        return
+    parts = ("start", "new", "reactivation", "expansion", "contraction", "churn", "fx", "end")
+    terminal.table(
+        (f"MRR, {found.currency}", *(part.capitalize() for part in parts)),
+        [
+            (period.start.isoformat(), *(f"{getattr(period.flow, part) / 1_000_000:,.2f}" for part in parts))
+            for period in (*found.periods, found.total)
+        ],
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- questions
+
+
+def _match(names: str, conditions: tuple[Condition, ...]) -> Match:
+    return Match(tuple(name.strip() for name in names.split("|") if name.strip()), conditions)
+
+
+def _conditions(texts: Iterable[str] | None) -> tuple[Condition, ...]:
+    return tuple(map(Condition.parse, texts or ()))
+
+
+def _exclusion(text: str) -> Exclusion:
+    after, _, names = text.partition(":")
+    if not after.isdigit() or not names:
+        raise InvalidInput(f"{text!r} is no exclusion; write 1:EVENT for one between the first step and the second.")
+    return Exclusion(_match(names, ()), int(after))
+
+
+def _choice(option: str, given: str, kind: Any) -> Any:
+    """The text, if it is one of a Literal's."""
+    if given not in get_args(kind):
+        raise InvalidInput(f"{option} is one of {', '.join(get_args(kind))}, not {given[:40]!r}.")
+    return given
+
+
+# ------------------------------------------------------------------------------------------------------- answers
+
+
+def _of_timeline(asked: _Asked, question: Any, report: Callable[..., Any]) -> Any:
+    """The answer of a report on the timeline, which is brought up to date first."""
+    with connected():
+        workspace_id = workspaces.find(database("gdp_gate"), asked.workspace)
+        now, folder = clock.now(), settings().timeline_folder
+        following.follow(lake(), database("gdp_worker"), folder, workspace_id, now)
+        with database("gdp_web").transaction(workspace_id, read_only=True) as session:
+            scope = _scope(session, asked, now)
+        timeline = Store(folder, workspace_id).open(lake())
+        return report(timeline, scope, question, within=_within(timeline, asked.people))
+
+
+def _of_postgres(asked: _Asked, question: Any, report: Callable[..., Any]) -> Any:
+    with connected():
+        workspace_id = workspaces.find(database("gdp_gate"), asked.workspace)
+        with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
+            return report(session, _scope(session, asked, clock.now()), question)
+
+
+def _scope(session: Session, asked: _Asked, now: datetime) -> Scope:
+    workspace = read_workspace(session)
+    tomorrow = now.astimezone(ZoneInfo(workspace.timezone)).date() + timedelta(days=1)
+    end = _day("--to", asked.until) if asked.until else tomorrow
+    start = _day("--from", asked.since) if asked.since else end - timedelta(days=_DAYS)
+    if start >= end:
+        raise InvalidInput(f"The period ends before it begins: --from {start} --to {end}, and --to is not in it.")
+    compare = _choice("--compare", asked.compare, Literal["previous", "year", "none"])
+    return Scope(workspace.id, workspace.timezone, workspace.base_currency, start, end, now, compare)
+
+
+def _day(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{option} is a day like 2026-01-31, not {text[:40]!r}.") from None
+
+
+def _within(timeline: Timeline, texts: Iterable[str]) -> NDArray[np.bool_] | None:
+    conditions = [Condition.parse(text if text.startswith("person.") else f"person.{text}") for text in texts]
+    return people(timeline, conditions) if conditions else None
+
+
+# ------------------------------------------------------------------------------------------------------- telling
+
+
+def _print_json(found: Any) -> None:
+    """Dataclasses as objects, days and instants as ISO text, amounts in micros; keys as the result's fields."""
+    result(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=_plain).decode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return dict(value)
+
+
+def _remarks(notes: Iterable[str], complete_until: datetime, definition: str = "") -> None:
+    for text in notes:
+        note(text)
+    if definition:
+        note(definition)
+    note(f"Complete until {complete_until:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+def _share(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.10g}" if value != int(value) else f"{int(value):,}"
+
+
+def _lasting(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
