@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -115,6 +116,16 @@ def test_internal_people_do_not_count_and_are_back_when_the_rule_goes(database, 
     timeline = brought_up(database, lake, store, ws)
     assert in_timeline(timeline) == in_postgres(database, ws)
     assert len(in_timeline(timeline)) == 1
+
+
+def test_without_news_it_is_complete_until_later(database, lake, tmp_path, ws, segment):
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(track(message="m1", user="u1"))))
+    drain(database, ws)
+    first = brought_up(database, lake, store, ws)
+    later = brought_up(database, lake, store, ws, NOW + timedelta(minutes=2))
+    assert later.watermark - first.watermark == 120_000_000
+    assert in_timeline(later) == in_timeline(first) == in_postgres(database, ws)
 
 
 def test_a_large_layer_becomes_a_new_base(database, lake, tmp_path, ws, segment, monkeypatch):

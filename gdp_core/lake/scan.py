@@ -118,14 +118,16 @@ def touched(lake: Lake, workspace_id: UUID, before: int, at: int, was: Who, who:
             f"SELECT DISTINCT actor AS number FROM {_at(workspace_id, 'event', at)} WHERE tx >= $1 AND actor IS NOT NULL",
             [since],
         )
-        lost = _arrays(
-            cursor,
-            f"SELECT DISTINCT actor AS number FROM ducklake_table_deletions('lake', '{schema}', 'event', $1, $2)"
-            " WHERE actor IS NOT NULL",
-            [before + 1, at],
-        )
+        lost = acted["number"][:0]
+        if at > before:  # of no version at all, DuckLake would not say
+            lost = _arrays(
+                cursor,
+                f"SELECT DISTINCT actor AS number FROM ducklake_table_deletions('lake', '{schema}', 'event', $1, $2)"
+                " WHERE actor IS NOT NULL",
+                [before + 1, at],
+            )["number"]
     moved = _moved(was, who)
-    actors = np.unique(np.concatenate([acted["number"], lost["number"], moved]))
+    actors = np.unique(np.concatenate([acted["number"], lost, moved]))
     return np.unique(np.concatenate([_owner_of(who, actors), _owner_of(was, actors)]))
 
 
