@@ -39,7 +39,7 @@ LAYERS = (
     ("retention", "recompute", "vitals"),
     ("accounts",),
     ("choices", "identity_admin", "track", "backfill", "importer", "reports"),
-    ("analytics",),
+    ("features", "analytics"),
     ("replay", "demo"),
 )
 """gdp_core from the ground up: a module imports from its own layer and from those before it. A new one is placed here."""
@@ -49,6 +49,7 @@ HOMES = {
     "argon2": {"gdp_core/accounts/passwords.py"},
     "authlib": {"pages/gate/"},
     "cryptography": {"gdp_core/vault.py"},
+    "distributed": {"gdp_core/timeline/engine.py"},
     "duckdb": {"gdp_core/lake/"},
     "numba": {"gdp_core/timeline/kernels/"},
     "fastapi": {"jobs/door/"},
@@ -100,6 +101,7 @@ WRITERS = {
     "event_type_day": {"event_types"},
     "fact_conflict": {"pipeline"},
     "fact_reject": {"inbox"},
+    "feature_definition": {"features"},
     "identity_edge": {"identity", "identity_admin"},
     "inbox": {"appender", "inbox"},
     "invoice": {"billing"},
@@ -108,6 +110,7 @@ WRITERS = {
     "mrr_change": {"billing"},
     "object_state": {"pipeline"},
     "person": {"people"},
+    "person_feature": {"features"},
     "person_token": {"people"},
     "refund": {"billing"},
     "saved_report": {"reports"},

@@ -21,6 +21,7 @@ class Actor(SQLModel, table=True):
         Index("actor_by_person", "workspace_id", "person_id"),
         Index("actor_by_cluster", "workspace_id", "cluster_id"),
         Index("actor_by_tx", "workspace_id", "tx"),
+        Index("actor_by_number", "workspace_id", "number", unique=True),
     )
 
     id: UUID = key()
