@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("GDP_LAKE_URL", "lake_url"),
         description="Where the lake's Parquet files are: a folder, or s3://bucket/path. Empty: <data dir>/lake.",
     )
+    dask_scheduler: str = Field(
+        "",
+        validation_alias=AliasChoices("GDP_DASK_SCHEDULER", "dask_scheduler"),
+        description="Address of a Dask scheduler, tcp://host:8786, whose workers run the kernels. Empty: threads here.",
+    )
     workers: Annotated[int, Field(ge=1, le=32)] = Field(
         1,
         validation_alias=AliasChoices("GDP_WORKERS", "workers"),

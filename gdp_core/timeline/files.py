@@ -10,8 +10,9 @@ import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 from uuid import uuid4
 
 import numpy as np
@@ -77,9 +78,48 @@ def alone(folder: Path) -> Iterator[bool]:
             yield True
 
 
+class Mapped(np.memmap):
+    """An array in a file. It travels to another process as the file's name and the range of it, not as its bytes."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Where it lies, while it is one piece of its file; else its bytes."""
+        whole = self._whole()
+        if whole is None or not self.flags.c_contiguous or self.ndim != 1:
+            return np.array(self).__reduce_ex__(protocol)
+        first = (self.ctypes.data - whole.ctypes.data) // self.itemsize
+        return _range, (str(whole.filename), first, first + len(self))
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """What is computed from it lies in memory."""
+        found = np.asarray(array)
+        return found[()] if return_scalar else found
+
+    def __getitem__(self, index: Any) -> Any:
+        """A slice lies in the file, a selection in memory."""
+        found = super().__getitem__(index)
+        return found if isinstance(index, slice) or not isinstance(found, np.ndarray) else np.asarray(found)
+
+    def _whole(self) -> Any:
+        """The array of the whole file that this is a view of; None when it is none."""
+        found: Any = self
+        while isinstance(found.base, np.memmap):
+            found = found.base
+        return found if isinstance(found.base, mmap) and found.filename else None
+
+
 def _mapped(path: Path) -> NDArray[Any]:
     found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
+    return found.view(Mapped) if len(found) else found
+
+
+@lru_cache(maxsize=256)
+def _known(path: str) -> NDArray[Any]:
+    return _mapped(Path(path))
+
+
+def _range(path: str, first: int, last: int) -> NDArray[Any]:
+    """A range of an array in a file, as a process that was sent one finds it."""
+    return _known(path)[first:last]
 
 
 @lru_cache(maxsize=1024)

@@ -130,7 +130,7 @@ def swiftly(history: History, plan: Plan) -> Found:  # noqa: C901
                 continue
             if flags[row]:
                 filling &= fills[flags[row] & 3, marks[row]]
-            now, known = at[row], depth
+            now = at[row]
             if filling >> depth & 1:
                 if now - reached[depth] <= window:
                     while now - at[start] > window or not fills[flags[start] & 3, marks[start]] & 1:
@@ -139,10 +139,9 @@ def swiftly(history: History, plan: Plan) -> Found:  # noqa: C901
                     if depth == goal:
                         latest = max(latest, _last_start(row, end, at, marks, flags, fills, until))
                         break
-                    reached[depth] = reached[known]
                 elif now >= until and now - latest > window:
                     break
-            for deeper in range(known, 1, -1):
+            for deeper in range(depth, 1, -1):
                 if filling >> (deeper - 1) & 1:
                     reached[deeper] = reached[deeper - 1]
             if filling & 1 and now < until:
