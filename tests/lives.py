@@ -103,9 +103,15 @@ def worlds(draw, before: int = 40, after: int = 70, longest: int = 60) -> World:
     zone = ZoneInfo(name)
     turn = draw(st.sampled_from(TURNS[name]))
     start = turn - timedelta(days=draw(st.integers(0, longest // 2)))
-    days = st.integers(-before, after).map(lambda offset: first_instant(turn + timedelta(days=offset), zone))
-    moments = st.builds(int.__add__, days, st.sampled_from(_WITHIN_A_DAY) | st.integers(0, 24 * _HOUR))
-    used = draw(st.lists(moments, min_size=1, max_size=25))
+    end = start + timedelta(days=draw(st.integers(1, longest)))
+    offsets = st.sampled_from([0, 1, 7, 28]) | st.integers(-before, after)
+    days = st.sampled_from([start, end]).flatmap(lambda day: offsets.map(lambda offset: day + timedelta(days=offset)))
+    moments = st.builds(
+        lambda day, within: first_instant(day, zone) + within,
+        days,
+        st.sampled_from(_WITHIN_A_DAY) | st.integers(0, 24 * _HOUR),
+    )
+    used = draw(st.lists(moments, min_size=1, max_size=15))
     event = st.builds(
         Happened,
         st.sampled_from(used) | moments,
@@ -134,8 +140,7 @@ def worlds(draw, before: int = 40, after: int = 70, longest: int = 60) -> World:
             st.builds(Somebody, st.lists(event, max_size=12), traits, st.sampled_from([True] * 5 + [False])), max_size=8
         )
     )
-    end = start + timedelta(days=draw(st.integers(1, longest)))
-    now = draw(st.sampled_from([first_instant(end, zone), first_instant(end, zone) - 5 * _HOUR]) | moments)
+    now = draw(st.sampled_from([first_instant(end, zone), first_instant(end, zone) - 5 * _HOUR, *used]) | moments)
     scope = Scope(UUID(int=0), name, "EUR", start, end, EPOCH + timedelta(microseconds=now))
     within = draw(st.none() | st.lists(st.booleans(), min_size=len(people), max_size=len(people)))
-    return World(people, scope, draw(st.just(2**62) | moments), within)
+    return World(people, scope, draw(st.just(2**62) | st.sampled_from(used) | moments), within)
