@@ -24,6 +24,8 @@ _COMMANDS = """commands, which work whether or not the product runs (python -m j
   import       a file of events or people
   backfill     what Stripe holds
   inbox        replay deliveries, check the books
+  report       funnels, trends, retention and the rest, as a table or JSON
+  lake         the columnar copy that reports read: bring up, check, rebuild
   roles        what each role may do
   audit        check the audit log
   encryption   the keys that secrets are sealed with

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdp_core.errors import InvalidInput
+from gdp_core.timeline import matching
 from gdp_core.timeline.matching import _SIGNS, Condition, Match, mark, people
 
 from .timelines import Happened, Somebody, timeline_of
@@ -68,7 +69,10 @@ def test_what_is_no_condition(text):
         Condition.parse(text)
 
 
-def test_which_rows_are_marked():
+@pytest.mark.parametrize("codes", [1 << 16, 4])
+def test_which_rows_are_marked(monkeypatch, codes):
+    """Also where names and conditions are more than codes, and rows are told apart by what they meet."""
+    monkeypatch.setattr(matching, "_CODES", codes)
     ada = Somebody(
         [Happened(1, "buy", {"plan": "pro"}), Happened(2, "buy", {"plan": 10}), Happened(3, "view")], {"stage": "lead"}
     )

@@ -18,6 +18,7 @@ Comparison = Literal[
     "is", "is_not", "contains", "not_contains", "starts_with", "ends_with", "gt", "gte", "lt", "lte", "set", "not_set"
 ]
 MOST_MATCHES = 24
+_CODES = 1 << 16
 _PERSON = "person."
 _PROPERTY = "properties."
 
@@ -107,17 +108,55 @@ def mark(timeline: Timeline, matches: Sequence[Match]) -> Marks:
     by_name = np.zeros(max(1, len(timeline.names)), np.uint32)
     for number, match in enumerate(matches):
         by_name[timeline.codes_of(match.names) if match.names else slice(None)] |= np.uint32(1 << number)
-    if not any(match.conditions for match in matches):
+    chosen = [bit for bit, match in enumerate(matches) if match.conditions]
+    if not chosen:
         return Marks(tuple(shard.code for shard in timeline.shards), by_name)
+    held = [
+        [_all_hold(timeline, number, matches[bit].conditions) for bit in chosen] for number in range(len(timeline.shards))
+    ]
+    if len(by_name) << len(chosen) <= _CODES:
+        return _by_name_and_conditions(timeline, by_name, chosen, held)
+    return _by_what_is_met(timeline, by_name, chosen, held)
+
+
+def _by_name_and_conditions(
+    timeline: Timeline, by_name: NDArray[np.uint32], chosen: Sequence[int], held: Sequence[Sequence[NDArray[np.bool_]]]
+) -> Marks:
+    """A row's code is its name's, followed by a bit for each of the `chosen` matches: whether its conditions hold."""
     per_shard = []
-    for number, shard in enumerate(timeline.shards):
+    for shard, holds in zip(timeline.shards, held, strict=True):
+        codes = shard.code << np.uint16(len(chosen))
+        for place, mask in enumerate(holds):
+            codes |= mask.astype(np.uint16) << np.uint16(place)
+        per_shard.append(np.asarray(codes))
+    code = np.arange(len(by_name) << len(chosen))
+    bits = by_name[code >> len(chosen)]
+    for place, bit in enumerate(chosen):
+        bits[(code >> place & 1) == 0] &= ~np.uint32(1 << bit)
+    return Marks(tuple(per_shard), bits)
+
+
+def _by_what_is_met(
+    timeline: Timeline, by_name: NDArray[np.uint32], chosen: Sequence[int], held: Sequence[Sequence[NDArray[np.bool_]]]
+) -> Marks:
+    """The same where names and conditions are too many for a code: one for each set of matches that some row meets."""
+    per_shard = []
+    for shard, holds in zip(timeline.shards, held, strict=True):
         marks = by_name[shard.code]
-        for bit, match in enumerate(matches):
-            for condition in match.conditions:
-                marks[~_rows_of(timeline, number, condition)] &= ~np.uint32(1 << bit)
+        for bit, mask in zip(chosen, holds, strict=True):
+            marks[~mask] &= ~np.uint32(1 << bit)
         per_shard.append(marks)
     distinct = np.unique(np.concatenate([np.unique(marks) for marks in per_shard])) if per_shard else by_name[:1]
+    if len(distinct) > np.iinfo(np.uint16).max:
+        raise InvalidInput("These conditions are met in too many ways at once; leave some out.")
     return Marks(tuple(np.searchsorted(distinct, marks).astype(np.uint16) for marks in per_shard), distinct)
+
+
+def _all_hold(timeline: Timeline, shard: int, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
+    found = _rows_of(timeline, shard, conditions[0])
+    for condition in conditions[1:]:
+        found &= _rows_of(timeline, shard, condition)
+    return found
 
 
 def _rows_of(timeline: Timeline, shard: int, condition: Condition) -> NDArray[np.bool_]:
