@@ -99,8 +99,10 @@ class Outcomes:
 
     def took(self, step: int, later: int) -> NDArray[np.int64]:
         """Microseconds from a required step to a later one, of those who took both and were not excluded."""
-        both = (self.times[later] > kernel.NEVER) & self.who("reached")[self.traced]
-        elapsed: NDArray[np.int64] = self.times[later, both] - self.times[step, both]
+        both = self.times[later] > kernel.NEVER
+        if self.count("excluded"):
+            both &= self.who("reached")[self.traced]
+        elapsed: NDArray[np.int64] = (self.times[later] - self.times[step])[both]
         return elapsed
 
     def part(self, chosen: NDArray[np.bool_]) -> "Outcomes":

@@ -270,7 +270,7 @@ def strictly(history: History, plan: Plan) -> Found:
                 break
             latest = at[row]
             if depth < goal or plan.shortest:
-                far, last = _follow(history, plan, row, end, goal, taken, True)
+                far, last = _follow(history, plan, row, end, taken, True)
                 if far > depth or (plan.shortest and far == depth and at[last] - latest < took):
                     depth, start, took = far, row, at[last] - latest
         if start >= 0:
@@ -284,9 +284,9 @@ def strictly(history: History, plan: Plan) -> Found:
 
 @njit(nogil=True, cache=True, inline="always")
 def _follow(
-    history: History, plan: Plan, start: int, end: int, goal: int, taken: NDArray[np.int64], strict: bool
+    history: History, plan: Plan, start: int, end: int, taken: NDArray[np.int64], strict: bool
 ) -> tuple[int, int]:
-    """One attempt alone, as far as depth `goal`: (its depth, the row it got there with). `taken`: the row of each step."""
+    """One attempt alone: (its depth, the row it got there with). Writes the row of each step to `taken`, -1 for none."""
     at, marks, flags = history.at, history.marks, history.flags
     required = plan.required
     taken[:] = -1
@@ -296,7 +296,7 @@ def _follow(
         kind, flag = marks[row], flags[row] & 3
         if not strict and not history.matches[0, kind]:
             continue
-        if depth == goal or at[row] - at[start] > plan.window:
+        if depth == len(required) or at[row] - at[start] > plan.window:
             break
         if plan.voids[flag, kind] >> depth & 1:
             break
@@ -432,15 +432,26 @@ def retrace(
     strict: bool,
 ) -> Traced:
     """Attempts in order that are known to have got to `depth`. `touch`: a step, -1 for the last required one taken."""
+    at, marks, flags, fills, plain = history.at, history.marks, history.flags, plan.fills, plan.fills[0]
     taken = np.empty(plan.required[-1] + 1, np.int64)
     times = np.empty((len(taken), len(person)), np.int64)
     touched = np.empty(len(person), np.int64)
     for index in range(len(person)):
-        goal = len(plan.required) if plan.optional else depth[index]
-        _, last = _follow(history, plan, start[index], history.offsets[person[index] + 1], goal, taken, strict)
+        last = start[index]
+        if plan.optional:
+            end = history.offsets[person[index] + 1]
+            _, last = _follow(history, plan, last, end, taken, strict)
+        else:  # every step is known to be there, so it is the next row that fills it
+            taken[0] = last
+            taken[depth[index] :] = -1
+            for step in range(1, depth[index]):
+                last += 1
+                while not (plain[marks[last]] >> step & 1 and fills[flags[last] & 3, marks[last]] >> step & 1):
+                    last += 1
+                taken[step] = last
         touched[index] = last if touch < 0 else taken[touch]
         for step in range(len(taken)):
-            times[step, index] = history.at[taken[step]] if taken[step] >= 0 else NEVER
+            times[step, index] = at[taken[step]] if taken[step] >= 0 else NEVER
     return Traced(times, touched)
 
 
