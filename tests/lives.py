@@ -111,10 +111,10 @@ def worlds(draw, before: int = 40, after: int = 70, longest: int = 60) -> World:
         days,
         st.sampled_from(_WITHIN_A_DAY) | st.integers(0, 24 * _HOUR),
     )
-    used = draw(st.lists(moments, min_size=1, max_size=15))
+    used = draw(st.lists(moments, min_size=3, max_size=15))
     event = st.builds(
         Happened,
-        st.sampled_from(used) | moments,
+        st.sampled_from(used),
         st.sampled_from(["visit", "visit", "buy", "open"]),
         st.fixed_dictionaries(
             {},

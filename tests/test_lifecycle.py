@@ -64,7 +64,7 @@ def in_state(state: str, intervals: set[int], number: int) -> bool:
     }[state]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(worlds(), st.builds(Lifecycle, MATCHES, INTERVALS, st.booleans()), st.integers(1, 3))
 def test_every_interval_is_what_the_definition_says(world: World, asked: Lifecycle, shards: int):
     timeline = timeline_of(world.people, shards=shards, watermark=world.watermark)
@@ -91,7 +91,7 @@ def test_every_interval_is_what_the_definition_says(world: World, asked: Lifecyc
         before = point.active
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(worlds(), st.builds(Stickiness, MATCHES, INTERVALS, st.booleans()), st.integers(1, 3))
 def test_every_day_and_every_count_is_what_the_definition_says(world: World, asked: Stickiness, shards: int):
     timeline = timeline_of(world.people, shards=shards, watermark=world.watermark)
@@ -162,6 +162,13 @@ def test_the_running_interval_is_not_complete_and_the_future_is_not_there():
         (4, 1, 0, True),
         (11, 0, 1, False),
     ]
+
+
+def test_an_interval_that_begins_now_has_everybody_dormant():
+    """The identities hold at its first instant too."""
+    midnight = replace(MARCH, now=datetime(2024, 3, 11, tzinfo=UTC))
+    first, second = lifecycle(timeline_of([Somebody(on("03-05"))]), midnight, Lifecycle()).points
+    assert (first.active, second.active, second.dormant, second.complete) == (1, 0, 1, False)
 
 
 def test_machines_and_the_billing_system_are_not_active():

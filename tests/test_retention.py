@@ -26,7 +26,7 @@ from gdp_core.timeline import engine
 from gdp_core.timeline.arrays import BILLING, MACHINE
 from gdp_core.timeline.matching import Condition, Match
 
-from .lives import World, counts_for, day_of, first_day, first_instant, in_order, micros_of, place, worlds
+from .lives import EPOCH, World, counts_for, day_of, first_day, first_instant, in_order, micros_of, place, worlds
 from .timelines import Happened, Somebody, timeline_of
 
 DAY = 86_400_000_000
@@ -190,7 +190,7 @@ def questions() -> st.SearchStrategy[Retention]:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(worlds(), questions(), st.integers(1, 3))
 def test_every_cell_is_what_the_definition_says(world: World, asked: Retention, shards: int):
     timeline = timeline_of(world.people, shards=shards, watermark=world.watermark)
@@ -294,6 +294,24 @@ def test_interval_0_needs_a_return_after_the_start():
     before = Somebody([Happened(at("03-04T10:00"), "buy"), Happened(at("03-04T10:00"), "visit")])
     asked = Retention(VISIT, intervals=1)
     assert only([once, twice, before], asked) == (3, (1, 0))
+
+
+def test_every_edge_belongs_to_what_begins_there():
+    """Of intervals, of the rolling clock, of recurring starts, and of what is known by now."""
+    day = at("03-05T00:00")
+    rolling = [Somebody([Happened(day + after, "visit") for after in (0, DAY - 1, DAY, 2 * DAY)])]
+    assert only(rolling, Retention(cohort="month", unit="day", rolling=True, intervals=3)) == (1, (1, 1, 1, 0))
+    calendar = [Somebody([Happened(when, "visit") for when in (day - 1, day, day + DAY - 1)])]
+    assert only(calendar, Retention(cohort="month", unit="day", intervals=2)) == (1, (0, 1, 0))
+    assert only(calendar, Retention(cohort="month", unit="day", intervals=2, rolling=True)) == (1, (1, 1, 0))
+    recurring = retention(timeline_of(calendar), MARCH, Retention(cohort="day", intervals=1, occurrence="recurring"))
+    assert [(one.start.day, one.returned) for one in recurring.triangles[0].cohorts if one.people] == [
+        (4, (0, 1)),
+        (5, (1, 0)),
+    ]
+    for now, back in ((day, 0), (day + 1, 1)):
+        scope = replace(MARCH, now=EPOCH + timedelta(microseconds=now))
+        assert only(calendar, Retention(cohort="month", unit="day", intervals=1), scope) == (1, (0, back))
 
 
 def test_first_ever_looks_at_all_history_and_first_in_the_period_does_not():

@@ -160,7 +160,7 @@ def questions() -> st.SearchStrategy[Trend]:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(worlds(longest=40), questions(), st.sampled_from(["previous", "year", "none"]), st.integers(1, 3))
 def test_every_point_is_what_the_definition_says(world: World, asked: Trend, compare: str, shards: int):
     world = replace(world, scope=replace(world.scope, compare=compare))

@@ -343,14 +343,14 @@ def _early(
     looked = counting(timeline, [_start(asked.start), asked.returning, ANYTHING], within=within)
     begins = _clock(timeline, scope, asked.start)
     window, span, complete = asked.days * _DAY, asked.back_within * _DAY, complete_until(timeline, scope)
-    times = np.array(asked.times, np.int64)
+    times, names = np.array(asked.times, np.int64), len(timeline.names)
 
     def early(number: int, part: Shard, wanted: tuple[int, int]) -> _Early:
         history = looked.history(number, part)
         every = begins.beginnings(part, history)
         mature = every.instants + window + span < complete
         starts = Beginnings(every.people[mature], every.rows[mature], every.instants[mature])
-        counts = np.zeros((len(timeline.names), len(times), 2), np.int64)
+        counts = np.zeros((names, len(times), 2), np.int64)
         back, did = early_events(
             history, part.code, starts.people, starts.rows, starts.instants, window, span, times, wanted, counts
         )

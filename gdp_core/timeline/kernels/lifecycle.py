@@ -20,7 +20,7 @@ def states_of(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """counts[state, interval between edges], and who was in one of `states` (bits) in an interval.
 
-    Rows at or after `until` do not count. A person's first row of all decides who is new. What came just before the
+    Every interval has begun. Rows at or after `until` do not count. A person's first row of all decides who is new. What came just before the
     first edge is not looked at: of the first interval only the number of the active is right, not what they were.
     """
     offsets, counted, at, marks, flags, matches = history
@@ -51,7 +51,7 @@ def states_of(
                 counts[DORMANT, previous + 1] += 1
                 listed[person] |= _is_wanted(DORMANT, previous + 1, states, interval)
             previous = found
-        if 0 <= previous < intervals - 1 and edges[previous + 1] < until:
+        if 0 <= previous < intervals - 1:
             counts[DORMANT, previous + 1] += 1
             listed[person] |= _is_wanted(DORMANT, previous + 1, states, interval)
     return counts, listed
