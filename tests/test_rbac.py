@@ -12,6 +12,7 @@ from gdp_core.accounts import connections, keys, members, workspaces
 from gdp_core.accounts.roles import GRANTS, Principal, Role, authorise
 from gdp_core.db import Database, one, run
 from gdp_core.errors import Forbidden, NoTenant
+from gdp_core.features import definitions
 from gdp_core.settings import settings
 from tests.conftest import NOW, TestDatabase
 
@@ -34,6 +35,7 @@ MATRIX = {
     "pii.read": EDITORS,
     "people.export": EDITORS,
     "reports.write": EDITORS,
+    "features.write": EDITORS,
     "identity.merge": EDITORS,
     "events.write": EDITORS,
     "inbox.read": EDITORS,
@@ -98,6 +100,7 @@ class Scene:
             self.gone = reports.save_report(session, self.owner, "Gone", question, now=NOW).id
             reports.delete_report(session, self.owner, self.gone, now=NOW)
             self.list = reports.save_list(session, self.owner, "Kept", [self.person], now=NOW).id
+            definitions.define(session, self.owner, definitions.Wanted("Visits", "count", ("visit",)), now=NOW)
 
     def _member(self, name: str, role: Role) -> Principal:
         user_id = uuid.uuid4()
@@ -133,6 +136,7 @@ class Scene:
                 " (SELECT string_agg(r::text, '' ORDER BY r::text) FROM saved_report r),"
                 " (SELECT string_agg(l::text, '' ORDER BY l::text) FROM static_list l),"
                 " (SELECT string_agg(m::text, '' ORDER BY m::text) FROM static_list_member m),"
+                " (SELECT string_agg(f::text, '' ORDER BY f::text) FROM feature_definition f),"
                 " (SELECT count(*) FROM audit_log)",
             )
 
@@ -241,6 +245,17 @@ CALLS: dict[str, tuple[str, Callable[[Scene, Principal], object], bool]] = {
     "save a list": ("reports.write", _web(lambda s, p, x: reports.save_list(s, p, "New", [x.person], now=NOW)), True),
     "rename a list": ("reports.write", _web(lambda s, p, x: reports.rename_list(s, p, x.list, "B", now=NOW)), True),
     "delete a list": ("reports.write", _web(lambda s, p, x: reports.delete_list(s, p, x.list, now=NOW)), True),
+    "define a feature": (
+        "features.write",
+        _web(lambda s, p, x: definitions.define(s, p, definitions.Wanted("Logins", "count", ("login",)), now=NOW)),
+        True,
+    ),
+    "define a feature anew": (
+        "features.write",
+        _web(lambda s, p, x: definitions.redefine(s, p, "visits", definitions.Wanted("Visits", "days"), now=NOW)),
+        True,
+    ),
+    "remove a feature": ("features.write", _web(lambda s, p, x: definitions.remove(s, p, "visits", now=NOW)), True),
     "change settings": (
         "settings.write",
         _web(lambda s, p, x: workspaces.change(s, p, workspaces.WorkspaceSettings(name="New"), now=NOW)),

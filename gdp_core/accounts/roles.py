@@ -50,6 +50,7 @@ GRANTS: Mapping[str, Grant] = MappingProxyType(
         "pii.read": Grant(_EDITORS, "see names, e-mail addresses and other identifiers in full"),
         "people.export": Grant(_EDITORS, "export people"),
         "reports.write": Grant(_EDITORS, "save reports and lists of people"),
+        "features.write": Grant(_EDITORS, "define features of people"),
         "identity.merge": Grant(_EDITORS, "merge and unmerge people"),
         "events.write": Grant(_EDITORS, "change the event catalogue"),
         "inbox.read": Grant(_EDITORS, "read raw deliveries"),

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from gdp_core.analytics.measures import MONEY
 from gdp_core.analytics.window import Window
 from gdp_core.timeline.matching import Match
 
 Aggregate = Literal["count", "sum", "distinct", "days", "since", "first", "last"]
 Kind = Literal["number", "money", "since", "instant", "text", "share"]
-"""How a value is kept and shown: a number, micros of the person's currency, the instant that days are counted from, an
-instant, a text, a share from 0 to 1."""
+"""How a value is kept and shown: a number, micros (of the currency `unit` names, else the person's), the instant that days
+are counted from, an instant, a text, a share from 0 to 1."""
 Told = float | str | datetime
 """A value as it is read: a number, micros, whole days, a text, an instant, a share."""
 
@@ -51,7 +52,7 @@ class Tally:
             return "since"
         if self.by in ("first", "last"):
             return "text" if self.field else "instant"
-        return "number"
+        return "money" if self.by == "sum" and self.field == MONEY else "number"
 
 
 @dataclass(frozen=True, slots=True)

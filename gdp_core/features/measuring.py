@@ -75,7 +75,7 @@ def measure(
     for place, feature in enumerate(features):
         if isinstance(feature.made, Held):
             values[:, place] = _held(timeline, feature.made, at, live)
-        elif feature.kind == "number" and place not in reached:
+        elif feature.kind in ("number", "money") and place not in reached:
             values[live, place] = 0
     for group in passes:
         column = timeline.columns.event(group.field) if group.field else None
