@@ -22,7 +22,7 @@ from gdp_core.runtime import database
 from gdp_core.schema import prepare as prepare_schema
 from gdp_core.settings import settings, use_database
 from gdp_core.sources import SOURCES, source
-from jobs import bringing_in, lake, report, terminal
+from jobs import bringing_in, features, lake, report, terminal
 from jobs.login import login_of, runtime_url
 from jobs.postgres import running
 from jobs.sentences import EXPECTED, sentence
@@ -59,6 +59,7 @@ for name, part in (
     ("encryption", encryption_app),
     ("audit", audit_app),
     ("lake", lake.app),
+    ("features", features.app),
     ("report", report.app),
 ):
     app.add_typer(part, name=name)

@@ -14,13 +14,16 @@ from uuid import UUID
 import schedule
 from sqlmodel import Session
 
-from gdp_core import backfill, inbox, people, recompute, retention, vitals
+from gdp_core import backfill, early_warning, inbox, people, recompute, retention, vitals
 from gdp_core.db import Database, lock_key, rows, run
 from gdp_core.errors import Unavailable
 from gdp_core.lake.process import lake, reopen
 from gdp_core.runtime import database
 from gdp_core.settings import settings
 from gdp_core.timeline import following
+from gdp_core.timeline.arrays import Timeline
+from gdp_core.timeline.files import Damaged
+from gdp_core.timeline.store import Store
 from jobs.logs import log_json
 from jobs.pulse import keep_beating
 from jobs.runner import Job, run_job
@@ -36,6 +39,8 @@ def timetable(pool: Database) -> tuple[Job, ...]:
         Job("stages", timedelta(minutes=1), _each_locked(pool, people.refresh_due), quiet=True),
         Job("stripe", timedelta(minutes=5), lambda _: _settle(pool), quiet=True),
         Job("lake", timedelta(seconds=10), lambda now: _follow(pool, now), quiet=True),
+        Job("features", timedelta(minutes=1), _of_timelines(pool, _tell), quiet=True),
+        Job("warning", timedelta(hours=1), _of_timelines(pool, _learn), quiet=True),
         Job("upkeep", timedelta(days=1), lambda now: _keep_up(pool, now)),
         Job("ledger", timedelta(hours=1), _each_locked(pool, _fold)),
         Job("retention", timedelta(hours=6), lambda now: retention.enforce(pool, now)),
@@ -79,6 +84,43 @@ def _follow(pool: Database, now: datetime) -> dict[str, Any]:
 
 def _keep_up(pool: Database, now: datetime) -> dict[str, Any]:
     return following.keep_up(lake(), pool, settings().timeline_folder, _workspaces(pool), now)
+
+
+def _of_timelines(
+    pool: Database, task: Callable[[Database, UUID, Timeline, datetime], int]
+) -> Callable[[datetime], dict[str, Any]]:
+    """A task for the newest timeline of every workspace that has one."""
+
+    def one_workspace(pool: Database, workspace_id: UUID, now: datetime) -> int:
+        try:
+            timeline = Store(settings().timeline_folder, workspace_id).open(lake())
+        except Damaged:  # there is none yet, or it is about to be made again
+            return 0
+        return task(pool, workspace_id, timeline, now)
+
+    each = _each(pool, one_workspace)
+
+    def job(now: datetime) -> dict[str, Any]:
+        try:
+            return each(now)
+        except Unavailable:
+            reopen()
+            raise
+
+    return job
+
+
+def _tell(pool: Database, workspace_id: UUID, timeline: Timeline, now: datetime) -> int:
+    """What people's features became by what was applied and by the passing of time."""
+    found = early_warning.refresh(pool, workspace_id, timeline, settings().timeline_folder, now)
+    return found.written + found.removed
+
+
+def _learn(pool: Database, workspace_id: UUID, timeline: Timeline, now: datetime) -> int:
+    """An early-warning model, where the last one is a week old."""
+    if not early_warning.is_due(pool, workspace_id, now):
+        return 0
+    return int(early_warning.learn(pool, workspace_id, timeline, now).is_new)
 
 
 def _settle(pool: Database) -> dict[str, Any]:

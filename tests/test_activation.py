@@ -277,6 +277,20 @@ def test_candidates_are_ranked_by_reach_times_lift():
     assert ([one.name for one in few.candidates], few.too_few) == (["open", "tour"], 1)
 
 
+def test_both_windows_of_a_candidate_include_their_last_microsecond():
+    start = at("03-02T10:00")
+    early, late = start + 7 * DAY, start + 37 * DAY
+    people = [
+        signed_up("03-02T10:00", Happened(early, "open"), Happened(early + 1, "visit")),
+        signed_up("03-02T10:00", Happened(early, "open"), Happened(late + 1, "visit")),
+        signed_up("03-02T10:00", Happened(early + 1, "open")),
+        signed_up("03-02T10:00", Happened(late, "visit")),
+        signed_up("03-02T10:00"),
+    ]
+    result = candidates(timeline_of(people), scope_of(), Candidates(support=1))
+    assert result.candidates == (Candidate("open", 1, did=2, did_back=1, others=3, others_back=2),)
+
+
 def test_the_interval_of_a_lift_is_newcombes():
     """His example: 56 of 70 against 48 of 80, the difference 0.2 within 0.0524 to 0.3339 (method 10, 1998, table II a)."""
     low, high = Candidate("", 1, 70, 56, 80, 48).interval

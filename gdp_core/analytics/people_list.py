@@ -232,6 +232,20 @@ def read_choices(session: Session) -> Choices:
     return Choices(tuple(row.plan_name for row in found))
 
 
+def read_listed(session: Session, ids: Sequence[UUID]) -> tuple[PersonRow, ...]:
+    """These persons, internal ones too, in the order of their ids; who was merged away is not among them."""
+    columns = ", ".join(PERSON_COLUMNS)
+    found = rows(session, f"SELECT {columns} FROM person p WHERE p.id = ANY(:ids) ORDER BY p.id", ids=list(ids))
+    return tuple(PersonRow(*row) for row in found)
+
+
+def stream_listed(database: Database, workspace_id: UUID, ids: Sequence[UUID]) -> Iterator[PersonRow]:
+    """The same of any number of persons, each part in a short transaction of its own. `database` runs as gdp_web."""
+    for first in range(0, len(ids), _EXPORT_PAGE):
+        with database.transaction(workspace_id, read_only=True) as session:
+            yield from read_listed(session, ids[first : first + _EXPORT_PAGE])
+
+
 def stream(database: Database, workspace_id: UUID, wanted: Filter, now: datetime) -> Iterator[PersonRow]:
     """Everybody who matches, page by page, each in a short transaction of its own. `database` runs as gdp_web.
 

@@ -5,7 +5,7 @@ from gdp_core.features.base import ANYTHING, Feature, Tally
 
 FEATURE = Feature(
     slug="active_days",
-    title="Active days",
+    title="Active days, 90 d",
     unit="days",
     definition="Days (UTC) on which they did something themselves, in the last 90 days.",
     made=Tally(ANYTHING, "days", Window(90, "d")),

@@ -6,7 +6,7 @@ from gdp_core.timeline.matching import Match
 
 FEATURE = Feature(
     slug="letters_created",
-    title="Letters created",
+    title="Letters created, 90 d",
     unit="",
     definition="How many letters they created (letter_created), in the last 90 days.",
     made=Tally(Match(("letter_created",)), "count", Window(90, "d")),

@@ -6,7 +6,7 @@ from gdp_core.timeline.matching import Match
 
 FEATURE = Feature(
     slug="letters_sent",
-    title="Letters sent",
+    title="Letters sent, 90 d",
     unit="",
     definition="How many letters they sent (letter_sent), in the last 90 days.",
     made=Tally(Match(("letter_sent",)), "count", Window(90, "d")),

@@ -6,7 +6,7 @@ from gdp_core.timeline.matching import Match
 
 FEATURE = Feature(
     slug="recipients_added",
-    title="Recipients added",
+    title="Recipients added, 90 d",
     unit="",
     definition="How many recipients they added (recipient_added), in the last 90 days.",
     made=Tally(Match(("recipient_added",)), "count", Window(90, "d")),

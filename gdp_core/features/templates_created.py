@@ -6,7 +6,7 @@ from gdp_core.timeline.matching import Match
 
 FEATURE = Feature(
     slug="templates_created",
-    title="Templates created",
+    title="Templates created, 90 d",
     unit="",
     definition="How many templates they created (template_created), in the last 90 days.",
     made=Tally(Match(("template_created",)), "count", Window(90, "d")),

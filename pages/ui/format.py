@@ -169,6 +169,15 @@ class Format:
         """3 days: a length of time in its largest unit."""
         return format_timedelta(value, locale=self._words())
 
+    def lasting(self, seconds: float | None) -> str:
+        """45 s, 12 min, 2.4 h, 3.1 days: how long something took."""
+        if seconds is None:
+            return UNKNOWN
+        for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+            if seconds >= size:
+                return f"{self.number(seconds / size, decimals=1)} {unit if seconds != 86_400 else 'day'}"
+        return f"{self.number(seconds, decimals=1 if seconds < 10 else 0)} s"
+
     def _words(self) -> str:
         # The interface speaks English; only an English locale may choose its own words.
         return self.locale if self.locale.startswith("en") else "en_GB"

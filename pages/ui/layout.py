@@ -197,6 +197,31 @@ def share_column(*, width: Any = None) -> Any:
     return st.column_config.ProgressColumn(format="%.3g%%", min_value=0, max_value=100, width=width)
 
 
+def metric(
+    name: str,
+    value: str,
+    *,
+    change: str | None = None,
+    difference: float = 0,
+    good: Literal["up", "down", "neither"] = "up",
+    help: str = "",  # noqa: A002 - Streamlit's name for it
+) -> None:
+    """A headline number. `change` says how it moved and `difference` which way; None where nothing can be said."""
+    colour: Literal["gray", "green", "red"] = "gray"
+    if difference and good != "neither":
+        colour = "green" if (difference > 0) == (good == "up") else "red"
+    st.metric(
+        safe_text(name),
+        safe_text(value),
+        None if change is None else safe_text(change) if difference else 0,
+        delta_arrow="auto" if not difference else ("up" if difference > 0 else "down"),
+        delta_color=colour,
+        help=safe_text(help, longest=800) if help else None,
+        border=True,
+        height="stretch",
+    )
+
+
 def numbers(most: int = 4) -> Any:
     """A row for `st.metric`s: all of them side by side on a wide screen, half of them on a narrow one."""
     return st.grid(most, min_column_width=225, gap="small")

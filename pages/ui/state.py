@@ -47,7 +47,8 @@ class Slot(Generic[T]):
 class Field:
     """A part of a page's URL and the key of the widget that shows it (`field.key`).
 
-    `choices` are the only values taken from a URL, or texts that fit `pattern`; without either any text is.
+    `choices` are the only values taken from a URL, or texts that fit `pattern`; without either any text is. What is
+    longer than `longest` is cut.
     """
 
     page: str
@@ -56,6 +57,7 @@ class Field:
     default: Any = ""
     choices: tuple[str, ...] | None = None
     pattern: str | None = None
+    longest: int = _LONGEST
 
     @property
     def key(self) -> str:
@@ -76,7 +78,7 @@ class Field:
         """The value a URL gives; the default for what is missing or makes no sense."""
         if text is None:
             return self.default
-        text = text[:_LONGEST]
+        text = text[: self.longest]
         if self.kind == "list":
             return [part for part in text.split(",") if part and (self.choices is None or part in self.choices)]
         if self.kind == "flag":
@@ -142,6 +144,23 @@ def _seen(fields: Sequence[Field]) -> dict[str, str | None]:
 
 def _marker(fields: Sequence[Field]) -> str:
     return f"shell.url.{fields[0].page}"
+
+
+def begin(key: str, value: Any) -> None:
+    """Give a widget that is about to be drawn its first value, unless it holds one already."""
+    if key not in st.session_state:
+        st.session_state[key] = value
+
+
+def held(key: str) -> Any:
+    """What a widget holds, in a callback or before it is drawn; None when it is not there."""
+    return st.session_state.get(key)
+
+
+def forget_under(prefix: str) -> None:
+    """Forget everything whose key begins so."""
+    for key in [key for key in st.session_state if str(key).startswith(prefix)]:
+        del st.session_state[key]
 
 
 def clicked(key: str) -> tuple[int, str] | None:

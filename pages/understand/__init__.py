@@ -5,5 +5,8 @@ from pages.ui.entries import Entry, Section
 SECTION = Section(
     folder="understand",
     title="",
-    entries=(Entry("overview", "Overview", ":material/dashboard:", "overview.read"),),
+    entries=(
+        Entry("overview", "Overview", ":material/dashboard:", "overview.read"),
+        Entry("funnels", "Funnels", ":material/filter_alt:", "reports.read"),
+    ),
 )

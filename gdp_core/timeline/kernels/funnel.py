@@ -68,7 +68,8 @@ class Found(NamedTuple):
     """Those who entered or were excluded, in the order of the history, and the attempt that counts.
 
     `person` is the place in the history. `depth`: required steps reached by a clean attempt; `voided`: by a voided one.
-    Where that is more the person is excluded, and `start` is the voided attempt's. `start`: the row it began with.
+    Where that is more the person is excluded, and the attempt is the voided one. `start`: the row it began with; in any
+    order, one of that instant.
     `waiting`: whether the window of a clean attempt of theirs, any, has not passed at the watermark.
     """
 
@@ -356,12 +357,9 @@ def in_any_order(history: History, plan: Plan) -> Found:  # noqa: C901
                 if now - at[late] < took:
                     start, took = late, now - at[late]
         if start >= 0:
-            row = row_from(at, offsets[person], start, at[start])
-            while not fills[flags[row] & 3, marks[row]]:
-                row += 1
             found.person[entered] = person
             found.depth[entered] = depth
-            found.start[entered] = row
+            found.start[entered] = start
             found.waiting[entered] = at[youngest] + window >= plan.watermark
             entered += 1
     return _written(found, entered)

@@ -1,0 +1,127 @@
+"""What stands below every report: what its numbers mean, the command that gives the same ones, the table as a file."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+import streamlit as st
+
+from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.scope import Scope
+from gdp_core.timeline.matching import Condition, Match
+from pages.ui import csv, layout
+from pages.ui.context import Here
+from pages.ui.escape import clean, safe_text
+from pages.ui.format import label
+from pages.ui.reporting.asking import Who
+
+_NAMED = "Conditions on single events, and saved lists, are not among what the command takes: it counts without them."
+
+
+class Command:
+    """A command line, built option by option. `partial` is what it cannot say."""
+
+    def __init__(self, report: str, place: Here) -> None:
+        self._words = ["python", "-m", "jobs", "report", report, "--workspace", place.workspace.slug]
+        self.partial = False
+
+    def option(self, name: str, value: object, usual: object = None) -> "Command":
+        """Another option; nothing where it is the usual value, None or empty."""
+        if value == usual or value is None or value == "":
+            return self
+        self._words += [name] if value is True else [name, str(value)]
+        return self
+
+    def options(self, name: str, values: Iterable[object]) -> "Command":
+        """One option several times."""
+        for value in values:
+            self.option(name, value)
+        return self
+
+    def events(self, name: str, matches: Sequence[Match]) -> "Command":
+        """Events by their names; the conditions they all share become --where."""
+        self.options(name, ["|".join(match.names) for match in matches])
+        shared = matches[0].conditions if matches else ()
+        if any(match.conditions != shared for match in matches):
+            self.partial = True
+            return self
+        return self.options("--where", (condition.text for condition in shared))
+
+    def breakdown(self, by: Breakdown | None) -> "Command":
+        """By which field, and into how many groups."""
+        if by is None:
+            return self
+        return self.option("--breakdown", by.field).option("--top", by.most, Breakdown(by.field).most)
+
+    def period(self, scope: Scope) -> "Command":
+        """The days; --to is not among them."""
+        return self.option("--from", scope.start).option("--to", scope.end)
+
+    def compared(self, scope: Scope) -> "Command":
+        """What the period is compared with."""
+        return self.option("--compare", scope.compare, "none")
+
+    def of(self, who: Who) -> "Command":
+        """Of whom it counts."""
+        self.partial |= who.list_id is not None
+        return self.options("--people", (condition.text.removeprefix("person.") for condition in who.conditions))
+
+    @property
+    def text(self) -> str:
+        """One line for a shell."""
+        return " ".join(shlex.quote(word) for word in [*self._words, "--json"])
+
+
+def foot(definition: str, command: Command) -> None:
+    """The definition, and the command."""
+    with st.expander("What these numbers mean, and how to get them elsewhere", icon=":material/menu_book:"):
+        st.markdown(safe_text(definition, longest=4000))
+        layout.note("The same numbers from a terminal:")
+        st.code(command.text, language="bash", wrap_lines=True)
+        if command.partial:
+            layout.note(_NAMED)
+
+
+def below(
+    place: Here,
+    name: str,
+    columns: Mapping[str, Sequence[csv.Cell]],
+    *,
+    key: str,
+    hint: str = "Click a number, a bar or a point to see its people.",
+) -> None:
+    """The line below a report's table: what can be clicked, and the table as CSV. `name` says what it is."""
+    header = list(columns)
+    rows = list(zip(*columns.values(), strict=True))
+    first, last = place.scope.start, place.scope.end - timedelta(days=1)
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(safe_text(hint), width="content")
+        st.download_button(
+            "CSV",
+            data=lambda: b"".join(csv.stream(header, rows)),
+            file_name=f"{words}-{place.workspace.slug}-{first}-{last}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            type="tertiary",
+            key=key,
+            on_click="ignore",
+            help="This table as a file for spreadsheets",
+        )
+
+
+def shown(place: Here, field: str, value: str) -> str:
+    """A value of a breakdown as the role may see it: what looks like somebody's address is masked."""
+    if field in _WORDS:
+        return label(value)
+    if place.may("pii.read"):
+        return clean(value, longest=120)
+    name = Condition(field, "set").name
+    if name in ("url", "referrer"):
+        return clean(value.partition("?")[0], longest=120)
+    return clean(place.sees(value) or "" if _CONTACT.search(value) else value, longest=120)
+
+
+_WORDS = ("person.stage", "person.source", "person.status")
+_CONTACT = re.compile(r"@|\+?\d[\d\s()/.-]{7,}\d")

@@ -1,0 +1,127 @@
+"""What all report pages do around their answer: the question from the address, the head, the form, the foot, the drawer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import streamlit as st
+
+from gdp_core.analytics.fields import Fields
+from gdp_core.errors import InvalidInput
+from pages.ui import layout, state
+from pages.ui.context import Here, here
+from pages.ui.escape import safe_text
+from pages.ui.reporting import behind, clicking, drafts, explaining, picking, saving
+from pages.ui.reporting import sight as sights
+from pages.ui.reporting.asking import Asked
+from pages.ui.reporting.behind import Behind
+from pages.ui.reporting.clicking import Click
+from pages.ui.reporting.drafts import Draft
+from pages.ui.reporting.explaining import Command
+from pages.ui.reporting.picking import People
+from pages.ui.reporting.sight import Sight
+
+
+class Form(Protocol):
+    """A report's question in widgets."""
+
+    @property
+    def question(self) -> Any:
+        """What they ask now. Raises InvalidInput."""
+
+    def draw(self, sight: Sight, fields: Fields, people: People) -> None:
+        """The widgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report page: its address, the kind its questions are saved under, and how its question begins and is asked.
+
+    `named` are the fields that a question names. `more` are further fields of the address, which change how the answer
+    is looked at and not what is asked.
+    """
+
+    page: str
+    kind: str
+    title: str
+    usual: Callable[[Here, Fields], Any]
+    form: Callable[[Draft], Form]
+    named: Callable[[Any], Sequence[str]]
+    more: tuple[state.Field, ...] = ()
+
+    @property
+    def fields(self) -> tuple[state.Field, ...]:
+        """Everything in its address."""
+        return (drafts.field(self.page), saving.opened_field(self.page), *self.more)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """One run of a report page, up to the answer."""
+
+    place: Here
+    report: Report
+    click: Click | None
+    fields: Fields
+    form: Any
+    asked: Asked
+    sight: Sight
+
+    @property
+    def question(self) -> Any:
+        """What is asked."""
+        return self.asked.question
+
+    def count(self, report: Callable[..., Any], height: int = 600) -> Any:
+        """The answer of a report on the timeline, with a skeleton while it takes long."""
+        with st.skeleton(height=height):
+            return self.sight.count(report, self.question)
+
+    def behind(self, title: str, report: str, people: Any, **more: Any) -> Behind:
+        """The people of a number as they are kept; `report` says of which question."""
+        said = f"{self.report.title}: {report}, {layout.period_name(self.place)}"
+        return Behind(self.place.workspace.id, title[:200], said[:900], people, self.sight.timeline.snapshot, **more)
+
+    def foot(self, definition: str, command: Command) -> None:
+        """What stands below every answer."""
+        explaining.foot(definition, command.of(self.asked.who).period(self.sight.scope))
+
+    def open(self, find: Callable[["Turn", Click], Behind | None]) -> None:
+        """Open the people of the number that was clicked, if one was."""
+        found = find(self, self.click) if self.click else None
+        if found is not None:
+            behind.open_drawer(self.place, found)
+
+
+def begin(report: Report) -> Turn:
+    """Everything above the answer. Ends the page where there is nothing to ask, or nothing to count yet."""
+    place, click = here(), clicking.taken()
+    state.adopt(report.fields)
+    fields = picking.fields_of(place)
+    usual = Asked(report.usual(place, fields))
+    draft = drafts.adopt(report.page, usual)
+    people, form = People(draft, place), report.form(draft)
+    asked, problem = None, draft.problem
+    try:
+        asked = Asked(form.question, people.value)
+        drafts.publish(draft, asked, usual)
+    except InvalidInput as error:
+        problem = str(error)
+    sight = sights.look(place, click)
+    keeping = saving.keeping(place, report.kind, report.page)
+    with layout.head(keeping.title or report.title, sights.caption(place, sight)):
+        layout.scope_bar(place)
+        saving.draw(place, keeping, asked)
+    state.publish(report.fields)
+    if sight is None:
+        sights.wait(place)
+        st.stop()
+    sights.late(place, sight)
+    form.draw(sight, fields, people)
+    for sentence in (keeping.problem, problem):
+        if sentence:
+            st.warning(safe_text(sentence), icon=":material/info:")
+    if asked is None:
+        st.stop()
+    sights.refuse_personal(place, [*report.named(asked.question), *(each.field for each in asked.who.conditions)])
+    return Turn(place, report, click, fields, form, asked, sight.of(asked.who))

@@ -1,0 +1,144 @@
+"""What a report page counts in: the workspace's timeline, its days as of that timeline, and of whom.
+
+A page that runs because a number was clicked looks at the timeline that number came from, so the people behind it are
+exactly those it counted, whatever has arrived since.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from gdp_core import reports
+from gdp_core.analytics import overview
+from gdp_core.analytics.calendar import instant
+from gdp_core.analytics.fields import PERSONAL, values_of
+from gdp_core.analytics.scope import Scope
+from gdp_core.errors import Forbidden
+from gdp_core.timeline import matching
+from gdp_core.timeline.arrays import Timeline
+from pages.ui import boundary, data, layout, nav, state
+from pages.ui.context import Here
+from pages.ui.reporting.asking import EVERYBODY, Who
+from pages.ui.reporting.clicking import Click
+
+R = TypeVar("R")
+_LATE = timedelta(minutes=10)
+_LOOKED: state.Slot[tuple[str, Scope] | None] = state.Slot("report.looked", None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A timeline and the days to count, as of the instant up to which it is complete."""
+
+    place: Here
+    timeline: Timeline
+    scope: Scope
+    who: Who = EVERYBODY
+
+    def of(self, who: Who) -> "Sight":
+        """The same, of some people only."""
+        return replace(self, who=who)
+
+    def count(self, report: Callable[..., R], asked: Any, *more: Any) -> R:
+        """A report's answer, remembered for this timeline; what `more` it is asked says in its repr all that it is."""
+        return data.counted(
+            self.place,
+            self.timeline,
+            (report.__module__, report.__qualname__, self.scope, asked, more, self.who),
+            lambda: report(self.timeline, self.scope, asked, *more, within=self.within()),
+        )
+
+    def people(self, find: Callable[..., NDArray[np.int64]], asked: Any, *cell: Any, **named: Any) -> NDArray[np.int64]:
+        """The lasting numbers of the people behind a number of the answer."""
+        return find(self.timeline, self.scope, asked, *cell, within=self.within(), **named)
+
+    def values(self, field: str) -> tuple[str, ...]:
+        """The most frequent values of a field, as far as the role may see them."""
+        if field in PERSONAL and not self.place.may("pii.read"):
+            return ()
+        found = data.counted(self.place, self.timeline, ("values", field), lambda: values_of(self.timeline, field))
+        return found if self.place.may("pii.read") else tuple(value for value in found if "@" not in value)
+
+    def within(self) -> NDArray[np.bool_] | None:
+        """Who counts, aligned with the timeline's people; None for everybody."""
+        if self.who.is_everybody:
+            return None
+        return data.counted(self.place, self.timeline, ("within", self.who), self._chosen)
+
+    def _chosen(self) -> NDArray[np.bool_]:
+        chosen = matching.people(self.timeline, self.who.conditions)
+        if self.who.list_id is not None:
+            self.place.read(reports.read_list, self.who.list_id)  # one that was deleted says so
+            chosen &= np.isin(self.timeline.numbers, self.place.read(reports.read_numbers, self.who.list_id))
+        return chosen
+
+
+def look(place: Here, click: Click | None) -> Sight | None:
+    """The newest timeline, or after a click the one that was shown; None while there is none yet."""
+    shown = _LOOKED.get() if click else None
+    timeline = data.timeline(place, shown[0]) if shown and shown[1].workspace_id == place.workspace.id else None
+    if timeline is not None and shown and timeline.snapshot == shown[0]:
+        return Sight(place, timeline, shown[1])
+    timeline = data.timeline(place)
+    if timeline is None or timeline.watermark <= 0:
+        return None
+    scope = replace(place.scope, now=min(place.now, instant(timeline.watermark)))
+    _LOOKED.set((timeline.snapshot, scope))
+    return Sight(place, timeline, scope)
+
+
+def caption(place: Here, sight: Sight | None) -> str:
+    """The days in words, and as of when they are counted."""
+    said = layout.period_sentence(place)
+    if sight is None:
+        return said
+    at, write = sight.scope.now, place.write
+    today = at.astimezone(write.zone).date() == place.now.astimezone(write.zone).date()
+    when = write.clock(at) if today else write.instant(at)
+    return f"{said} · as of {when} {write.zone_name(at)}"
+
+
+def late(place: Here, sight: Sight) -> None:
+    """Say so when counting has fallen behind."""
+    if place.now - sight.scope.now > _LATE:
+        st.warning(
+            f"Nothing has been counted since {place.write.instant(sight.scope.now)}. The jobs may have stopped: start them"
+            " with make run.",
+            icon=":material/schedule:",
+        )
+
+
+def wait(place: Here) -> None:
+    """Instead of a report, while there is no timeline: why, and what to do. Ends the page."""
+    if data.remembered(place, overview.is_empty):
+        with layout.empty(
+            ":material/monitoring:", "Nothing to count yet", "Reports begin as soon as a source sends its first event."
+        ):
+            if nav.may_open(place, "sources"):
+                nav.link(place, "sources", label="Connect a source", icon=":material/power:")
+    else:
+        layout.empty(
+            ":material/hourglass_top:",
+            "Counting begins in a few seconds",
+            "The events are here, and are being put in order for reports. This page goes on by itself.",
+        )
+        _until_there(place)
+    st.stop()
+
+
+@boundary.fragment(every=3)
+def _until_there(place: Here) -> None:
+    if data.timeline(place) is not None:
+        st.rerun()
+
+
+def refuse_personal(place: Here, fields: list[str]) -> None:
+    """Raise Forbidden when a question names a field that the role may not see."""
+    hidden = [name for name in fields if name in PERSONAL]
+    if hidden and not place.may("pii.read"):
+        raise Forbidden(f"Your role may not ask by {hidden[0].removeprefix('person.')}: choose another field.")

@@ -1,0 +1,147 @@
+"""A question survives an address, and the command that a report shows asks the same."""
+
+import shlex
+from datetime import date
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+from typer.testing import CliRunner
+
+from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
+from gdp_core.analytics.window import Window
+from gdp_core.errors import InvalidInput
+from gdp_core.timeline.matching import Condition, Match
+from jobs import report
+from pages.ui.reporting import asking, funnel
+from pages.ui.reporting.asking import EVERYBODY, Asked, Who
+
+PRO = Condition("plan", "is", ("pro", "team|one"))
+FUNNEL = FunnelQuestion(
+    (
+        Step(Match(("visited",), (PRO, Condition("amount", "gte", (10,))))),
+        Step(Match(("signed up", "trial"))),
+        Step(Match(()), optional=True, name="anything"),
+        Step(Match(("paid",), (Condition("value", "lt", (1.5,)), Condition("note", "not_set")))),
+    ),
+    Window(1, "h"),
+    exclusions=(Exclusion(Match(("refund",)), 1),),
+    prefer="shortest",
+    breakdown=Breakdown("person.stage", 5),
+    touch=2,
+    interval="week",
+    factors=FactorQuestion(("source",), Window(3, "d")),
+    everything=True,
+)
+QUESTIONS = [FUNNEL, FunnelQuestion((Step(Match(("a",))), Step(Match(("b",)))), order="any")]
+SOMEBODY = Who((Condition("person.stage", "is_not", ("lead",)),), UUID(int=7))
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: type(question).__name__)
+@pytest.mark.parametrize("who", [EVERYBODY, SOMEBODY], ids=["everybody", "some"])
+def test_a_question_survives_an_address(question, who):
+    asked = Asked(question, who)
+    text = asking.text_of(asked)
+    assert asking.asked_in(type(question), text) == asked
+    assert asking.asked_of(type(question), asking.VERSION, asking.content(asked)) == asked
+
+
+def test_what_is_usual_stays_out_of_an_address():
+    text = asking.text_of(Asked(FunnelQuestion((Step(Match(("a",))), Step(Match(("b",)))))))
+    assert text == '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}]}}'
+
+
+NO_QUESTION = [
+    "",
+    "{}",
+    "[]",
+    "1",
+    "null",
+    '"steps"',
+    '{"v":1}',
+    '{"v":2,"ask":{"steps":[{"match":["a"]},{"match":["b"]}]}}',
+    '{"v":1,"ask":[]}',
+    '{"v":1,"ask":{"steps":"ab"}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]}]}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}],"order":"sideways"}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}],"window":"0d"}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}],"window":7}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}],"everything":1}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}],"extra":1}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b",["x","like","y"]]}]}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b",["x"]]}]}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":[{"a":1}]}]}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}],"breakdown":["x","many"]}}',
+    '{"v":1,"ask":{"steps":[{"match":["a"]},{"match":["b"]}]},"who":{"list_id":"me"}}',
+    '{"v":1,"ask":' + "[" * 2000 + "]" * 2000 + "}",
+]
+
+
+@pytest.mark.parametrize("text", NO_QUESTION, ids=range(len(NO_QUESTION)))
+def test_what_is_no_question_is_refused_in_a_sentence(text):
+    with pytest.raises(InvalidInput, match=r"\.$"):
+        asking.asked_in(FunnelQuestion, text)
+
+
+class Captured(Exception):
+    """What the command would have counted."""
+
+
+def asked_by_command(monkeypatch, line):
+    """(where and when and of whom, question) of a command line as a shell would read it."""
+
+    def capture(asked, question, _):
+        raise Captured(asked, question)
+
+    monkeypatch.setattr(report, "_of_timeline", capture)
+    program, dash, module, *words = shlex.split(line)
+    assert (program, dash, module, words[0]) == ("python", "-m", "jobs", "report")
+    done = CliRunner().invoke(report.app, words[1:])
+    assert isinstance(done.exception, Captured), done.output
+    return done.exception.args
+
+
+def turn_of(question, who=EVERYBODY):
+    scope = SimpleNamespace(start=date(2026, 10, 1), end=date(2026, 11, 1), compare="previous")
+    place = SimpleNamespace(workspace=SimpleNamespace(slug="acme"))
+    return SimpleNamespace(
+        place=place, question=question, asked=Asked(question, who), sight=SimpleNamespace(scope=scope)
+    )
+
+
+def shown(report_of, turn):
+    return report_of(turn).of(turn.asked.who).period(turn.sight.scope)
+
+
+WHERE = (Condition("plan", "is", ("pro",)), Condition("amount", "gte", ("10",)))
+COMMANDS = [
+    (
+        funnel.command,
+        FunnelQuestion(
+            (Step(Match(("a b",), WHERE)), Step(Match(("b", "c"), WHERE), optional=True), Step(Match(("d",), WHERE))),
+            Window(1, "h"),
+            exclusions=(Exclusion(Match(("x",)), 1),),
+            prefer="shortest",
+            breakdown=Breakdown("person.stage", 5),
+            touch=3,
+            interval="week",
+            factors=FactorQuestion(("source", "medium")),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "question"), COMMANDS, ids=lambda item: type(item).__name__)
+def test_the_command_asks_the_same(monkeypatch, command, question):
+    line = shown(command, turn_of(question, Who((Condition("person.stage", "is", ("active",)),))))
+    assert not line.partial
+    asked, found = asked_by_command(monkeypatch, line.text)
+    assert found == question
+    assert (asked.workspace, asked.since, asked.until) == ("acme", "2026-10-01", "2026-11-01")
+    assert asked.people == ("stage=active",)
+
+
+def test_a_command_says_what_it_cannot_say():
+    assert shown(funnel.command, turn_of(FUNNEL)).partial
+    assert shown(funnel.command, turn_of(QUESTIONS[1], SOMEBODY)).partial

@@ -1,0 +1,299 @@
+"""Report pages through the frame: their numbers, the people behind them, what is saved, what a link says."""
+
+import asyncio
+import csv
+import io
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from gdp_core import reports
+from gdp_core.analytics.funnel.question import FunnelQuestion, Step
+from gdp_core.analytics.window import Window
+from gdp_core.timeline.matching import Condition, Match
+from pages.api import API_ROUTES
+from pages.gate.asgi import Gate
+from pages.gate.headers import cookie_name
+from pages.ui.reporting import asking, behind
+from pages.ui.reporting.asking import Asked, Who
+from pages.ui.reporting.clicking import Click
+
+from . import counting
+from .browsing import browsing, plain, words
+from .test_pipeline import identify, track
+
+ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
+PAGES = ["funnels"]
+
+
+@pytest.fixture
+def browser(database, monkeypatch):
+    with browsing(database, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def ws(database):
+    return database.workspace()
+
+
+@pytest.fixture
+def workspace(database, browser, ws, tmp_path, monkeypatch):
+    """Four people: u1 and u2 sign up, make and send a letter, u3 stops after making one, u4 after signing up."""
+    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
+        segment = database.source(ws, "segment")
+        messages = []
+        for user, last in (("u1", 3), ("u2", 3), ("u3", 2), ("u4", 1)):
+            at = made.now - counting.ago(5)
+            messages.append(
+                identify(user, message=f"{user}-i", at=at, email=f"{user}@acme.example", name=f"Person {user}")
+            )
+            for number, name in enumerate(("signup_completed", "letter_created", "letter_sent")[:last]):
+                happened = at + counting.ago(number / 24)
+                messages.append(
+                    track(name, user, message=f"{user}-{name}", at=happened, plan="pro" if user == "u1" else "free")
+                )
+        made.send(segment, *messages)
+        made.count()
+        yield made
+
+
+def metrics(page):
+    return {plain(item.label): plain(item.value) for item in page.metric}
+
+
+def table(page, name):
+    """A table's rows, by the name of its first column."""
+    (found,) = [item.value for item in page.dataframe if item.value.columns[0] == name]
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_workspace_says_what_to_do(database, browser, ws, tmp_path, monkeypatch, role, page):
+    browser.sign_in(ws, role)
+    with counting.counted(database, tmp_path, ws, monkeypatch):
+        shown = browser.open(page)
+    assert not shown.exception
+    assert not shown.error
+    assert "Nothing to count yet" in words(shown)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_role_sees_every_report(browser, workspace, role, page):
+    browser.sign_in(workspace.id, role)
+    shown = browser.open(page)
+    assert not shown.exception
+    assert not shown.error
+    assert ("Save this report as" in [item.label for item in shown.text_input]) == (role != "VIEWER")
+
+
+def test_before_the_first_timeline_it_waits(database, browser, ws, tmp_path, monkeypatch):
+    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
+        made.send(database.source(ws, "segment"), track("signup_completed", "u1", at=made.now))
+        browser.sign_in(ws)
+        shown = browser.open("funnels")
+    assert "Counting begins in a few seconds" in words(shown)
+
+
+def test_a_funnel_has_its_numbers(browser, workspace):
+    browser.sign_in(workspace.id)
+    shown = browser.open("funnels")
+    assert metrics(shown) | {"Conversion": "50%", "Entered": "4", "Converted": "2"} == metrics(shown)
+    steps = table(shown, "Step")
+    assert [*steps["People"]] == ["4", "3", "2"]
+    assert [*steps["Still open"]] == ["", "1", "1"]
+
+
+def clicked(page, of, row, column, save=None):
+    """The page after a click on a number; with `save`, its people saved as a list of that name."""
+    page.session_state["report.click"] = Click(of, row, column)
+    if save is not None:
+        page.run()
+        (name,) = [item for item in page.text_input if item.key == "behind.name"]
+        name.set_value(save)
+        page.button(key="behind-saved").click()
+        page.session_state["report.click"] = Click(of, row, column)
+    return page.run()
+
+
+def listed(page):
+    """Whom the drawer lists, by their user ids."""
+    found = [item.value for item in page.dataframe if "E-mail" in item.value.columns]
+    return sorted(mail.partition("@")[0] for mail in found[0]["E-mail"]) if found else None
+
+
+STEP_NUMBERS = [
+    (0, "People", ["u1", "u2", "u3", "u4"]),
+    (1, "People", ["u1", "u2", "u3"]),
+    (2, "People", ["u1", "u2"]),
+    (1, "Still open", ["u4"]),
+    (2, "Still open", ["u3"]),
+]
+
+
+@pytest.mark.parametrize(("row", "column", "people"), STEP_NUMBERS)
+def test_a_number_its_drawer_and_its_saved_list_are_the_same_people(browser, workspace, row, column, people):
+    browser.sign_in(workspace.id, "MEMBER")
+    shown = browser.open("funnels")
+    assert table(shown, "Step")[column][row] == str(len(people))
+    clicked(shown, "funnel.step-table", row, column, save="Them")
+    assert not shown.exception
+    assert listed(shown) == people
+    assert workspace.members("Them") == people
+    assert f"Saved: {len(people)} p" in words(shown)
+
+
+def test_a_list_keeps_the_people_of_its_number_when_more_arrive(browser, workspace, database):
+    browser.sign_in(workspace.id, "MEMBER")
+    shown = browser.open("funnels")
+    segment = database.source(workspace.id, "segment", name="more")
+    workspace.send(segment, track("signup_completed", "u5", message="u5-s", at=workspace.now))
+    workspace.count()
+    clicked(shown, "funnel.step-table", 0, "People", save="Before")
+    assert listed(shown) == workspace.members("Before") == ["u1", "u2", "u3", "u4"]
+    assert metrics(shown)["Entered"] == "4"  # the page still shows what was clicked
+    assert metrics(shown.run())["Entered"] == "5"
+
+
+def test_a_viewer_sees_people_masked_and_saves_nothing(browser, workspace):
+    browser.sign_in(workspace.id, "VIEWER")
+    shown = clicked(browser.open("funnels"), "funnel.step-table", 1, "People")
+    assert not shown.exception
+    assert "behind-saved" not in [item.key for item in shown.button]
+    (people,) = [item.value for item in shown.dataframe if "E-mail" in item.value.columns]
+    assert len(people) == 3
+    assert all("•" in mail for mail in people["E-mail"])
+
+
+def test_a_name_that_is_taken_is_said_in_the_drawer(browser, workspace):
+    browser.sign_in(workspace.id)
+    shown = browser.open("funnels")
+    clicked(shown, "funnel.step-table", 0, "People", save="Same")
+    clicked(shown, "funnel.step-table", 1, "People", save="Same")
+    assert "There is a list called" in words(shown)
+    assert workspace.members("Same") == ["u1", "u2", "u3", "u4"]
+
+
+def link(shown):
+    """The address of a page, as one may send it to somebody."""
+    return {name: values[0] for name, values in shown.query_params.items() if name != "ws"}
+
+
+TWO_STEPS = FunnelQuestion(
+    (Step(Match(("signup_completed",))), Step(Match(("letter_sent",)))), Window(1, "d"), order="any"
+)
+
+
+def test_a_link_asks_the_same_again(browser, workspace):
+    browser.sign_in(workspace.id)
+    asked = Asked(TWO_STEPS, Who((Condition("person.email", "is", ("u1@acme.example", "u4@acme.example")),)))
+    shown = browser.open("funnels", q=asking.text_of(asked), period="90d")
+    assert not shown.exception
+    assert link(shown) == {"q": asking.text_of(asked), "period": "90d"}
+    assert metrics(shown)["Entered"] == "2"
+    assert metrics(shown)["Converted"] == "1"
+
+
+def test_every_control_is_in_the_link(browser, workspace):
+    browser.sign_in(workspace.id)
+    shown = browser.open("funnels")
+    assert link(shown) == {}
+    by_label = {item.label: item for item in [*shown.selectbox, *shown.multiselect, *shown.number_input]}
+    by_label["Order"].set_value("any")
+    by_label["Within"].set_value(3)
+    by_label["Break down by"].set_value("plan")
+    by_label["Step 3"].set_value([""])
+    shown.run()
+    question = asking.asked_in(FunnelQuestion, link(shown)["q"]).question
+    assert (question.order, question.window.text) == ("any", "3d")
+    assert (question.breakdown.field, question.steps[2].match) == ("plan", Match(()))
+    again = browser.open("funnels", **link(shown))
+    assert metrics(again) == metrics(shown)
+    assert [*table(again, "Group")["Group"]] == ["free", "pro"]
+
+
+def test_steps_are_added_moved_and_removed(browser, workspace):
+    browser.sign_in(workspace.id)
+    shown = browser.open("funnels")
+    (add,) = [item for item in shown.button if item.label == "Add a step"]
+    shown = add.click().run()
+    assert "q" not in link(shown)  # a step without an event asks nothing yet
+    (fourth,) = [item for item in shown.multiselect if item.label == "Step 4"]
+    shown = fourth.set_value(["identify"]).run()
+    keys = [item.key for item in shown.button if "step.3" in (item.key or "")]
+    shown = shown.button(key=next(key for key in keys if key.endswith(".-1"))).click().run()
+    question = asking.asked_in(FunnelQuestion, link(shown)["q"]).question
+    assert [step.title for step in question.steps] == ["signup_completed", "letter_created", "identify", "letter_sent"]
+    for _ in range(2):
+        remove = [item for item in shown.button if (item.key or "").endswith(".remove") and ".step." in item.key]
+        shown = remove[0].click().run()
+    question = asking.asked_in(FunnelQuestion, link(shown)["q"]).question
+    assert [step.title for step in question.steps] == ["identify", "letter_sent"]
+
+
+@pytest.mark.parametrize("text", ["{", '{"v":9,"ask":{}}', '{"v":1,"ask":{"steps":[]}}'])
+def test_a_bad_link_falls_back_with_a_sentence(browser, workspace, text):
+    browser.sign_in(workspace.id)
+    shown = browser.open("funnels", q=text)
+    assert not shown.exception
+    assert len(shown.warning) == 1
+    assert metrics(shown)["Entered"] == "4"
+
+
+def test_who_may_not_see_a_field_may_not_ask_by_it(browser, workspace):
+    browser.sign_in(workspace.id, "VIEWER")
+    asked = Asked(TWO_STEPS, Who((Condition("person.email", "is", ("u1@acme.example",)),)))
+    shown = browser.open("funnels", q=asking.text_of(asked))
+    assert "Your role may not ask by email" in words(shown)
+    assert not shown.metric
+
+
+def test_a_report_is_saved_opened_renamed_and_deleted(browser, workspace):
+    browser.sign_in(workspace.id, "MEMBER")
+    shown = browser.open("funnels", q=asking.text_of(Asked(TWO_STEPS)), period="90d")
+    (name,) = [item for item in shown.text_input if item.label == "Save this report as"]
+    name.set_value("Signup to letter")
+    shown = shown.button(key="funnels.saved.new").click().run()
+    assert shown.title[0].value == "Signup to letter"
+    saved = link(shown)["saved"]
+    again = browser.open("funnels", saved=saved)  # its own link carries the question; the id alone names it
+    assert again.title[0].value == "Signup to letter"
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (kept,) = reports.list_reports(session, "funnel")
+    assert asking.asked_of(FunnelQuestion, kept.question.version, kept.question.content) == Asked(TWO_STEPS)
+    assert kept.question.period == "90d"
+    by_label = {item.label: item for item in shown.selectbox}
+    by_label["Order"].set_value("ordered")
+    shown = shown.run().button(key="funnels.saved.change").click().run()
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (kept,) = reports.list_reports(session, "funnel")
+    assert asking.asked_of(FunnelQuestion, 1, kept.question.content).question.order == "ordered"
+
+
+def test_the_file_of_a_number_holds_its_people(browser, workspace):
+    browser.sign_in(workspace.id, "MEMBER")
+    clicked(browser.open("funnels"), "funnel.step-table", 1, "People")
+    name = next(reversed(behind._SHELF._kept))
+    routes = Starlette(routes=API_ROUTES, middleware=[Middleware(Gate)])
+
+    def get(of):
+        async def ask():
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=routes), base_url="http://127.0.0.1:8501"
+            ) as tab:
+                headers = {"cookie": f"{cookie_name()}={browser.token}"}
+                return await tab.get(f"{behind.ADDRESS}?ws=acme&of={of}", headers=headers)
+
+        return asyncio.run(ask())
+
+    answer = get(name)
+    assert answer.status_code == 200
+    found = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""))
+    assert sorted(row["email"] for row in found) == ["u1@acme.example", "u2@acme.example", "u3@acme.example"]
+    assert get("unknown").status_code == 404
+    browser.sign_in(workspace.id, "VIEWER")
+    assert get(name).status_code == 403
