@@ -38,6 +38,11 @@ def icon_text(icon: str) -> str:
     return icon if _ICON.fullmatch(icon) else ""
 
 
+def button_text(text: str) -> str:
+    """Text for a button in a table's cell, where an icon's code or a list would be read at its beginning."""
+    return f"{_JOINER}{text}" if text[:1] in (":", "[") else text
+
+
 def clean(text: str, *, longest: int = 300) -> str:
     """Text on one line without control and direction characters, for places that show it literally."""
     line = " ".join(_DIRECTION.sub("", _CONTROL.sub(" ", text)).split())
