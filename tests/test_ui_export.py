@@ -18,20 +18,8 @@ from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
 
 from . import crowd
-from .browsing import browsing
 
 ADDRESS = "/api/export/people.csv"
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 @pytest.fixture
