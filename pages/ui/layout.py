@@ -172,8 +172,14 @@ def table(
     height: Any = "auto",
     key: str | None = None,
     order: Sequence[str] | None = None,
+    none: str | None = None,
 ) -> None:
-    """A read-only table: column heading -> values. Cells are literal; `alt` says in one sentence what it shows."""
+    """A read-only table: column heading -> values. Cells are literal; `alt` says in one sentence what it shows, `none`
+    what is said instead of a table without rows.
+    """
+    if none and not any(columns.values()):
+        note(none)
+        return
     frame = pd.DataFrame({name: pd.Series(list(values), dtype=_dtype(values)) for name, values in columns.items()})
     st.dataframe(
         frame,

@@ -24,6 +24,7 @@ class Kept(BaseModel):
         ge=1,
         le=600,
         title="Events (months)",
+        examples=["For ever"],
         description="Empty: for ever. Daily counts and money stay either way.",
     )
 
