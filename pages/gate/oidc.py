@@ -100,7 +100,7 @@ def _password_ended(wanted: str) -> Response:
     """Said once, before the dashboard: nobody had proved that the address was theirs who chose the password."""
     return page(
         "You are signed in",
-        lead="Your company account vouched for your e-mail address for the first time, so the password that this account"
+        lead="Your company account vouched for your address for the first time, so the password that this account"
         " had is removed and its other sessions have ended. Sign in with your company account from now on; under Your"
         " account you can choose a new password.",
         link=(safe_next(wanted), "Continue"),

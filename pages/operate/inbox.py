@@ -27,17 +27,18 @@ with layout.head("Inbox", "Every delivery as it arrived, what became of it, and 
 
 balances = data.remembered(place, books.balances)
 inbox.books(place, balances)
+found = place.read(inbox_view.read_page, wanted, inbox.place_of_page())
+if not found and wanted == inbox_view.InboxFilter():
+    state.publish(inbox.FIELDS)
+    inbox.nothing(place, any(item.received for item in balances))
+    st.stop()
+
 sources = place.read(list_connections, place.principal, archived=True)
 inbox.filters([(str(item.id), item.name) for item in sources])
 state.publish(inbox.FIELDS)
-
-found = place.read(inbox_view.read_page, wanted, inbox.place_of_page())
 if not found:
-    if wanted == inbox_view.InboxFilter():
-        inbox.nothing(place, any(item.received for item in balances))
-    else:
-        with layout.empty(":material/search_off:", "No delivery matches", "Remove a filter to see more."):
-            st.button("Clear filters", on_click=inbox.clear, key="inbox-clear")
+    with layout.empty(":material/search_off:", "No delivery matches", "Remove a filter to see more."):
+        st.button("Clear filters", on_click=inbox.clear, key="inbox-clear")
     st.stop()
 
 inbox.deliveries(place, found)

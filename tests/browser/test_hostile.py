@@ -18,7 +18,7 @@ from tests.payloads import PAYLOADS as SHORT
 
 from .conftest import Arrive
 from .product import Product
-from .visitor import Visitor
+from .visitor import ICON, NAME, Visitor
 
 PAYLOADS = [*SHORT, "x" * 10_000, "word " * 2_000, "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘!", "מזל טוב \u2067שלום\u2069 مرحبا", "👩‍👩‍👧‍👦🏴‍☠️🇩🇪"]
 USUAL = (0, len(SHORT))  # the people that the short run opens
@@ -174,7 +174,7 @@ def test_every_drawer(den: Den, visitor: Visitor) -> None:
     ):
         visitor.open(page, ws=den.slug)
         for row in range(2):
-            visitor.open_row(table, row)
+            visitor.open_row(table, row, at=ICON if page == "inbox" or row else NAME)
             found += harm(visitor)
             visitor.close_drawer()
     visitor.open("inbox", ws=den.slug, state="quarantined")
