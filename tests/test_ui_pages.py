@@ -409,3 +409,11 @@ def test_a_change_of_data_is_seen_before_the_cache_ends(database, browser, ws, f
     data._freshness.clear()
     after = {item.label: item.value for item in browser.open().metric}["Events"]
     assert (before, after) == ("5", "6")
+
+
+def test_the_first_person_is_there_at_once(database, browser, ws):
+    browser.sign_in(ws)
+    assert "Nobody yet" in words(browser.open("people"))
+    segment, at = database.source(ws, "segment"), clock.now()
+    crowd.fill(database, ws, segment, crowd.identify("u1", message="i1", at=at, name="Ada Lovelace"), at=at, now=at)
+    assert list(browser.open("people", q="lovelace").dataframe[0].value["Name"]) == ["Ada Lovelace"]

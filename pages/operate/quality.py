@@ -8,7 +8,7 @@ from pages.ui import data, layout, nav, quality
 from pages.ui.context import here
 
 place = here()
-if data.remembered(place, is_empty):
+if place.read(is_empty):
     layout.title("Data quality")
     with layout.empty(
         ":material/fact_check:", "Nothing to check yet", "Every delivery is checked from the first one on."

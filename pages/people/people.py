@@ -21,7 +21,7 @@ with layout.head("People", f"{people.total_text(place, total)} {'person' if tota
     if place.may("people.export") and total.people:
         nav.download(place, "/api/export/people.csv", people.export_query(wanted), key="people-export")
 
-if data.remembered(place, overview.is_empty):
+if place.read(overview.is_empty):  # not remembered: the first person is waited for
     state.publish(people.FIELDS)
     people.nobody_yet(place)
     st.stop()
