@@ -200,5 +200,8 @@ _SPELT = {
     "meta": "Meta",
     "mrr": "MRR",
     "wal_held": "WAL held",
+    "ip": "IP address",
+    "url": "URL",
+    **{f"utm_{word}": f"UTM {word}" for word in ("source", "medium", "campaign", "term", "content")},
     **{role.value: role.spelt for role in Role},
 }

@@ -246,6 +246,7 @@ def people_table(place: Here, people: Sequence[PersonRow]) -> None:
         "open": OPEN.column(),
         "Name": OPEN.text_column(width=180),
         "E-mail": st.column_config.TextColumn(width=240),
+        "Source": st.column_config.TextColumn(width=115),
         "Plan": st.column_config.TextColumn(width=70),
         "Stage": st.column_config.MultiselectColumn(
             options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES]

@@ -70,7 +70,7 @@ class Buttons(Generic[T]):
             label_visibility="collapsed",
             on_change=self._choose,
             args=(picked,),
-            width=240,
+            width=280,
         )
 
     def _choose(self, picked: state.Slot[T | None]) -> None:
