@@ -162,6 +162,7 @@ def test_a_link_to_what_is_not_there_says_so(database, ws, browser):
     assert "not kept any more" in fine(browser.open("inbox", id=str(uuid.uuid4())))
     assert "not kept any more" in fine(browser.open("inbox", id="nonsense"))
     assert "No event of this name" in fine(browser.open("catalogue", event="never"))
+    assert "No event of this name" in fine(browser.open("catalogue", event="a\0b"))
     fine(browser.open("settings", tab="nonsense"))
     fine(browser.open("inbox", at="nonsense|x", when="3 days", source="x"))
     fine(browser.open("audit", before="x", action="nothing", user="nobody"))

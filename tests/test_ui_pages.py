@@ -417,3 +417,9 @@ def test_the_first_person_is_there_at_once(database, browser, ws):
     segment, at = database.source(ws, "segment"), clock.now()
     crowd.fill(database, ws, segment, crowd.identify("u1", message="i1", at=at, name="Ada Lovelace"), at=at, now=at)
     assert list(browser.open("people", q="lovelace").dataframe[0].value["Name"]) == ["Ada Lovelace"]
+
+
+def test_a_nul_in_an_address_is_looked_for_as_the_database_holds_it(database, browser, ws, filled):
+    browser.sign_in(ws)
+    assert not browser.open("people", q="a\0b").exception
+    assert "Nobody" in words(browser.open("people", q="a\0b"))

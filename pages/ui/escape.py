@@ -43,6 +43,11 @@ def button_text(text: str) -> str:
     return f"{_JOINER}{text}" if text[:1] in (":", "[") else text
 
 
+def storable(text: str) -> str:
+    """Text of an address as the database would hold it, which has no NUL: else it would refuse to look for it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def clean(text: str, *, longest: int = 300) -> str:
     """Text on one line without control and direction characters, for places that show it literally."""
     line = " ".join(_DIRECTION.sub("", _CONTROL.sub(" ", text)).split())

@@ -9,7 +9,7 @@ from gdp_core.analytics.people_list import ACTIVITY, SORTS, Count, Filter, Page,
 from gdp_core.tables.people import FIRST_TOUCH, STAGES
 from pages.ui import boundary, layout, nav, state
 from pages.ui.context import Here
-from pages.ui.escape import button_text, clean, safe_text
+from pages.ui.escape import button_text, clean, safe_text, storable
 from pages.ui.format import UNKNOWN, Format, label
 from pages.ui.rows import Buttons
 
@@ -82,7 +82,8 @@ def chosen() -> Filter:
 
 def filter_of(query: Mapping[str, str]) -> Filter:
     """The filter that a URL's parameters make: what `export_query` wrote."""
-    return _filter({field.name: field.parse(query.get(field.name)) for field in FIELDS})
+    said = {name: storable(text) for name, text in query.items()}
+    return _filter({field.name: field.parse(said.get(field.name)) for field in FIELDS})
 
 
 def export_query(wanted: Filter) -> dict[str, str]:

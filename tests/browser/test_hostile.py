@@ -11,7 +11,7 @@ from gdp_core import clock
 from gdp_core.accounts import members
 from gdp_core.accounts.roles import Principal, Role
 from gdp_core.db import rows
-from pages.ui.escape import clean
+from pages.ui.escape import clean, storable
 from pages.ui.people import _COLUMNS as COLUMNS
 from tests.payloads import EVIL
 from tests.payloads import PAYLOADS as SHORT
@@ -184,11 +184,6 @@ def test_every_drawer(den: Den, visitor: Visitor) -> None:
     assert not found, "\n".join(found)
 
 
-def stored(text: str) -> str:
-    """As the database holds it, which has no NUL."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
 @pytest.mark.parametrize(
     "number", [pytest.param(n, marks=[] if n in USUAL else [pytest.mark.heavy]) for n in range(len(PAYLOADS))]
 )
@@ -200,7 +195,7 @@ def test_every_person(number: int, den: Den, visitor: Visitor) -> None:
         found += harm(visitor)
         if tab == "traits":  # it is there, as text
             shown = {row["Value"] for row in visitor.rows("Traits and where each came from")}
-            assert clean(stored(PAYLOADS[number])[:500]) in shown
+            assert clean(storable(PAYLOADS[number])[:500]) in shown
     visitor.go("person", ws=den.slug, id=den.people[number])
     visitor.open_row(TIMELINE)
     found += harm(visitor)
