@@ -123,7 +123,7 @@ def test_another_site_starts_no_export(client, browser, database, ws, filled):
 
 @pytest.mark.parametrize(
     "query",
-    [{"sort": "x"}, {"activity": "soon"}, {"q": "%00"}, {"q": "a\0b"}, {"stage": ",,,"}, {"at": "+"}, {"n": "9" * 40}],
+    [{"sort": "x"}, {"activity": "soon"}, {"q": "%00"}, {"stage": ",,,"}, {"at": "+"}, {"n": "9" * 40}],
 )
 def test_no_query_breaks_an_export(client, browser, database, ws, filled, query):
     browser.sign_in(ws)
