@@ -31,6 +31,7 @@ with guarded(f"frame {name}"):
     layout.say_what_was_done()
     entry = nav.entry(name)
     if not place.may(entry.action):
+        layout.title(entry.title)
         place.principal.require(entry.action)
         raise Forbidden
     with guarded(name):

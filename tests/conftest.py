@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from gdp_core.db import Database, run
 from gdp_core.schema import prepare
+
+if TYPE_CHECKING:
+    from .browsing import Browser
 
 ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
@@ -220,3 +223,18 @@ def database(server: str, template: str, databases: Databases) -> Iterator[TestD
     for pool in pools.values():
         pool.close()
     databases.give_back(name)
+
+
+@pytest.fixture
+def ws(database: TestDatabase) -> uuid.UUID:
+    """A workspace of the test's database."""
+    return database.workspace()
+
+
+@pytest.fixture
+def browser(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Browser]":
+    """Somebody at the dashboard of the test's database."""
+    from .browsing import browsing  # Streamlit takes a second to import, and most tests need none
+
+    with browsing(database, monkeypatch) as made:
+        yield made

@@ -578,21 +578,21 @@ class TestClaims:
 
     def test_the_first_to_come_owns_an_installation_nobody_used(self, database: TestDatabase) -> None:
         link = users.first_start(database.gate, now=NOW)
-        user_id = users.user_of_claims(database.gate, self._claims(), now=NOW)
+        user_id = users.user_of_claims(database.gate, self._claims(), now=NOW).user_id
         assert [user.email for user in users.list_users(database.gate)] == ["bob@acme.test"]
         with pytest.raises(Unauthorised):
             sessions.peek_link(database.gate, (link or "").removeprefix("/login/"), NOW)
         assert users.first_start(database.gate, now=NOW) is None
-        assert users.user_of_claims(database.gate, self._claims(email=None), now=NOW) == user_id
+        assert users.user_of_claims(database.gate, self._claims(email=None), now=NOW).user_id == user_id
 
     def test_without_any_user_the_first_becomes_owner(self, database: TestDatabase) -> None:
-        user_id = users.user_of_claims(database.gate, self._claims(), now=NOW)
+        user_id = users.user_of_claims(database.gate, self._claims(), now=NOW).user_id
         with database.gate.transaction(None) as session:
             assert [member.role for member in record.memberships(session, user_id)] == [Role.OWNER]
 
     def test_a_verified_address_joins_an_existing_user(self, database: TestDatabase) -> None:
         bob = person(database, "bob@acme.test")
-        assert users.user_of_claims(database.gate, self._claims(), now=NOW) == bob
+        assert users.user_of_claims(database.gate, self._claims(), now=NOW).user_id == bob
 
     def test_an_unverified_address_joins_nobody(self, database: TestDatabase) -> None:
         person(database, "bob@acme.test")
@@ -606,17 +606,17 @@ class TestClaims:
             users.user_of_claims(database.gate, self._claims(), now=NOW)
         with database.web.transaction(acme) as session:
             members.invite(session, ann, email="bob@acme.test", role=Role.MEMBER, now=NOW)
-        bob = users.user_of_claims(database.gate, self._claims(), now=NOW)
+        bob = users.user_of_claims(database.gate, self._claims(), now=NOW).user_id
         with database.gate.transaction(None) as session:
             assert [member.role for member in record.memberships(session, bob)] == [Role.MEMBER]
 
     def test_another_subject_is_another_person(self, database: TestDatabase) -> None:
         person(database, "ann@acme.test")
         person(database, "bob@acme.test")
-        bob = users.user_of_claims(database.gate, self._claims(), now=NOW)
-        ann = users.user_of_claims(database.gate, self._claims(subject="2", email="ann@acme.test"), now=NOW)
+        bob = users.user_of_claims(database.gate, self._claims(), now=NOW).user_id
+        ann = users.user_of_claims(database.gate, self._claims(subject="2", email="ann@acme.test"), now=NOW).user_id
         assert ann != bob
-        assert users.user_of_claims(database.gate, self._claims(email="ann@acme.test"), now=NOW) == bob
+        assert users.user_of_claims(database.gate, self._claims(email="ann@acme.test"), now=NOW).user_id == bob
 
 
 class TestWorkspaces:
@@ -1028,10 +1028,10 @@ class TestRecord:
         acme = database.workspace()
         ann = person(database, "ann@acme.test", workspace=acme)
         claims = users.Claims("https://id.test", "42", "ann@acme.test", True, "Ann")
-        assert users.user_of_claims(database.gate, claims, ip="10.0.0.1", now=NOW) == ann
-        assert users.user_of_claims(database.gate, claims, now=NOW) == ann
+        assert users.user_of_claims(database.gate, claims, ip="10.0.0.1", now=NOW) == users.Vouched(ann, True)
+        assert users.user_of_claims(database.gate, claims, now=NOW) == users.Vouched(ann, False)
         assert self._log(database, acme) == [
-            ("account.link", "ann@acme.test", "10.0.0.1", {"provider": "https://id.test"})
+            ("account.link", "ann@acme.test", "10.0.0.1", {"provider": "https://id.test", "password": "ended"})
         ]
 
     @pytest.mark.parametrize("what", ["fail", "password", "disable", "end", "link"])

@@ -35,11 +35,6 @@ def period(ws, text="30d", *, now=NOW, timezone="UTC", currency="USD", compare="
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment")
 

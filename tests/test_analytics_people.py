@@ -79,11 +79,6 @@ def walk(database, ws, wanted, size):
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def crowd(database, ws):
     store(
         database,

@@ -31,11 +31,6 @@ WHOLE = Cut()
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment", name="Website")
 

@@ -111,6 +111,21 @@ def test_same_seed_and_hour_give_the_same_bytes(told: Told) -> None:
     assert digest(stories(UNTIL, seed=2)) != again
 
 
+def test_the_last_day_is_a_day_like_others(told: Told) -> None:
+    first: dict[str, datetime] = {}
+    for delivery, item in told.tracked:
+        who = item.get("anonymousId")
+        if delivery.brand == MAIN.key and who and item["timestamp"][:2] == "20":
+            at = datetime.fromisoformat(item["timestamp"])
+            first[who] = min(at, first.get(who, at))
+    days = Counter((HOUR - at) // timedelta(days=1) for at in first.values())
+    minutes = Counter(at.replace(second=0, microsecond=0) for at in first.values() if at > HOUR - timedelta(days=30))
+    usual = sum(days[number] for number in range(1, 15)) / 14
+    assert usual > 10
+    assert days[0] < 2 * usual
+    assert minutes.most_common(1)[0][1] <= 5, minutes.most_common(3)
+
+
 def test_messages_arrive_when_a_browser_would_have_sent_them(told: Told) -> None:
     """Or the data quality page would call a healthy sender late."""
     delays: dict[bool, list[timedelta]] = {True: [], False: []}

@@ -19,11 +19,6 @@ from .test_pipeline import batch, delivery, drain, put, track
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def source_id(database, ws):
     return database.source(ws, "segment")
 

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from gdp_core.db import one, rows
 
 from .conftest import NOW
@@ -25,11 +23,6 @@ SUBSCRIPTION = """plan_id plan_name billing_cycle price_micros currency started_
 EMAIL = """resend_id actor_id sender recipient subject tags campaign segment_id funnel status sent_at delivered_at opened_at
  clicked_at bounced_at complained_at""".split()
 EMAIL_EVENT = "event_type occurred_at clicked_url user_agent ip is_machine detail".split()
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 def visit(ws, source_id):

@@ -16,11 +16,6 @@ START = NOW - timedelta(days=2)
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment")
 

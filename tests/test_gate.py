@@ -723,6 +723,12 @@ class TestWebSocket:
         assert closed.value.code == 1013
 
 
+def test_commands_are_set_as_code_and_nothing_of_theirs_is_markup(client: TestClient) -> None:
+    assert "<code>python -m jobs user link</code>" in client.get("/login").text
+    wrong = client.post("/login", data={"email": "`<b>x</b>`@x", "password": "x"}, headers=FORM)
+    assert "<b>" not in wrong.text
+
+
 class Provider:
     """An OpenID Connect provider that says what it is told to."""
 
@@ -815,7 +821,10 @@ class TestProvider:
         squatter = _person(configured, "bob@acme.test")
         theirs = sessions.start(configured.gate, squatter, how="password", now=clock.now())
         asked = self._start(client, provider)
-        assert client.get("/oidc/callback", params={"code": "c", "state": asked["state"]}).status_code == 303
+        told = client.get("/oidc/callback", params={"code": "c", "state": asked["state"]})
+        assert told.status_code == 200
+        assert "the password that this account had is removed" in told.text
+        assert 'href="/people?q=ada"' in told.text
         assert "the inside" in client.get("/people").text
         assert sessions.current(configured.gate, theirs, clock.now()) is None
         assert _sign_in(client, "bob@acme.test").status_code == 401

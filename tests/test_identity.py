@@ -199,11 +199,6 @@ def test_the_cap_holds_and_the_rest_is_refused():
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment")
 

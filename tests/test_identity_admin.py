@@ -14,11 +14,6 @@ from .test_pipeline import batch, delivery, drain, put
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment")
 

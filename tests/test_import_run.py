@@ -33,11 +33,6 @@ def small_chunks(monkeypatch):
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def file(tmp_path):
     return written(tmp_path / "orders.csv", 18)
 

@@ -180,11 +180,6 @@ def test_a_migration_that_died_midway_runs_again(server, template):
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment")
 

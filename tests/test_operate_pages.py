@@ -16,7 +16,7 @@ from gdp_core.importer.run import prepare_import, run_import
 from pages.operate import SECTION
 from pages.ui import settings, sources
 
-from .browsing import browsing, words
+from .browsing import words
 from .test_import_run import MAPPING, written
 from .test_pipeline import batch, delivery, drain, identify, put, track
 
@@ -24,12 +24,6 @@ PAGES = {entry.name: entry.action for entry in SECTION.entries}
 ROLES = ("OWNER", "ADMIN", "MEMBER", "VIEWER")
 HOSTILE = "![x](http://evil.example/t.png) [click](javascript:alert(1)) <img src=x onerror=alert(1)> $x$ :red[y]"
 READ_AS_MARKUP = re.compile(r"(?<!\\)(?:!\[x|\[click|<img|\$x|:red\[y)|http://evil")  # what is not escaped
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture
@@ -128,7 +122,7 @@ def test_every_page_opens_in_an_empty_workspace(ws, browser, role):
         said = fine(page)
         allowed = Role(role) in GRANTS[action].roles
         assert ("may not" in said) != allowed, name
-        assert bool(page.title) == allowed, name
+        assert page.title[0].value, "a refused page is still called by its name"
     for tab in settings.TABS:
         fine(browser.open("settings", tab=tab))
 
@@ -168,6 +162,7 @@ def test_a_link_to_what_is_not_there_says_so(database, ws, browser):
     assert "not kept any more" in fine(browser.open("inbox", id=str(uuid.uuid4())))
     assert "not kept any more" in fine(browser.open("inbox", id="nonsense"))
     assert "No event of this name" in fine(browser.open("catalogue", event="never"))
+    assert "No event of this name" in fine(browser.open("catalogue", event="a\0b"))
     fine(browser.open("settings", tab="nonsense"))
     fine(browser.open("inbox", at="nonsense|x", when="3 days", source="x"))
     fine(browser.open("audit", before="x", action="nothing", user="nobody"))

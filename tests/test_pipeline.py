@@ -83,11 +83,6 @@ def batch(*messages, at=NOW):
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment")
 

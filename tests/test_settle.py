@@ -14,11 +14,6 @@ from .stripe_story import DAY, T0, at, event, item, price, subscription
 from .test_pipeline import delivery, drain, put
 
 
-@pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
 @pytest.fixture(autouse=True)
 def asked_a_day_later(monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: at(DAY))

@@ -147,11 +147,6 @@ def test_following_next_at_misses_nothing(story):
 # ---------------------------------------------------------------------------------------------------- in the books
 
 
-@pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
 def tell(database, *deliveries):
     histories.put(database, deliveries)
     histories.drain(database, sorted({item.workspace_id for item in deliveries}), now=START)

@@ -18,20 +18,8 @@ from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
 
 from . import crowd
-from .browsing import browsing
 
 ADDRESS = "/api/export/people.csv"
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 @pytest.fixture
@@ -134,7 +122,8 @@ def test_another_site_starts_no_export(client, browser, database, ws, filled):
 
 
 @pytest.mark.parametrize(
-    "query", [{"sort": "x"}, {"activity": "soon"}, {"q": "%00"}, {"stage": ",,,"}, {"at": "+"}, {"n": "9" * 40}]
+    "query",
+    [{"sort": "x"}, {"activity": "soon"}, {"q": "%00"}, {"stage": ",,,"}, {"at": "+"}, {"n": "9" * 40}],
 )
 def test_no_query_breaks_an_export(client, browser, database, ws, filled, query):
     browser.sign_in(ws)

@@ -111,3 +111,33 @@ def test_an_optional_text_left_empty_is_none_and_another_is_not(page):
     page.text_area(key="f.notes").set_value("   ")
     submit(page)
     assert value(page).notes is None
+
+
+def reading():
+    from pages.ui import forms
+    from tests.test_ui_forms import Everything
+
+    forms.ask(
+        Everything, key="f", read_only=True, initial={"name": "*Acme*", "kind": "other_one", "words": ["b_c", "d"]}
+    )
+
+
+def test_who_may_not_change_it_reads_it_as_text():
+    page = AppTest.from_function(reading, default_timeout=30).run()
+    assert not page.exception
+    assert not page.button
+    shown = dict(zip((plain(item.value) for item in page.caption), (item.value for item in page.text), strict=True))
+    assert shown == {
+        "Name": "*Acme*",
+        "Your notes": "–",
+        "Count": "3",
+        "Ratio": "0.5",
+        "Price": "9.90",
+        "Is on": "Yes",
+        "Kind": "Other one",
+        "Colour": "–",
+        "Words": "b_c, d",
+        "Kinds": "–",
+        "Since": "2026-01-01",
+        "Zone": "UTC",
+    }

@@ -8,13 +8,7 @@ from gdp_core.accounts.roles import Principal
 from gdp_core.db import one, run
 from gdp_core.errors import Forbidden
 
-from .browsing import browsing, words
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
+from .browsing import words
 
 
 @pytest.mark.parametrize("role", ["OWNER", "ADMIN", "MEMBER", "VIEWER"])
@@ -80,6 +74,7 @@ def test_somebody_of_no_workspace_makes_none_while_others_work_here(database, br
         run(session, "DELETE FROM membership WHERE user_id = :id", id=user)
     page = browser.open()
     assert "ask the person who invited you" in words(page).lower()
+    assert "You are signed in as viewer-" in words(page)
     assert not page.text_input
     somebody = sessions.current(database.gate, browser.token, clock.now()).user
     with pytest.raises(Forbidden):

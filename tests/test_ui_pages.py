@@ -9,23 +9,12 @@ from gdp_core.db import rows, run
 from pages.ui import people
 
 from . import crowd
-from .browsing import browsing, plain, words
+from .browsing import plain, words
 from .payloads import PAYLOADS
 from .test_pipeline import batch, delivery, drain, put
 
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
 PAGES = ["overview", "people", "reviews"]
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 @pytest.fixture
@@ -151,6 +140,20 @@ def test_filters_write_the_url_and_clearing_empties_it(database, browser, ws, fi
     assert "stage" not in shown.query_params
 
 
+def test_a_person_is_opened_by_name_without_a_mouse(database, browser, ws, filled):
+    browser.sign_in(ws)
+    shown = browser.open("people", q="lovelace")
+    assert "Open full profile" not in words(shown)
+    chooser = shown.selectbox(key="people.open.chooser")
+    assert chooser.options == ["Ada Lovelace"]
+    chooser.select("Ada Lovelace").run()
+    assert "Open full profile" in words(shown)
+    assert shown.selectbox(key="people.open.chooser").value is None, "the same person can be opened again"
+    assert shown.query_params["q"] == "lovelace"
+    shown.run()
+    assert "Open full profile" not in words(shown)
+
+
 def test_unknown_words_in_the_url_change_nothing(database, browser, ws, filled):
     browser.sign_in(ws)
     shown = browser.open(
@@ -201,6 +204,15 @@ def test_a_profile_for_every_role(database, browser, ws, filled, role, tab):
     assert not shown.exception
     assert not shown.error
     assert shown.title[0].value == ("A••• L•••" if role == "VIEWER" else "Ada Lovelace")
+
+
+@pytest.mark.parametrize(
+    ("role", "said"), [("MEMBER", {"anonymous a1", "user u1"}), ("VIEWER", {"anonymous a•••", "user u•••"})]
+)
+def test_what_joins_identifiers_names_their_kind_for_everybody(database, browser, ws, filled, role, said):
+    browser.sign_in(ws, role)
+    evidence = browser.open("person", id=str(filled), tab="identity").dataframe[1].value
+    assert said in [{row.One, row.Other} for row in evidence.itertuples()]
 
 
 @pytest.mark.parametrize(("role", "detail"), [("MEMBER", "Hello"), ("VIEWER", "H•••")])
@@ -397,3 +409,17 @@ def test_a_change_of_data_is_seen_before_the_cache_ends(database, browser, ws, f
     data._freshness.clear()
     after = {item.label: item.value for item in browser.open().metric}["Events"]
     assert (before, after) == ("5", "6")
+
+
+def test_the_first_person_is_there_at_once(database, browser, ws):
+    browser.sign_in(ws)
+    assert "Nobody yet" in words(browser.open("people"))
+    segment, at = database.source(ws, "segment"), clock.now()
+    crowd.fill(database, ws, segment, crowd.identify("u1", message="i1", at=at, name="Ada Lovelace"), at=at, now=at)
+    assert list(browser.open("people", q="lovelace").dataframe[0].value["Name"]) == ["Ada Lovelace"]
+
+
+def test_a_nul_in_an_address_is_looked_for_as_the_database_holds_it(database, browser, ws, filled):
+    browser.sign_in(ws)
+    assert not browser.open("people", q="a\0b").exception
+    assert "Nobody" in words(browser.open("people", q="a\0b"))

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pages.ui.escape import clean, icon_text, safe_text
+from gdp_core.analytics.profile import StageStep
+from pages.ui.charts.stages import stage_history, stage_path
+from pages.ui.escape import button_text, clean, icon_text, safe_text
 from pages.ui.format import UNKNOWN, Format, label
 
 from .payloads import PAYLOADS
@@ -27,6 +29,9 @@ DE = Format("de_DE", "Europe/Berlin", "EUR")
         (US.number(0), "0"),
         (US.compact(1_820_000), "1.82M"),
         (US.compact(999_999), "999,999"),
+        (US.size(999), "999 B"),
+        (US.size(14_400), "14 KB"),
+        (DE.size(5_730_000), "5,7 MB"),
         (US.percent(0.6184), "61.8%"),
         (US.percent(0.5), "50%"),
         (DE.percent(0.6184), "61,8\xa0%"),
@@ -129,6 +134,46 @@ def test_no_mixture_of_markup_is_read(text):
 def test_plain_words_carry_no_backslash():
     for text in ("Signing secret", "Ada O'Neil-Ström, Inc. (UK)", "snake_case_name", "50% of 3/4", "a.b@c"):
         assert "\\" not in safe_text(text)
+
+
+@pytest.mark.parametrize("text", [":material/delete: Ada", "[Edit, Delete]", "[", ":", *PAYLOADS])
+def test_a_button_in_a_cell_shows_a_name_and_no_icon_or_menu(text):
+    shown = button_text(clean(text))
+    assert not shown.startswith((":", "["))
+    assert shown.removeprefix("\u2060") == clean(text)
+
+
+def test_an_ordinary_name_is_a_button_as_it_is():
+    assert button_text("Ada Lovelace: [x]") == "Ada Lovelace: [x]"
+
+
+def step(hours, stage):
+    return StageStep(NOW - timedelta(hours=hours), stage, None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([step(2, "lead")], "Lead since 19 Nov 2026, 07:00"),
+        ([step(30, "lead"), step(4, "trial")], "Lead for 1 day → Trial since 19 Nov 2026, 05:00"),
+        ([step(4.001, "lead"), step(4, "trial")], "Trial since 19 Nov 2026, 05:00"),
+        ([step(9000, "trial"), step(8990, "active")], "Trial for 10 hours → Active since 9 Nov 2025"),
+        ([step(500, "trial"), step(400, None)], "Trial for 4 days → – since 2 Nov 2026"),
+        (
+            [step(9000 - n, "lead" if n % 2 else "dormant") for n in range(6)],
+            "… → Lead for 1 hour → Dormant for 1 hour → Lead for 1 hour → Dormant for 1 hour → Lead since 9 Nov 2025",
+        ),
+    ],
+)
+def test_stages_hours_apart_are_told_in_words(steps, said):
+    assert stage_path(steps, NOW, US) == said
+
+
+def test_a_stay_of_hours_tells_its_minutes_when_pointed_at():
+    figure = stage_history([step(9000, "trial"), step(8990, "active")], NOW, US)
+    short, long = (bar.hovertemplate for bar in figure.data)
+    assert short == "Trial<br>9 Nov 2025, 09:00 – 9 Nov 2025, 19:00<extra></extra>"
+    assert long == "Active<br>9 Nov 2025 – 19 Nov 2026<extra></extra>"
 
 
 def test_an_icon_is_an_icon_or_nothing():

@@ -23,6 +23,11 @@ class Role(StrEnum):
     MEMBER = "MEMBER"
     VIEWER = "VIEWER"
 
+    @property
+    def spelt(self) -> str:
+        """As people read it: Owner."""
+        return self.value.capitalize()
+
 
 class Grant(NamedTuple):
     """Who may do an action, and its name inside a sentence."""
@@ -94,8 +99,11 @@ class Principal:
         """Raises Forbidden with a sentence that says who may."""
         if not self.may(action):
             grant = GRANTS[action]
-            allowed = " or ".join(role.value for role in Role if role in grant.roles)
-            raise Forbidden(f"Your role {self.role} may not {grant.phrase}: ask somebody whose role is {allowed}.")
+            *others, last = (role.spelt for role in Role if role in grant.roles)
+            allowed = f"{', '.join(others)} or {last}" if others else last
+            raise Forbidden(
+                f"Your role {self.role.spelt} may not {grant.phrase}: ask somebody whose role is {allowed}."
+            )
 
     def sees(self, text: str | None) -> str | None:
         """`text` as this person may see it: masked without pii.read."""

@@ -54,6 +54,14 @@ class Claims:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Whom a provider vouched for. `password_ended`: they had a password that counts no more from now on."""
+
+    user_id: UUID
+    password_ended: bool = False
+
+
 def normal_email(text: str) -> str:
     """An e-mail address as it is stored. Raises InvalidInput."""
     email = text.strip().lower()
@@ -260,19 +268,19 @@ def _known(database: Database, address: str) -> UUID:
     return user_id
 
 
-def user_of_claims(database: Database, claims: Claims, *, ip: str | None = None, now: datetime) -> UUID:
+def user_of_claims(database: Database, claims: Claims, *, ip: str | None = None, now: datetime) -> Vouched:
     """The user a provider vouches for: one who came that way before, else by verified e-mail address an existing user
     or somebody invited, else the owner when there is no user at all. Raises Unauthorised.
     """
     known = _linked(database, claims)
     if known is not None:
-        return known
+        return Vouched(known)
     if not claims.email or not claims.email_verified:
         raise Unauthorised("Your provider does not vouch for an e-mail address: verify it there, then try again.")
     email = normal_email(claims.email)
-    user_id, first = _user_of(database, email), False
+    user_id, first, ended = _user_of(database, email), False, False
     if user_id is not None:
-        _vouch(database, user_id, claims, ip, now)
+        ended = _vouch(database, user_id, claims, ip, now)
     else:
         with database.transaction(None) as session:
             run(session, "SELECT pg_advisory_xact_lock(:key)", key=_FIRST_USER_LOCK)
@@ -282,7 +290,7 @@ def user_of_claims(database: Database, claims: Claims, *, ip: str | None = None,
         accept_for(database, invitation, user_id, now=now, ip=ip)
     if first:
         _adopt(database, user_id, now, first=True)
-    return user_id
+    return Vouched(user_id, ended)
 
 
 def _linked(database: Database, claims: Claims) -> UUID | None:
@@ -309,18 +317,25 @@ def _link(session: Session, user_id: UUID, claims: Claims, now: datetime) -> Non
     )
 
 
-def _vouch(database: Database, user_id: UUID, claims: Claims, ip: str | None, now: datetime) -> None:
-    """Link an account to the provider that vouches for its address.
+def _vouch(database: Database, user_id: UUID, claims: Claims, ip: str | None, now: datetime) -> bool:
+    """Link an account to the provider that vouches for its address; whether that ended a password it had.
 
     Until now anybody may have chosen that address, so a password and sessions from before do not count any more.
     """
     with on_record(database, user_id) as record:
-        before = one(record.session, "SELECT email_verified_at FROM app_user WHERE id = :id FOR UPDATE", id=user_id)
+        before = one(
+            record.session,
+            "SELECT email_verified_at, password_hash FROM app_user WHERE id = :id FOR UPDATE",
+            id=user_id,
+        )
         run(record.session, "UPDATE app_user SET email_verified_at = :now WHERE id = :id", now=now, id=user_id)
         if before.email_verified_at is None:
             _store_password(record.session, user_id, None, now, keep=None)
         _link(record.session, user_id, claims, now)
-        record.write(record.themselves(ip=ip), "account.link", now, provider=claims.issuer)
+        ended = before.email_verified_at is None and before.password_hash is not None
+        said: dict[str, Any] = {"provider": claims.issuer} | ({"password": "ended"} if ended else {})
+        record.write(record.themselves(ip=ip), "account.link", now, **said)
+    return ended
 
 
 def _newcomer(session: Session, email: str, name: str, now: datetime) -> tuple[UUID, bool]:

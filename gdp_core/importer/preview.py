@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
-from gdp_core.importer.chunks import CHUNK_ROWS, Chunk, Import, RejectedRow, bound
+from gdp_core.importer.chunks import Chunk, Import, RejectedRow, bound
 from gdp_core.importer.columns import SAMPLE_ROWS, Column, read_columns, suggest
 from gdp_core.importer.mapping import Mapping
 from gdp_core.importer.reader import Table, open_table
@@ -64,7 +64,7 @@ class Preview:
 
 
 def preview(path: Path, mapping: Mapping | None = None, *, now: datetime, rows: int = SAMPLE_ROWS) -> Preview:
-    """What importing `path` would do, by its first `rows` rows (rounded up to whole chunks).
+    """What importing `path` would do, by its first `rows` rows.
 
     Raises InvalidInput for a file that cannot be read and a mapping that does not fit it.
     """
@@ -76,7 +76,7 @@ def preview(path: Path, mapping: Mapping | None = None, *, now: datetime, rows: 
         problems.append(_NO_MAPPING)
         return _result(table, columns, None, mapping, problems)
     source = bound(table, chosen, columns)
-    sample = list(islice(source.chunks(), -(-rows // CHUNK_ROWS)))
+    sample = list(islice(source.chunks(rows=rows), 1))
     facts = [fact for chunk in sample for fact in _facts(chunk, now)]
     rejects = tuple(reject for chunk in sample for reject in chunk.rejects)
     counts = _counts(sum(chunk.rows for chunk in sample), facts, len(rejects))

@@ -1,5 +1,6 @@
 """The pages seen before sign-in: one small template, no script, nothing loaded from elsewhere."""
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -45,13 +46,13 @@ def page(
     foot: str = "",
 ) -> HTMLResponse:
     """A card with a heading, a form when `action` is given (or several `forms`, the last after a list of `items`), and a
-    `link` (address, label). All text is escaped.
+    `link` (address, label). All text is escaped; in sentences, what stands between `backticks` is set as code.
     """
     parts = [f"<h1>{escape(title)}</h1>"]
     if lead:
-        parts.append(f'<p class="lead">{escape(lead)}</p>')
+        parts.append(f'<p class="lead">{_sentence(lead)}</p>')
     if error:
-        parts.append(f'<p class="error" role="alert" id="error">{escape(error)}</p>')
+        parts.append(f'<p class="error" role="alert" id="error">{_sentence(error)}</p>')
     if action is not None:
         shown = [
             _form(action, form, focus=index == 0) for index, form in enumerate(forms or [Form(inputs, hidden, button)])
@@ -64,8 +65,12 @@ def page(
             f'<a class="{"plain" if action is not None else "button"}" href="{escape(link[0])}">{escape(link[1])}</a>'
         )
     if foot:
-        parts.append(f'<p class="foot">{escape(foot)}</p>')
+        parts.append(f'<p class="foot">{_sentence(foot)}</p>')
     return HTMLResponse(_TEMPLATE.format(title=escape(title), style=_STYLE, body="".join(parts)), status_code=status)
+
+
+def _sentence(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _form(action: str, form: Form, *, focus: bool) -> str:
@@ -139,7 +144,7 @@ button:focus-visible,a:focus-visible{outline:2px solid var(--ring);outline-offse
 .plain{display:block;margin-top:16px;text-align:center;color:var(--soft)}
 .error{margin:12px 0 4px;padding:10px 12px;border-radius:8px;border:1px solid var(--bad-line);background:var(--bad-ground);color:var(--bad)}
 .foot{margin:18px 0 0;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:12px}
-code{font-size:12px}
+code{font-size:.92em;white-space:nowrap}
 form+form,ul{border-top:1px solid var(--line);margin:22px 0 0;padding-top:6px}
 ul{padding:16px 0 0 18px;color:var(--soft);font-size:12px}
 """

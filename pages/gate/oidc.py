@@ -82,10 +82,11 @@ async def callback(request: Request) -> Response:
         return RedirectResponse("/login", 303)
     try:
         claims, wanted = await _vouched(request)
-        user_id = await run_in_threadpool(
+        found = await run_in_threadpool(
             lambda: users.user_of_claims(database("gdp_gate"), claims, ip=ip_of(request.scope), now=clock.now())
         )
-        answer = await signed_in_response(request, user_id, wanted, how="oidc")
+        told = _password_ended(wanted) if found.password_ended else None
+        answer = await signed_in_response(request, found.user_id, wanted, how="oidc", instead=told)
     except (httpx.HTTPError, JoseError, GrowthError, ValueError, LookupError, TypeError) as error:
         answer = _refused(request, error)
     answer.delete_cookie(_cookie_name(), httponly=True, secure=is_https(), samesite="lax")
@@ -93,6 +94,17 @@ async def callback(request: Request) -> Response:
 
 
 ROUTES = [Route("/oidc/start", start), Route("/oidc/callback", callback)]
+
+
+def _password_ended(wanted: str) -> Response:
+    """Said once, before the dashboard: nobody had proved that the address was theirs who chose the password."""
+    return page(
+        "You are signed in",
+        lead="Your company account vouched for your address for the first time, so the password that this account"
+        " had is removed and its other sessions have ended. Sign in with your company account from now on; under Your"
+        " account you can choose a new password.",
+        link=(safe_next(wanted), "Continue"),
+    )
 
 
 async def _vouched(request: Request) -> tuple[users.Claims, str]:

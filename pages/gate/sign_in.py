@@ -123,7 +123,7 @@ async def invitation(request: Request) -> Response:
         if request.method != "POST":
             return page(
                 f"Join {found.workspace_name}",
-                lead=f"You are signed in as {found.email} and will be {found.role.value}.",
+                lead=f"You are signed in as {found.email}; your role will be {found.role.spelt}.",
                 action=request.url.path,
                 button="Join",
             )
@@ -176,8 +176,10 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
-async def signed_in_response(request: Request, user_id: UUID, wanted: str, *, how: str) -> Response:
-    """Start a session for the user and send the browser where it wanted to go."""
+async def signed_in_response(
+    request: Request, user_id: UUID, wanted: str, *, how: str, instead: Response | None = None
+) -> Response:
+    """Start a session for the user and send the browser where it wanted to go, or show a page `instead`."""
     before = cookie(request.scope["headers"], cookie_name())
 
     def begin() -> str:
@@ -193,7 +195,7 @@ async def signed_in_response(request: Request, user_id: UUID, wanted: str, *, ho
             user_agent=request.headers.get("user-agent"),
         )
 
-    answer = RedirectResponse(safe_next(wanted), 303)
+    answer = instead or RedirectResponse(safe_next(wanted), 303)
     set_cookie(answer, await run_in_threadpool(begin))
     return answer
 
@@ -233,7 +235,7 @@ def _sign_in_page(wanted: str, *, email: str = "", error: str = "") -> Response:
         hidden=(("next", wanted),),
         button="Sign in",
         link=(f"/oidc/start?next={quote(wanted, safe='/')}", "Sign in with your company account") if provider else None,
-        foot="No password yet, or forgotten? Whoever runs this server makes a one-time link with: python -m jobs user link",
+        foot="No password yet, or forgotten? Whoever runs this server makes a one-time link with `python -m jobs user link`.",
     )
 
 
@@ -262,7 +264,7 @@ def _invitation_page(request: Request, found: members.Invitation, *, name: str =
     return page(
         f"Join {found.workspace_name}",
         status=400 if error else 200,
-        lead=f"You were invited as {found.email} and will be {found.role.value}.",
+        lead=f"You were invited as {found.email}; your role will be {found.role.spelt}.",
         error=error,
         action=request.url.path,
         inputs=(Input("name", "Your name", "text", "name", value=name), new_password(required=True)),

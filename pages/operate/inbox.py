@@ -5,7 +5,7 @@ import streamlit as st
 from gdp_core import inbox as books
 from gdp_core.accounts.connections import list_connections
 from gdp_core.analytics import inbox_view
-from pages.ui import data, inbox, layout, nav, state
+from pages.ui import data, inbox, layout, state
 from pages.ui.context import here
 
 place = here()
@@ -25,27 +25,26 @@ with layout.head("Inbox", "Every delivery as it arrived, what became of it, and 
             key="inbox-replay-all",
         )
 
-inbox.books(place, data.remembered(place, books.balances))
+balances = data.remembered(place, books.balances)
+inbox.books(place, balances)
+found = place.read(inbox_view.read_page, wanted, inbox.place_of_page())
+if not found and wanted == inbox_view.InboxFilter():
+    state.publish(inbox.FIELDS)
+    inbox.nothing(place, any(item.received for item in balances))
+    st.stop()
+
 sources = place.read(list_connections, place.principal, archived=True)
 inbox.filters([(str(item.id), item.name) for item in sources])
 state.publish(inbox.FIELDS)
-
-found = place.read(inbox_view.read_page, wanted, inbox.place_of_page())
 if not found:
-    if wanted == inbox_view.InboxFilter():
-        with layout.empty(
-            ":material/inbox:", "Nothing has arrived yet", "Connect a source: what it sends appears here at once."
-        ):
-            nav.link(place, "sources", label="Connect a source")
-    else:
-        with layout.empty(":material/search_off:", "No delivery matches", "Remove a filter to see more."):
-            st.button("Clear filters", on_click=inbox.clear, key="inbox-clear")
+    with layout.empty(":material/search_off:", "No delivery matches", "Remove a filter to see more."):
+        st.button("Clear filters", on_click=inbox.clear, key="inbox-clear")
     st.stop()
 
 inbox.deliveries(place, found)
 inbox.pager(place, found, total)
 
-opened = inbox.opened()
+opened = inbox.OPEN.clicked()
 if replay:
     inbox.ask_replay(place, wanted, total)
 elif opened:

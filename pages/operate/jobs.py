@@ -3,12 +3,14 @@
 import streamlit as st
 
 from gdp_core.analytics import jobs_view
-from pages.ui import data, jobs, layout, nav, state
+from pages.ui import data, jobs, layout, state
 from pages.ui.context import here
+from pages.ui.settings import recomputing
 
 place = here()
 state.adopt(jobs.FIELDS)
 layout.title("Jobs", "The processes behind this product, what they ran, and how far they are behind")
+recomputing.progress(place)
 
 processes = place.read(jobs_view.read_processes, place.now)
 table = place.read(jobs_view.read_jobs, place.now)
@@ -37,8 +39,4 @@ else:
         ":material/search_off:",
         "No run matches",
         "Runs are kept for 14 days; some jobs record only those that did something.",
-    )
-if place.may("settings.read"):
-    nav.link(
-        place, "settings", label="What is derived again after a change", icon=":material/autorenew:", tab="general"
     )

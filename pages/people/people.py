@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from gdp_core.analytics import people_list
+from gdp_core.analytics import overview, people_list
 from gdp_core.analytics.people_list import Place
 from pages.ui import data, layout, nav, people, state
 from pages.ui.context import here
@@ -21,6 +21,11 @@ with layout.head("People", f"{people.total_text(place, total)} {'person' if tota
     if place.may("people.export") and total.people:
         nav.download(place, "/api/export/people.csv", people.export_query(wanted), key="people-export")
 
+if place.read(overview.is_empty):  # not remembered: the first person is waited for
+    state.publish(people.FIELDS)
+    people.nobody_yet(place)
+    st.stop()
+
 people.filters(data.remembered(place, people_list.read_choices).plans)
 people.remember_columns()
 state.publish(people.FIELDS)
@@ -30,27 +35,15 @@ page = place.read(people_list.read_page, wanted, place.now, place=start, size=pe
 
 if not page.rows:
     if wanted.is_plain:
-        with layout.empty(
-            ":material/group:",
-            "Nobody yet",
-            "People appear here as soon as a connected source sends their first event.",
-        ):
-            if nav.may_open(place, "sources"):
-                nav.link(place, "sources", label="Connect a source")
+        people.nobody_yet(place)
     else:
-        hint = (
-            "Your role finds whole words only: write all of it."
-            if wanted.whole and wanted.words
-            else "Change the search or remove a filter."
-        )
-        with layout.empty(":material/search_off:", "Nobody matches", hint):
-            st.button("Clear filters", on_click=people.clear, key="people-clear")
+        people.nobody_matches(wanted)
     st.stop()
 
 people.people_table(place, page.rows)
 people.pager(place, page, total)
 
-opened = people.opened()
-found = next((person for person in page.rows if person.id == opened), None)
+opened = people.OPEN.clicked()
+found = next((person for person in page.rows if str(person.id) == opened), None)
 if found:
     people.drawer(place, found)

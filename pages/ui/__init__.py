@@ -38,6 +38,9 @@ Slow or live parts
 Links
     `nav.link(place, "person", label=..., id=...)` is a real link that keeps workspace and period. Never `st.switch_page`:
     it loses Back.
+Rows that open something
+    `rows.Buttons(key)`: `cells` and `column` are the icons at the left of a table, `text_column` makes names buttons too,
+    `clicked()` says which it was. Under the table `chooser`, because only a mouse can click in a canvas.
 Looks
     One primary button a view; cards with `layout.card("Title")`; tables with `layout.table({...}, alt=...)`, 25-50 rows;
     Material icons; sentence case; no CSS, no dividers, no emoji.

@@ -84,7 +84,9 @@ def _short(identifier: str) -> str:
 
 
 def pager(found: Sequence[AuditRow]) -> None:
-    """The way to older changes."""
+    """The way to older changes, where there are any."""
+    if not BEFORE.value and len(found) < PAGE:
+        return
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
         st.button(
             "Newest", icon=":material/first_page:", key="audit-first", on_click=first_page, disabled=not BEFORE.value

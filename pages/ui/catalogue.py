@@ -13,8 +13,9 @@ from gdp_core.event_roles import ROLES
 from gdp_core.sources.facts import Category
 from pages.ui import data, forms, layout, nav, state
 from pages.ui.context import Here, here
-from pages.ui.escape import clean, safe_text
+from pages.ui.escape import button_text, clean, safe_text
 from pages.ui.format import UNKNOWN, label
+from pages.ui.rows import Buttons
 
 DRIFTS = {"several_types": "Several types", "new": "New property", "vanished": "Vanished property"}
 _DRIFT_TONES = {"several_types": "orange", "new": "blue", "vanished": "gray"}
@@ -33,8 +34,16 @@ CATEGORY = state.Field("catalogue", "category", default=None, choices=(*CATEGORI
 DRIFT = state.Field("catalogue", "drift", default=None, choices=tuple(DRIFTS))
 NAME = state.Field("catalogue", "event")
 FIELDS = (WORDS, CATEGORY, DRIFT, NAME)
-OPEN = "catalogue.open"
-_SHOWN: state.Slot[tuple[str, ...]] = state.Slot("catalogue.shown", ())
+
+
+def _open() -> None:
+    """A callback."""
+    name = _OPEN.clicked()
+    if name:
+        NAME.set(name)
+
+
+_OPEN: Buttons[str] = Buttons("catalogue.open", ":material/arrow_forward:", then=_open)
 
 
 def totals(place: Here, found: Totals) -> None:
@@ -115,37 +124,39 @@ def matching(found: Sequence[TypeRow]) -> list[TypeRow]:
 
 
 def types(place: Here, found: Sequence[TypeRow]) -> None:
-    """The list; the button at the left opens an event type."""
+    """The list; the name and the icon before it open an event type."""
     write = place.write
-    _SHOWN.set(tuple(row.name for row in found))
     columns: dict[str, list[Any]] = {
-        "open": [":material/arrow_forward:"] * len(found),
-        "Event": [clean(row.name) for row in found],
+        "open": _OPEN.cells([row.name for row in found]),
+        "Event": [button_text(clean(row.name)) for row in found],
         "Category": [[label(row.category)] if row.category else [] for row in found],
         f"Last {DAYS} days": [list(row.daily) for row in found],
         "Events": [write.number(row.recent) for row in found],
         "In all": [write.number(row.total) for row in found],
         "Last seen": [write.ago(row.last_seen_at, place.now) for row in found],
+        "Sources": [clean(", ".join(row.sources)) for row in found],
         "Roles": [", ".join(label(role) for role in row.roles) for row in found],
         "Shape": [[DRIFTS[kind] for kind in row.drift] for row in found],
-        "Sources": [clean(", ".join(row.sources)) for row in found],
         "Properties": [write.number(row.properties) for row in found],
         "First seen": [write.date_of(row.first_seen_at) for row in found],
     }
     config: dict[str, Any] = {
-        "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True, on_click=_open),
-        "Event": st.column_config.TextColumn(pinned=True, width="medium"),
+        "open": _OPEN.column(),
+        "Event": _OPEN.text_column(width=175),
         "Category": category_column(),
         f"Last {DAYS} days": st.column_config.AreaChartColumn(width=120, y_min=0),
         "Shape": st.column_config.MultiselectColumn(
             options=list(DRIFTS.values()), color=[_DRIFT_TONES[kind] for kind in DRIFTS], width=140
         ),
-        "Roles": st.column_config.TextColumn(width=120),
-        "Last seen": st.column_config.TextColumn(width=110),
+        "Sources": st.column_config.TextColumn(width=145),
+        "Roles": st.column_config.TextColumn(width=125),
+        "Last seen": st.column_config.TextColumn(width=105),
     }
     for name in ("Events", "In all", "Properties"):
         config[name] = st.column_config.TextColumn(alignment="right", width="small")
-    layout.table(columns, alt="Event types with their volume", config=config, height="content")
+    order = [name for name in columns if name != "Shape" or any(row.drift for row in found)]
+    layout.table(columns, alt="Event types with their volume", config=config, height="content", order=order)
+    _OPEN.chooser("Open an event by name", {row.name: row.name for row in found})
 
 
 def category_column() -> Any:
@@ -153,12 +164,6 @@ def category_column() -> Any:
     return st.column_config.MultiselectColumn(
         options=[label(name) for name in CATEGORIES], color=[_CATEGORY_TONES[name] for name in CATEGORIES], width=120
     )
-
-
-def _open() -> None:
-    hit, shown = state.clicked(OPEN), _SHOWN.get()
-    if hit and 0 <= hit[0] < len(shown):
-        NAME.set(shown[hit[0]])
 
 
 class Meaning(BaseModel):

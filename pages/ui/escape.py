@@ -38,6 +38,16 @@ def icon_text(icon: str) -> str:
     return icon if _ICON.fullmatch(icon) else ""
 
 
+def button_text(text: str) -> str:
+    """Text for a button in a table's cell, where an icon's code or a list would be read at its beginning."""
+    return f"{_JOINER}{text}" if text[:1] in (":", "[") else text
+
+
+def storable(text: str) -> str:
+    """Text of an address as the database would hold it, which has no NUL: else it would refuse to look for it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def clean(text: str, *, longest: int = 300) -> str:
     """Text on one line without control and direction characters, for places that show it literally."""
     line = " ".join(_DIRECTION.sub("", _CONTROL.sub(" ", text)).split())

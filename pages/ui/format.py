@@ -19,6 +19,7 @@ from babel.numbers import (
     get_currency_precision,
 )
 
+from gdp_core.accounts.roles import Role
 from gdp_core.money import MICROS
 
 UNKNOWN = "–"
@@ -48,6 +49,14 @@ class Format:
         if value is None or abs(value) < 1_000_000:
             return self.number(value)
         return format_compact_decimal(value, fraction_digits=2, locale=self.locale)
+
+    def size(self, count: int) -> str:
+        """Bytes as people read them: 512 B, 14 KB, 5.7 MB."""
+        if count < 1000:
+            return f"{count} B"
+        if count < 1_000_000:
+            return f"{self.number(count / 1000)} KB"
+        return f"{self.number(count / 1_000_000, decimals=1)} MB"
 
     def percent(self, ratio: float | None) -> str:
         """61.8% of a ratio of 0.618; what is there but tiny is "<0.1%"."""
@@ -199,4 +208,9 @@ _SPELT = {
     "posthog": "PostHog",
     "meta": "Meta",
     "mrr": "MRR",
+    "wal_held": "WAL held",
+    "ip": "IP address",
+    "url": "URL",
+    **{f"utm_{word}": f"UTM {word}" for word in ("source", "medium", "campaign", "term", "content")},
+    **{role.value: role.spelt for role in Role},
 }

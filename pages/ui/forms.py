@@ -18,10 +18,13 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from pages.ui import layout
 from pages.ui.escape import safe_text
+from pages.ui.format import UNKNOWN
 from pages.ui.format import label as spelt
 
 M = TypeVar("M", bound=BaseModel)
+_NAMES = 170  # pixels of a field's name where a form is only read
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ,()']|-(?!-))*")
 
 
@@ -32,16 +35,19 @@ def ask(
     submit: str = "Save",
     initial: BaseModel | Mapping[str, Any] | None = None,
     options: Mapping[str, Sequence[Any]] | None = None,
-    disabled: bool = False,
+    read_only: bool = False,
     border: bool = True,
     clear: bool = False,
 ) -> M | None:
     """The model as a form. Returns its value in the run of a valid submit, else None; problems are shown in place.
 
     `options` gives a field choices that only the running program knows (time zones, sources). `key` is unique on the
-    page. `clear` empties the form after a submit.
+    page. `clear` empties the form after a submit. `read_only` shows what there is as text.
     """
     start = initial.model_dump() if isinstance(initial, BaseModel) else dict(initial or {})
+    if read_only:
+        _read(model, start, border=border)
+        return None
     given: dict[str, Any] = {}
     with st.form(key, border=border, clear_on_submit=clear):
         for name, info in model.model_fields.items():
@@ -51,11 +57,10 @@ def ask(
                 start.get(name, _default(info)),
                 key=f"{key}.{name}",
                 choices=(options or {}).get(name),
-                disabled=disabled,
             )
         problems = st.container()
-        sent = st.form_submit_button(safe_text(submit), type="primary", disabled=disabled)
-    if not sent or disabled:
+        sent = st.form_submit_button(safe_text(submit), type="primary")
+    if not sent:
         return None
     try:
         return model.model_validate(given)
@@ -70,13 +75,35 @@ def ask(
         return None
 
 
-def _widget(name: str, info: FieldInfo, value: Any, *, key: str, choices: Sequence[Any] | None, disabled: bool) -> Any:
+def _read(model: type[BaseModel], values: Mapping[str, Any], *, border: bool) -> None:
+    shown = {
+        _label(name, info): _said(info, values.get(name, _default(info)))
+        for name, info in model.model_fields.items()
+        if _kind(info.annotation)[0] is not SecretStr
+    }
+    with st.container(border=border):
+        layout.facts(shown, names=_NAMES)
+
+
+def _said(info: FieldInfo, value: Any) -> str:
+    kind, _ = _kind(info.annotation)
+    match value:
+        case None | "" | []:  # the placeholder of an empty number says what empty means
+            return str(info.examples[0]) if info.examples and kind in (int, float, Decimal) else UNKNOWN
+        case bool():
+            return "Yes" if value else "No"
+        case list():
+            inside = (get_args(kind) or (str,))[0]
+            return ", ".join(_spelt(item) if _choices(inside) else str(item) for item in value)
+    return _spelt(value) if _choices(kind) else str(value)
+
+
+def _widget(name: str, info: FieldInfo, value: Any, *, key: str, choices: Sequence[Any] | None) -> Any:
     kind, optional = _kind(info.annotation)
     common: dict[str, Any] = {
         "label": _spoken(_label(name, info)),
         "help": safe_text(info.description) if info.description else None,
         "key": key,
-        "disabled": disabled,
     }
     picked = choices if choices is not None else _choices(kind)
     if get_origin(kind) in (list, tuple, set, frozenset):

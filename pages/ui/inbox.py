@@ -23,6 +23,7 @@ from pages.ui import boundary, data, layout, nav, state
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
+from pages.ui.rows import Buttons
 
 NAMES = {
     "pending": "Waiting",
@@ -60,8 +61,7 @@ WHEN = state.Field("inbox", "when", default=None, choices=tuple(_WINDOWS))
 AT = state.Field("inbox", "at")
 ID = state.Field("inbox", "id")
 FIELDS = (STATE, SOURCE, WHEN, AT, ID)
-OPEN = "inbox.open"
-_SHOWN: state.Slot[tuple[tuple[datetime, str], ...]] = state.Slot("inbox.shown", ())
+OPEN: Buttons[Place] = Buttons("inbox.open")
 
 
 def chosen(place: Here) -> InboxFilter:
@@ -112,7 +112,7 @@ def filters(sources: Sequence[tuple[str, str]]) -> None:
     names = dict(sources)
     if SOURCE.value and SOURCE.value not in names:
         names[SOURCE.value] = "Removed source"
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.segmented_control(
             "State",
             STATES,
@@ -145,6 +145,21 @@ def filters(sources: Sequence[tuple[str, str]]) -> None:
         )
 
 
+def nothing(place: Here, received: bool) -> None:
+    """Instead of a list without a filter; `received`: there were deliveries once."""
+    if received:
+        layout.empty(
+            ":material/inbox:",
+            "No delivery is kept",
+            "All of them are older than the workspace keeps deliveries. What they became stays.",
+        )
+        return
+    with layout.empty(
+        ":material/inbox:", "Nothing has arrived yet", "Connect a source: what it sends appears here at once."
+    ):
+        nav.link(place, "sources", label="Connect a source")
+
+
 def place_of_page() -> Place | None:
     """Where the shown page begins, from the URL; None for the first."""
     at, _, identifier = AT.value.partition("|")
@@ -158,9 +173,8 @@ def place_of_page() -> Place | None:
 def deliveries(place: Here, found: Sequence[DeliveryRow]) -> None:
     """The list; the button at the left opens a delivery."""
     write = place.write
-    _SHOWN.set(tuple((row.received_at, str(row.id)) for row in found))
     columns: dict[str, list[Any]] = {
-        "open": [":material/side_navigation:"] * len(found),
+        "open": OPEN.cells([row.place for row in found]),
         "Received": [write.instant(row.received_at, seconds=True) for row in found],
         "State": [[NAMES[row.state]] for row in found],
         "Source": [clean(row.source_name or row.source, longest=60) for row in found],
@@ -168,11 +182,11 @@ def deliveries(place: Here, found: Sequence[DeliveryRow]) -> None:
         "Items": [write.number(row.facts) if row.state != "pending" else UNKNOWN for row in found],
         "Set aside": [write.number(row.aside) if row.aside else "" for row in found],
         "Tries": [write.number(row.attempts) for row in found],
-        "Size": [size(place, row.size) for row in found],
+        "Size": [write.size(row.size) for row in found],
         "Error": [clean(row.error or "") for row in found],
     }
     config: dict[str, Any] = {
-        "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
+        "open": OPEN.column(),
         "State": st.column_config.MultiselectColumn(
             options=list(NAMES.values()), color=[TONES[name] for name in NAMES], width=110
         ),
@@ -185,12 +199,20 @@ def deliveries(place: Here, found: Sequence[DeliveryRow]) -> None:
 
 
 def pager(place: Here, found: Sequence[DeliveryRow], total: int) -> None:
-    """How many there are, and the way to older ones."""
+    """How many there are, the way to one of them without a mouse, and to older ones."""
     said = (
         f"{place.write.number(total)}{'+' if total >= replay.MOST else ''} {'delivery' if total == 1 else 'deliveries'}"
     )
-    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        names = {
+            row.place: f"{place.write.instant(row.received_at, seconds=True)}  {row.source_name or row.source}"
+            for row in found
+        }
+        OPEN.chooser("Open a delivery by time", names)
+        st.space("stretch")
         st.caption(safe_text(said), width="content")
+        if not AT.value and len(found) < PAGE:
+            return
         st.button("Newest", icon=":material/first_page:", key="inbox-first", on_click=first_page, disabled=not AT.value)
         st.button(
             "Older",
@@ -205,24 +227,6 @@ def pager(place: Here, found: Sequence[DeliveryRow], total: int) -> None:
 def _older(after: Place | None) -> None:
     if after:
         AT.set(f"{after.received_at.isoformat()}|{after.id}")
-
-
-def size(place: Here, count: int) -> str:
-    """Bytes as people read them: 512 B, 14 KB, 5.7 MB."""
-    if count < 1000:
-        return f"{count} B"
-    if count < 1_000_000:
-        return f"{place.write.number(count / 1000)} KB"
-    return f"{place.write.number(count / 1_000_000, decimals=1)} MB"
-
-
-def opened() -> Place | None:
-    """The delivery whose button was clicked in the table as it was shown."""
-    hit = state.clicked(OPEN)
-    shown = _SHOWN.get()
-    if not hit or not 0 <= hit[0] < len(shown):
-        return None
-    return Place(shown[hit[0]][0], UUID(shown[hit[0]][1]))
 
 
 def drawer(wanted: Place) -> None:
@@ -272,7 +276,7 @@ def detail(place: Here, found: DeliveryDetail) -> None:
         "Items": f"{write.number(row.facts)}: {write.number(row.applied)} applied, {write.number(row.duplicate)} duplicate,"
         f" {write.number(row.aside)} set aside",
         "Tries": write.number(row.attempts),
-        "Size": size(place, row.size),
+        "Size": write.size(row.size),
     }
     if row.state == "pending":
         pairs["Next try"] = write.instant(row.run_at, seconds=True)
@@ -321,7 +325,7 @@ def _raw(place: Here, found: DeliveryDetail) -> None:
         height=420 if len(found.body.text) > 1200 else "content",
     )
     if found.body.is_cut:
-        layout.note(f"Only the beginning of {size(place, found.body.size)} is shown.")
+        layout.note(f"Only the beginning of {place.write.size(found.body.size)} is shown.")
 
 
 def _replay_one(identifier: UUID) -> None:

@@ -98,6 +98,8 @@ def timetable(place: Here, found: Sequence[JobRow]) -> None:
         "Last error": [clean(item.error or "") for item in found],
     }
     config: dict[str, Any] = {"Last run": _state_column(), "When": st.column_config.TextColumn(width=115)}
+    for name in ("Every", "Next"):
+        config[name] = st.column_config.TextColumn(help="Told from its runs: known from the second one on.")
     for name in ("Took", "Failed in 24 h"):
         config[name] = st.column_config.TextColumn(alignment="right", width=80 if name == "Took" else 100)
     order = [name for name in columns if name != "Last error" or any(item.error for item in found)]
@@ -106,7 +108,7 @@ def timetable(place: Here, found: Sequence[JobRow]) -> None:
 
 def filters(names: Sequence[str]) -> None:
     """Which runs."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.segmented_control(
             "State", [*_STATES], key=STATE.key, format_func=_STATES.__getitem__, label_visibility="collapsed"
         )
@@ -154,8 +156,22 @@ def _took(span: timedelta | None) -> str:
 
 
 def _said(place: Here, detail: Sequence[tuple[str, str]]) -> str:
-    parts = [f"{label(name)} {place.write.number(float(text)) if _is_number(text) else text}" for name, text in detail]
-    return clean(", ".join(parts))
+    """What a process or a run tells of itself; the end of a name says its unit."""
+    return clean(", ".join(_told(place, name, text) for name, text in detail))
+
+
+def _told(place: Here, name: str, text: str) -> str:
+    if not _is_number(text):
+        return f"{label(name)} {text}"
+    number, (words, _, unit) = float(text), name.rpartition("_")
+    match unit:
+        case "ratio":
+            return f"{label(words)} {place.write.percent(number)}"
+        case "bytes":
+            return f"{label(words)} {place.write.size(int(number))}"
+        case "seconds":
+            return f"{label(words)} {_took(timedelta(seconds=number))}"
+    return f"{label(name)} {place.write.number(number)}"
 
 
 def _is_number(text: str) -> bool:

@@ -12,14 +12,14 @@ from gdp_core.accounts import keys
 from gdp_core.accounts.keys import KeyRow, NewKey
 from pages.ui import boundary, forms, layout, state
 from pages.ui.context import Here, here
-from pages.ui.escape import clean
+from pages.ui.escape import button_text, clean
+from pages.ui.rows import Buttons
 
 KINDS = {"browser": "Browser key", "server": "Server key"}
 NEW: state.Slot[tuple[UUID, str, str] | None] = state.Slot("keys.new", None)
 """(source, name, text) of the key just made: shown until the page is left."""
 
-OPEN = "keys.open"
-_SHOWN: state.Slot[tuple[str, ...]] = state.Slot("keys.shown", ())
+_OPEN: Buttons[UUID] = Buttons("keys.open")
 _TONES: dict[str, layout.Tone] = {"Works": "green", "Ends": "orange", "Ended": "gray", "Revoked": "red"}
 
 
@@ -91,12 +91,11 @@ def new_key(source_id: UUID | None = None) -> None:
 
 
 def key_table(place: Here, found: Sequence[KeyRow], sources: Mapping[UUID, str]) -> None:
-    """Every key; the button at the left opens one."""
+    """Every key; the name and the icon before it open one."""
     write = place.write
-    _SHOWN.set(tuple(str(row.id) for row in found))
     columns: dict[str, list[Any]] = {
-        "open": [":material/side_navigation:"] * len(found),
-        "Name": [clean(row.name) for row in found],
+        "open": _OPEN.cells([row.id for row in found]),
+        "Name": [button_text(clean(row.name)) for row in found],
         "Key": [f"{row.prefix}…" for row in found],
         "Kind": [KINDS[row.kind] for row in found],
         "Source": [clean(sources.get(row.source_id, "Removed source")) for row in found],
@@ -107,13 +106,14 @@ def key_table(place: Here, found: Sequence[KeyRow], sources: Mapping[UUID, str])
         "Origins": [[clean(item) for item in row.allowed_origins] for row in found],
     }
     config: dict[str, Any] = {
-        "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
-        "Name": st.column_config.TextColumn(pinned=True),
+        "open": _OPEN.column(),
+        "Name": _OPEN.text_column(width=180),
         "State": st.column_config.MultiselectColumn(options=[*_TONES], color=[*_TONES.values()], width=90),
         "Origins": st.column_config.ListColumn(),
     }
     order = [name for name in columns if name != "Origins" or any(row.allowed_origins for row in found)]
     layout.table(columns, alt="Keys and whether they work", config=config, height="content", order=order)
+    _OPEN.chooser("Open a key by name", {row.id: f"{row.name} ({row.prefix}…)" for row in found})
 
 
 def state_of(row: KeyRow, now: datetime) -> str:
@@ -127,9 +127,8 @@ def state_of(row: KeyRow, now: datetime) -> str:
 
 def opened(found: Sequence[KeyRow]) -> KeyRow | None:
     """The key whose button was clicked."""
-    hit, shown = state.clicked(OPEN), _SHOWN.get()
-    wanted = shown[hit[0]] if hit and 0 <= hit[0] < len(shown) else None
-    return next((row for row in found if str(row.id) == wanted), None)
+    wanted = _OPEN.clicked()
+    return next((row for row in found if row.id == wanted), None)
 
 
 class Rotation(BaseModel):

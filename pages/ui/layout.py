@@ -141,12 +141,14 @@ def badge(text: str, tone: Tone = "gray", icon: str | None = None) -> None:
     st.markdown(f"{_BADGES[tone]}{icon_text(icon or '')} {safe_text(text)}]", width="content")
 
 
-def facts(pairs: Mapping[str, str]) -> None:
-    """A list of names and values. Values are literal to the last character, because people copy them."""
+def facts(pairs: Mapping[str, str], *, names: int = _FACT_NAMES) -> None:
+    """A list of names (so many pixels wide) and values. Values are literal to the last character, because people copy
+    them.
+    """
     with st.container(gap="xsmall"):
         for name, value in pairs.items():
             with st.container(horizontal=True, wrap=False, gap="small"):
-                st.caption(safe_text(name), width=_FACT_NAMES)
+                st.caption(safe_text(name), width=names)
                 st.text(clean(value, longest=500), width="stretch")
 
 
@@ -172,8 +174,14 @@ def table(
     height: Any = "auto",
     key: str | None = None,
     order: Sequence[str] | None = None,
+    none: str | None = None,
 ) -> None:
-    """A read-only table: column heading -> values. Cells are literal; `alt` says in one sentence what it shows."""
+    """A read-only table: column heading -> values. Cells are literal; `alt` says in one sentence what it shows, `none`
+    what is said instead of a table without rows.
+    """
+    if none and not any(columns.values()):
+        note(none)
+        return
     frame = pd.DataFrame({name: pd.Series(list(values), dtype=_dtype(values)) for name, values in columns.items()})
     st.dataframe(
         frame,

@@ -78,8 +78,8 @@ def member_list(place: Here, found: Sequence[MemberRow]) -> None:
                 st.markdown(f"**{safe_text(row.name or row.email)}**{' (you)' if mine else ''}")
                 seen = place.write.ago(row.last_sign_in_at, place.now)
                 said = [row.email] if row.name else []
-                said += [f"joined {place.write.date_of(row.joined_at)}"]
-                said += [f"signed in {seen}" if row.last_sign_in_at else "never signed in"]
+                said += [f"Joined {place.write.date_of(row.joined_at)}"]
+                said += [f"Signed in {seen}" if row.last_sign_in_at else "Never signed in"]
                 st.caption(safe_text(" · ".join(said)))
             editable = change and not mine and (row.role is not Role.OWNER or place.may("owners.write"))
             if editable:
@@ -97,7 +97,7 @@ def member_list(place: Here, found: Sequence[MemberRow]) -> None:
                     args=(row, key),
                 )
             else:
-                layout.badge(row.role.value.capitalize(), "blue" if row.role is Role.OWNER else "gray")
+                layout.badge(row.role.spelt, "blue" if row.role is Role.OWNER else "gray")
             if editable or mine:
                 st.button(
                     "Leave" if mine else "Remove",
@@ -157,11 +157,11 @@ def invitations(place: Here, found: Sequence[InvitationRow]) -> None:
                 st.markdown(f"**{safe_text(row.email)}**")
                 st.caption(
                     safe_text(
-                        f"invited {place.write.ago(row.created_at, place.now)}, until"
+                        f"Invited {place.write.ago(row.created_at, place.now)}, until"
                         f" {place.write.instant(row.expires_at)}"
                     )
                 )
-            layout.badge(row.role.value.capitalize())
+            layout.badge(row.role.spelt)
             st.button(
                 "Take back",
                 key=f"uninvite-{row.id}",
@@ -187,7 +187,7 @@ def _uninvite(row: InvitationRow) -> None:
 def meanings() -> None:
     """What each role may do."""
     columns: dict[str, list[Any]] = {
-        "Role": [role.value.capitalize() for role in ROLE_MEANINGS],
+        "Role": [role.spelt for role in ROLE_MEANINGS],
         "May": [clean(text) for text in ROLE_MEANINGS.values()],
     }
     layout.table(

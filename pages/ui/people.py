@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import streamlit as st
 
@@ -10,8 +9,9 @@ from gdp_core.analytics.people_list import ACTIVITY, SORTS, Count, Filter, Page,
 from gdp_core.tables.people import FIRST_TOUCH, STAGES
 from pages.ui import boundary, layout, nav, state
 from pages.ui.context import Here
-from pages.ui.escape import clean, safe_text
+from pages.ui.escape import button_text, clean, safe_text, storable
 from pages.ui.format import UNKNOWN, Format, label
+from pages.ui.rows import Buttons
 
 PAGE_SIZE = 50
 WORDS = state.Field("people", "q")
@@ -71,8 +71,7 @@ STAGE_TONES: dict[str, layout.Tone] = {
     "churned": "red",
     "dormant": "orange",
 }
-OPEN = "people.open"
-_SHOWN: state.Slot[tuple[str, ...]] = state.Slot("people.shown", ())
+OPEN: Buttons[str] = Buttons("people.open")
 _CHOSEN_COLUMNS: state.Slot[list[str] | None] = state.Slot("people.columns", None)
 
 
@@ -83,7 +82,8 @@ def chosen() -> Filter:
 
 def filter_of(query: Mapping[str, str]) -> Filter:
     """The filter that a URL's parameters make: what `export_query` wrote."""
-    return _filter({field.name: field.parse(query.get(field.name)) for field in FIELDS})
+    said = {name: storable(text) for name, text in query.items()}
+    return _filter({field.name: field.parse(said.get(field.name)) for field in FIELDS})
 
 
 def export_query(wanted: Filter) -> dict[str, str]:
@@ -213,29 +213,49 @@ def remember_columns() -> None:
     _CHOSEN_COLUMNS.set(list(COLUMNS.value))
 
 
+def nobody_yet(place: Here) -> None:
+    """Instead of a list, where nobody is known."""
+    with layout.empty(
+        ":material/group:", "Nobody yet", "People appear here as soon as a connected source sends their first event."
+    ):
+        if nav.may_open(place, "sources"):
+            nav.link(place, "sources", label="Connect a source")
+
+
+def nobody_matches(wanted: Filter) -> None:
+    """Instead of a list, where the filters leave nobody."""
+    hint = (
+        "Your role finds whole words only: write all of the name, address or identifier."
+        if wanted.whole and wanted.words
+        else "Change the search or remove a filter."
+    )
+    with layout.empty(":material/search_off:", "Nobody matches", hint):
+        st.button("Clear filters", on_click=clear, key="people-clear")
+
+
 def people_table(place: Here, people: Sequence[PersonRow]) -> None:
-    """The page's rows; the button at the left opens a person."""
+    """The page's rows; the name and the icon before it open a person."""
     write = place.write
-    _SHOWN.set(tuple(str(person.id) for person in people))
     columns: dict[str, list[Any]] = {
-        "open": [":material/side_navigation:"] * len(people),
-        "Name": [name_of(place, person) for person in people],
+        "open": OPEN.cells([str(person.id) for person in people]),
+        "Name": [button_text(name_of(place, person)) for person in people],
     }
     wanted = [name for name in COLUMNS.value if name in _COLUMNS] or _USUAL
     for name in wanted:
         columns[_COLUMNS[name]] = [_cell(place, write, name, person) for person in people]
     config: dict[str, Any] = {
-        "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
-        # What is pinned is drawn in grey: only where the columns are so many that the name would be scrolled away.
-        "Name": st.column_config.TextColumn(pinned=len(wanted) > len(_USUAL), width=185),
-        "E-mail": st.column_config.TextColumn(width=270),
+        "open": OPEN.column(),
+        "Name": OPEN.text_column(width=180),
+        "E-mail": st.column_config.TextColumn(width=240),
+        "Source": st.column_config.TextColumn(width=115),
+        "Plan": st.column_config.TextColumn(width=70),
         "Stage": st.column_config.MultiselectColumn(
             options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES]
         ),
         "Tags": st.column_config.ListColumn(),
     }
     for name in ("mrr", "spent", "lifetime_value", "events", "active_days", "core_actions", "identifiers"):
-        config[_COLUMNS[name]] = st.column_config.TextColumn(alignment="right")
+        config[_COLUMNS[name]] = st.column_config.TextColumn(alignment="right", width=80 if name == "mrr" else 95)
     layout.table(columns, alt="People who match the filters", config=config, height="content")
 
 
@@ -245,10 +265,12 @@ def total_text(place: Here, total: Count) -> str:
 
 
 def pager(place: Here, page: Page, total: Count) -> None:
-    """Which rows these are, and the way to the next and the previous ones."""
+    """Which rows these are, the way to one of them without a mouse, and to the next and the previous ones."""
     write, first = place.write, FIRST.value if page.previous else 1
     last = first + len(page.rows) - 1
-    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        OPEN.chooser("Open somebody by name", {str(person.id): name_of(place, person) for person in page.rows})
+        st.space("stretch")
         st.caption(
             f"{safe_text(write.number(first))}–{safe_text(write.number(last))} of {safe_text(total_text(place, total))}",
             width="content",
@@ -265,13 +287,6 @@ def pager(place: Here, page: Page, total: Count) -> None:
                 on_click=turn,
                 args=(where, row),
             )
-
-
-def opened() -> UUID | None:
-    """The person whose button was clicked in the table as it was shown."""
-    hit = state.clicked(OPEN)
-    shown = _SHOWN.get()
-    return UUID(shown[hit[0]]) if hit and 0 <= hit[0] < len(shown) else None
 
 
 def name_of(place: Here, person: PersonRow) -> str:

@@ -147,8 +147,8 @@ def completeness(place: Here, found: Quality) -> None:
         "Lack it": [write.number(item.total - item.count) for item in found.completeness],
     }
     config: dict[str, Any] = {
-        "Field": st.column_config.TextColumn(width="medium"),
-        "Share of known people": layout.share_column(width="large"),
+        "Field": st.column_config.TextColumn(width=150),
+        "Share of known people": layout.share_column(width="medium"),
         "Have it": st.column_config.TextColumn(alignment="right", width="small"),
         "Lack it": st.column_config.TextColumn(alignment="right", width="small"),
     }
@@ -165,7 +165,7 @@ def timing(place: Here, found: Quality) -> None:
         "Source": [clean(item.source) for item in found.timing],
         "Events": [write.number(item.events) for item in found.timing],
         "Usual delay": [_span(item.delay) for item in found.timing],
-        "95 % within": [_span(item.slow) for item in found.timing],
+        "95% within": [_span(item.slow) for item in found.timing],
         "A day late": [
             f"{write.number(item.late)} ({write.percent(item.late / item.events)})" for item in found.timing
         ],

@@ -8,9 +8,10 @@ from gdp_core import identity_admin
 from gdp_core.identity_admin import Review, Side
 from pages.ui import boundary, data, layout, nav, state
 from pages.ui.context import Here, here
-from pages.ui.escape import clean, safe_text
+from pages.ui.escape import safe_text
 from pages.ui.format import UNKNOWN, label
 from pages.ui.people import STAGE_TONES
+from pages.ui.person import identifier
 from pages.ui.person.identity import reason_text
 
 STATUSES = {"open": "Open", "accepted": "Merged", "dismissed": "Dismissed"}
@@ -39,7 +40,7 @@ def _side(place: Here, side: Side) -> None:
             layout.badge(label(side.stage), STAGE_TONES[side.stage])
     layout.facts(
         {
-            "Identifier": clean(place.sees(side.identifier) or UNKNOWN),
+            "Identifier": identifier(place, side.identifier),
             "E-mail": place.sees(side.email) or UNKNOWN,
             "Identifiers": place.write.number(side.identifiers),
             "Events": place.write.number(side.total_events),

@@ -5,13 +5,13 @@ from pathlib import Path
 import streamlit as st
 
 from gdp_core.accounts import workspaces
+from gdp_core.analytics import overview
 from gdp_core.errors import GrowthError
 from gdp_core.runtime import database
 from pages.ui import data, nav, session, state
 from pages.ui.boundary import guard
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
-from pages.ui.format import label
 
 ICON = str(Path(__file__).parent.parent / "static" / "favicon.svg")
 WIDTH = 232  # pixels of the sidebar: the rest is for tables
@@ -76,7 +76,7 @@ def _navigation(place: Here) -> None:
 def _freshness(place: Here) -> None:
     fresh = data.freshness(place)
     if fresh.received_at is None:
-        st.caption("No data yet.")
+        st.caption("No data yet." if data.remembered(place, overview.is_empty) else "No recent data.")
         return
     zone = place.write.zone
     today = fresh.received_at.astimezone(zone).date() == place.now.astimezone(zone).date()
@@ -94,6 +94,6 @@ def _account(place: Here) -> None:
         safe_text(user.name or user.email, longest=32), icon=":material/account_circle:", width="stretch", key="account"
     ):
         st.text(clean(user.email))
-        st.caption(f"{safe_text(label(place.role.value.lower()))} of {safe_text(place.workspace.name)}")
+        st.caption(f"{safe_text(place.role.spelt)} of {safe_text(place.workspace.name)}")
         st.link_button("Your account", "/account", icon=":material/manage_accounts:", width="stretch")
         st.button("Sign out", icon=":material/logout:", on_click=session.sign_out, key="sign-out", width="stretch")

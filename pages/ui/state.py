@@ -12,6 +12,8 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 import streamlit as st
 
+from pages.ui.escape import storable
+
 T = TypeVar("T")
 Kind = Literal["text", "list", "flag", "number"]
 _LONGEST = 1000
@@ -139,7 +141,12 @@ def publish(fields: Sequence[Field]) -> None:
 
 
 def _seen(fields: Sequence[Field]) -> dict[str, str | None]:
-    return {field.name: st.query_params.get(field.name) for field in fields}
+    return {field.name: _parameter(field.name) for field in fields}
+
+
+def _parameter(name: str) -> str | None:
+    text = st.query_params.get(name)
+    return None if text is None else storable(text)
 
 
 def _marker(fields: Sequence[Field]) -> str:
@@ -171,8 +178,8 @@ def clicked(key: str) -> tuple[int, str] | None:
 
 def query(name: str) -> str | None:
     """One parameter of the URL, at most 1,000 characters of it."""
-    text = st.query_params.get(name)
-    return text[:_LONGEST] if text is not None else None
+    text = _parameter(name)
+    return None if text is None else text[:_LONGEST]
 
 
 def replace_query(parameters: Mapping[str, str]) -> None:

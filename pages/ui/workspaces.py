@@ -45,12 +45,16 @@ def of_nobody(signed_in: SignedIn) -> None:
     """The page of somebody who belongs to no workspace: make one or take one back, where they may."""
     may_found = founding.may_found(database("gdp_gate"), signed_in.user.id)
     with st.container(horizontal_alignment="center"), st.container(width=640):
+        st.space("large")
         with layout.empty(
             ":material/door_open:",
             "You belong to no workspace",
-            "Make one: people and events then appear in it as soon as you connect a source."
-            if may_found
-            else "Ask the person who invited you to invite you again.",
+            f"You are signed in as {signed_in.user.email}. "
+            + (
+                "Make one: people and events then appear in it as soon as you connect a source."
+                if may_found
+                else "Ask the person who invited you to invite you again, or sign in with another account."
+            ),
             key="no-workspace",
         ):
             st.button("Sign out", icon=":material/logout:", on_click=session.sign_out, key="no-workspace-sign-out")

@@ -12,10 +12,12 @@ from pages.ui.format import label
 from pages.ui.overview import attention_line, kpi, source_line, stage_table
 
 place = here()
-with layout.head("Overview", layout.period_sentence(place)):
-    layout.scope_bar(place)
+empty = data.remembered(place, overview.is_empty)
+with layout.head("Overview", "" if empty else layout.period_sentence(place)):
+    if not empty:
+        layout.scope_bar(place)
 
-if data.remembered(place, overview.is_empty):
+if empty:
     with layout.empty(
         ":material/rocket_launch:",
         "No data yet",

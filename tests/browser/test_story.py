@@ -9,7 +9,7 @@ from gdp_core.db import one, rows
 
 from .conftest import Arrive
 from .product import DEMO, SECOND_BRAND, Product
-from .visitor import Visitor
+from .visitor import ICON, NAME, Visitor
 
 ADDRESS = "grace@paperlark.example"
 PASSWORD = "a long walk to the river"
@@ -117,11 +117,21 @@ def test_a_person_is_found_by(by: str, owner: UUID, arrive: Arrive, touched: dic
         assert len(found) == 1
 
 
-def test_from_the_list_through_the_drawer_and_back(owner: UUID, arrive: Arrive, touched: dict[str, str]) -> None:
+@pytest.mark.parametrize("way", ["icon", "name", "keyboard"])
+def test_from_the_list_through_the_drawer_and_back(
+    way: str, owner: UUID, arrive: Arrive, touched: dict[str, str]
+) -> None:
     visitor = arrive(owner)
     visitor.open("people", ws=DEMO, q=touched["e-mail"])
-    visitor.open_row(PEOPLE)
     drawer = visitor.page.get_by_role("dialog")
+    if way == "keyboard":
+        visitor.page.get_by_role("combobox", name="Open somebody by name").focus()
+        visitor.page.keyboard.type(touched["name"][:6])
+        visitor.page.keyboard.press("Enter")
+        drawer.wait_for()
+        visitor.settle()
+    else:
+        visitor.open_row(PEOPLE, at={"icon": ICON, "name": NAME}[way])
     assert touched["name"] in drawer.inner_text()
     drawer.get_by_role("link", name="Open full profile").click()
     visitor.page.wait_for_url("**/person?*")

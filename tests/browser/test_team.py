@@ -65,7 +65,7 @@ def test_a_colleague_joins_and_may_only_look(visitor: Visitor, house: House, pro
     visitor.press("Invite somebody")
     dialog = visitor.page.get_by_role("dialog")
     dialog.get_by_label("E-mail", exact=True).fill(f"vera-{house.slug}@rubin.example")
-    visitor.choose("Role", "VIEWER")
+    visitor.choose("Role", "Viewer")
     dialog.get_by_role("button", name="Make the link").click()
     link = visitor.key("new-link").locator("code")
     link.wait_for()

@@ -23,6 +23,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 PATIENCE = 60_000  # ms; the machine may be shared, and nothing here asserts a time
 COOKIE = "gdp"
 ROW_HEIGHT = 35
+ICON, NAME = 22, 75  # pixels from a table's left edge
 
 _NOT_YET = (ForwardMsg.FINISHED_EARLY_FOR_RERUN,)
 _SETTLED = """
@@ -196,11 +197,13 @@ class Visitor:
         self.page.get_by_role("option", name=option, exact=True).first.click()
         self.settle()
 
-    def open_row(self, table: str, row: int = 0) -> None:
-        """Click the button at the left of a table's row; `table` is what the table says it shows."""
+    def open_row(self, table: str, row: int = 0, *, at: int = ICON) -> None:
+        """Click the button at the left of a table's row, or the name beside it (`at=NAME`); `table` is what the table
+        says it shows.
+        """
         canvas = self.table(table).locator("canvas").first
         canvas.scroll_into_view_if_needed()
-        canvas.click(position={"x": 22, "y": ROW_HEIGHT * (row + 1.5)}, force=True)
+        canvas.click(position={"x": at, "y": ROW_HEIGHT * (row + 1.5)}, force=True)
         self.page.get_by_role("dialog").wait_for()
         self.settle()
 

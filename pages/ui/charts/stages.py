@@ -1,7 +1,7 @@
 """A person's stages as one bar from the first to now."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import plotly.graph_objects as go
@@ -20,6 +20,8 @@ _COLOURS = {
     "dormant": "#B45309",
 }
 _DAY = 86_400  # seconds
+_SHORTEST = timedelta(minutes=1)  # shorter stays are steps on the way
+_TOLD = 4  # stays before the last
 _LETTER = 0.01  # of the whole bar, that a letter of a name takes on the narrowest screen
 
 
@@ -43,7 +45,7 @@ def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> g
             insidetextanchor="middle",
             textfont={"color": "white", "size": 12},
             constraintext="none",
-            hovertemplate=f"{name}<br>{write.date_of(step.at)} – {write.date_of(end)}<extra></extra>",
+            hovertemplate=f"{name}<br>{_from_to(step.at, end, write)}<extra></extra>",
         )
     figure.update_layout(barmode="overlay")
     figure = styled(figure, height=92, legend=False)
@@ -52,6 +54,26 @@ def stage_history(steps: Sequence[StageStep], now: datetime, write: Format) -> g
     figure.update_layout(hovermode="closest", bargap=0.1, margin={"l": 2, "r": 2, "t": 4, "b": 26})
     figure.update_yaxes(showgrid=False, showticklabels=False, zeroline=False)
     return figure
+
+
+def _from_to(start: datetime, end: datetime, write: Format) -> str:
+    """Days of weeks, minutes of hours."""
+    named = write.instant if (end - start).total_seconds() < 8 * _DAY else write.date_of
+    return f"{named(start)} – {named(end)}"
+
+
+def stage_path(steps: Sequence[StageStep], now: datetime, write: Format) -> str:
+    """The same in words, of the last few: a stay of hours within a year is too thin to see."""
+    ends = [step.at for step in steps[1:]]
+    stays = [
+        f"{label(step.stage)} for {write.span(end - step.at)}"
+        for step, end in zip(steps, ends, strict=False)
+        if end - step.at >= _SHORTEST
+    ]
+    last = steps[-1]
+    since = write.instant(last.at) if now - last.at < timedelta(days=8) else write.date_of(last.at)
+    before = ["…"] * (len(stays) > _TOLD) + stays[-_TOLD:]
+    return " → ".join([*before, f"{label(last.stage)} since {since}"])
 
 
 def _ticks(seconds: float) -> str:

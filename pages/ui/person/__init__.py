@@ -8,6 +8,8 @@ import streamlit as st
 from gdp_core.analytics.timeline import STAGE_SOURCE
 from pages.ui import state
 from pages.ui.context import Here
+from pages.ui.escape import clean
+from pages.ui.format import UNKNOWN
 
 TABS = {
     "timeline": "Timeline",
@@ -34,6 +36,12 @@ def tabs() -> str:
         "Show", [*TABS], key=TAB.key, format_func=TABS.__getitem__, label_visibility="collapsed", required=True
     )
     return str(TAB.value)
+
+
+def identifier(place: Here, text: str | None) -> str:
+    """A kind and a value ("user usr_1"), the value as this role may see it."""
+    kind, _, value = (text or "").partition(" ")
+    return clean(f"{kind} {place.sees(value)}") if value else UNKNOWN
 
 
 def seen(place: Here, value: Any) -> Any:

@@ -32,6 +32,7 @@ def tab(place: Here, billing: Billing) -> None:
             "Id": [clean(place.sees(item.stripe_subscription_id) or "") for item in billing.subscriptions],
         },
         alt="Subscriptions",
+        none="No subscription is known.",
         config={name: st.column_config.TextColumn(alignment="right") for name in ("MRR", "Price", "Revenue")},
         height="content",
     )
@@ -45,6 +46,7 @@ def tab(place: Here, billing: Billing) -> None:
             "Number": [clean(item.number) for item in billing.payments],
         },
         alt="Payments, newest first",
+        none="Nothing was paid yet.",
         config={"Amount": st.column_config.TextColumn(alignment="right")},
         height="content" if len(billing.payments) <= 25 else 600,
     )

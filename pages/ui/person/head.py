@@ -4,7 +4,7 @@ import streamlit as st
 
 from gdp_core.analytics.profile import Profile
 from pages.ui import layout
-from pages.ui.charts.stages import stage_history
+from pages.ui.charts.stages import stage_history, stage_path
 from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here
 from pages.ui.escape import clean, safe_text
@@ -44,9 +44,11 @@ def show(place: Here, found: Profile) -> None:
                     st.caption(safe_text(name))
                     st.text(clean(value))
         if found.stages:
+            path = stage_path(found.stages, place.now, write)
             st.plotly_chart(
                 stage_history(found.stages, place.now, write),
                 config=CONFIG,
                 key="stage-history",
-                alt=f"Stages over time, now {safe_text(label(found.stages[-1].stage))}",
+                alt=f"Stages over time: {safe_text(path)}",
             )
+            layout.note(path)

@@ -12,6 +12,7 @@ from pages.ui import boundary, data, layout
 from pages.ui.context import Here, here
 from pages.ui.escape import clean
 from pages.ui.format import label
+from pages.ui.person import identifier
 
 _STATE_TONES = {"accepted": "green", "refused": "orange", "cut": "gray"}
 
@@ -59,8 +60,8 @@ def tab(place: Here, person_id: UUID, identifiers: Sequence[IdentifierRow], evid
     layout.table(
         {
             "State": [[_STATE_NAMES[item.state]] for item in evidence],
-            "One": [clean(place.sees(item.a_label) or "") for item in evidence],
-            "Other": [clean(place.sees(item.b_label) or "") for item in evidence],
+            "One": [identifier(place, item.a_label) for item in evidence],
+            "Other": [identifier(place, item.b_label) for item in evidence],
             "Said by": [clean(item.source) for item in evidence],
             "When": [write.instant(item.occurred_at) for item in evidence],
             "Weight": [_weight(item) for item in evidence],
@@ -83,7 +84,7 @@ def tab(place: Here, person_id: UUID, identifiers: Sequence[IdentifierRow], evid
 
 
 def _weight(item: Evidence) -> list[str]:
-    held = {"verified": item.verified, "explicit": item.explicit, "merged": item.merged}
+    held = {"Verified": item.verified, "Explicit": item.explicit, "Merged": item.merged}
     return [name for name, holds in held.items() if holds]
 
 
@@ -110,7 +111,7 @@ def _split_control(place: Here, person_id: UUID, identifiers: Sequence[Identifie
         )
     for item in place.read(identity_admin.read_splits, person_id):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            pairs = ", ".join(f"{place.sees(a)} / {place.sees(b)}" for a, b in item.pairs[:3])
+            pairs = ", ".join(f"{identifier(place, a)} / {identifier(place, b)}" for a, b in item.pairs[:3])
             more = "" if len(item.pairs) <= 3 else f" and {len(item.pairs) - 3} more"
             layout.note(f"Taken apart {place.write.instant(item.at)} by {item.by}: {pairs}{more}")
             st.button(

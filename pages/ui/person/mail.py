@@ -23,23 +23,26 @@ def tab(place: Here, mailbox: Mailbox) -> None:
             ":material/mail:", "No e-mail", "Nothing was sent to this person through a connected source."
         ):
             return
+    columns = {
+        "Sent": [write.instant(item.sent_at) for item in mailbox.mails],
+        "Subject": [clean(place.sees(item.subject) or UNKNOWN) for item in mailbox.mails],
+        "Status": [label(item.status) for item in mailbox.mails],
+        "Campaign": [clean(item.campaign or "") for item in mailbox.mails],
+        "Delivered": [write.instant(item.delivered_at) if item.delivered_at else "" for item in mailbox.mails],
+        "Opened": [write.instant(item.opened_at) if item.opened_at else "" for item in mailbox.mails],
+        "Clicked": [write.instant(item.clicked_at) if item.clicked_at else "" for item in mailbox.mails],
+        "What happened": [_happened(place, item.happened) for item in mailbox.mails],
+    }
+    always = ("Sent", "Subject", "Status", "Opened", "What happened")
     layout.table(
-        {
-            "Sent": [write.instant(item.sent_at) for item in mailbox.mails],
-            "Subject": [clean(place.sees(item.subject) or UNKNOWN) for item in mailbox.mails],
-            "Status": [label(item.status) for item in mailbox.mails],
-            "Campaign": [clean(item.campaign or "") for item in mailbox.mails],
-            "Delivered": [write.instant(item.delivered_at) if item.delivered_at else "" for item in mailbox.mails],
-            "Opened": [write.instant(item.opened_at) if item.opened_at else "" for item in mailbox.mails],
-            "Clicked": [write.instant(item.clicked_at) if item.clicked_at else "" for item in mailbox.mails],
-            "What happened": [_happened(place, item.happened) for item in mailbox.mails],
-        },
+        columns,
         alt="E-mails, newest first",
         config={
-            "Subject": st.column_config.TextColumn(width=230),
-            **{name: st.column_config.TextColumn(width=135) for name in ("Delivered", "Opened", "Clicked")},
+            "Subject": st.column_config.TextColumn(width=275),
+            **{name: st.column_config.TextColumn(width=128) for name in ("Delivered", "Opened", "Clicked")},
         },
         height="content" if len(mailbox.mails) <= 25 else 700,
+        order=[name for name, cells in columns.items() if name in always or any(cells)],
     )
     layout.note("Opened and clicked are the first by a human; machine opens are counted under what happened.")
 

@@ -9,19 +9,15 @@ import streamlit as st
 
 from gdp_core.analytics import timeline
 from gdp_core.analytics.timeline import After, Cut, Item, Names
-from pages.ui import boundary, layout, state
+from pages.ui import boundary, layout
 from pages.ui.context import Here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
-from pages.ui.person import AFTER, CATEGORIES, FROM, HUMAN, NAMES, PERIOD, PERIODS, SOURCES, seen
+from pages.ui.person import AFTER, CATEGORIES, FROM, HUMAN, NAMES, PERIOD, PERIODS, SOURCES, identifier, seen
+from pages.ui.rows import Buttons
 
 PAGE_SIZE = 50
-
-
-OPEN = "person.open"
-
-
-_SHOWN: state.Slot[tuple[tuple[str, str, str], ...]] = state.Slot("person.shown", ())
+_OPEN: Buttons[str] = Buttons("person.open")
 
 
 def newest() -> None:
@@ -79,38 +75,48 @@ def filters(names: Names) -> None:
 
 
 def table(place: Here, items: Sequence[Item], after: After | None) -> None:
-    """One page of the timeline; the button at the left opens an item."""
+    """One page of the timeline; the button at the left opens an event."""
     write = place.write
-    _SHOWN.set(tuple((item.kind, item.id, item.at.isoformat()) for item in items))
     columns: dict[str, list[Any]] = {
-        "open": [":material/side_navigation:" if item.kind == "event" else "" for item in items],
+        "open": _OPEN.cells([_place(item) if item.kind == "event" else None for item in items]),
         "When": [write.instant(item.at, seconds=True) for item in items],
         "What": [_what(item) for item in items],
         "Source": [[label(item.source)] for item in items],
-        "Category": [label(item.category) if item.category else "" for item in items],
         "Value": [
             write.money(item.value_micros, item.currency) if item.value_micros is not None else "" for item in items
         ],
         "Detail": [_detail_line(place, item) for item in items],
+        "Category": [label(item.category) if item.category else "" for item in items],
     }
     config = {
-        "open": st.column_config.ButtonColumn("", width=44, type="tertiary", key=OPEN, pinned=True),
-        "When": st.column_config.TextColumn(width=165),
-        "What": st.column_config.TextColumn(width="medium"),
+        "open": _OPEN.column(),
+        "When": st.column_config.TextColumn(width=155),
+        "What": st.column_config.TextColumn(width=180),
         "Category": st.column_config.TextColumn(width=110),
         "Source": st.column_config.MultiselectColumn(
             options=[label(name) for name in SOURCES],
             color=["blue", "violet", "orange", "green", "blue", "yellow", "red", "gray", "gray", "primary"],
         ),
-        "Value": st.column_config.TextColumn(alignment="right", width=100),
-        "Detail": st.column_config.TextColumn(width="large"),
+        "Value": st.column_config.TextColumn(alignment="right", width=95),
+        "Detail": st.column_config.TextColumn(width=360),
     }
-    layout.table(columns, alt="Timeline, newest first", config=config, height="content")
-    with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+    order = [name for name in columns if name != "Value" or any(item.value_micros is not None for item in items)]
+    layout.table(columns, alt="Timeline, newest first", config=config, height="content", order=order)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        events = [item for item in items if item.kind == "event"]
+        _OPEN.chooser(
+            "Open an event by time",
+            {_place(item): f"{write.instant(item.at, seconds=True)}  {item.name}" for item in events},
+        )
+        st.space("stretch")
         if AFTER.value:
             st.button("Newest", icon=":material/first_page:", key="timeline-newest", on_click=newest)
         if after:
             st.button("Older", icon=":material/chevron_right:", key="timeline-older", on_click=older, args=(after,))
+
+
+def _place(item: Item) -> str:
+    return After(item.at, item.kind, item.id).text
 
 
 def _what(item: Item) -> str:
@@ -134,11 +140,8 @@ def _url(place: Here, url: str | None) -> str | None:
 
 def opened(place: Here) -> None:
     """Open the item whose button was clicked."""
-    hit, shown = state.clicked(OPEN), _SHOWN.get()
-    if not hit or not 0 <= hit[0] < len(shown) or shown[hit[0]][0] != "event":
-        return
-    after = After.parse("|".join((shown[hit[0]][2], "event", shown[hit[0]][1])))
-    found = place.read(timeline.read_detail, UUID(after.id), after.at) if after else None
+    wanted = After.parse(_OPEN.clicked() or "")
+    found = place.read(timeline.read_detail, UUID(wanted.id), wanted.at) if wanted else None
     if found is not None:
         _event_drawer(place, found)
 
@@ -156,7 +159,7 @@ def _event_drawer(place: Here, found: timeline.Detail) -> None:
         layout.facts(
             {
                 "When": f"{write.instant(found.occurred_at, seconds=True)} {write.zone_name(found.occurred_at)}",
-                "Identifier": place.sees(found.identifier) or UNKNOWN,
+                "Identifier": identifier(place, found.identifier),
                 "Sent by": found.source_name,
                 "Received": write.instant(found.received_at, seconds=True),
                 "Applied": write.instant(found.applied_at, seconds=True),

@@ -9,7 +9,7 @@ from gdp_core.analytics.profile import Assertion
 from pages.ui import layout
 from pages.ui.context import Here
 from pages.ui.escape import clean
-from pages.ui.person import seen
+from pages.ui.person import identifier, seen
 
 
 def tab(place: Here, assertions: Sequence[Assertion]) -> None:
@@ -28,11 +28,12 @@ def tab(place: Here, assertions: Sequence[Assertion]) -> None:
             "Value": [_trait(place, item.value) if item.op != "unset" else "(removed)" for item in shown],
             "Holds": [item.current for item in shown],
             "Said by": [clean(item.source) for item in shown],
-            "Of": [clean(place.sees(item.identifier) or "") for item in shown],
+            "Of": [identifier(place, item.identifier) for item in shown],
             "When": [write.instant(item.occurred_at) for item in shown],
             "Learned": [write.instant(item.applied_at) for item in shown],
         },
         alt="Traits and where each came from",
+        config={"Value": st.column_config.TextColumn(width=290), "Of": st.column_config.TextColumn(width=200)},
         order=None if show_all else ["Trait", "Value", "Said by", "Of", "When", "Learned"],
         height="content" if len(shown) <= 25 else 700,
     )

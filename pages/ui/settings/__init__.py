@@ -5,7 +5,7 @@ from pages.ui import state
 TABS = {
     "general": "General",
     "roles": "Event roles",
-    "internal": "Internal people",
+    "internal": "Internal",
     "plans": "Plans",
     "rates": "Rates",
     "identity": "Identity",

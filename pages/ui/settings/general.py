@@ -50,7 +50,7 @@ def tab(place: Here) -> None:
             "locale": sorted(locales),
             "base_currency": sorted(list_currencies()),
         },
-        disabled=not place.may("settings.write"),
+        read_only=not place.may("settings.write"),
     )
     if wanted:
         changed = WorkspaceSettings(**(wanted.model_dump() | {"locale": locales[wanted.locale]}))

@@ -32,7 +32,7 @@ def tab(place: Here) -> None:
         IdentityLimits,
         key="limits",
         initial={"total": limits.total, **limits.of},
-        disabled=not place.may("settings.write"),
+        read_only=not place.may("settings.write"),
     )
     if wanted:
         values = wanted.model_dump()

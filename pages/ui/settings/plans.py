@@ -7,10 +7,11 @@ from pydantic import BaseModel, Field
 
 from gdp_core import choices
 from gdp_core.choices import PLAN_MATCHES, PlanChoice, PlanMatch
-from pages.ui import data, forms, layout, state
+from pages.ui import data, forms, layout
 from pages.ui.context import Here, here
 from pages.ui.escape import clean
 from pages.ui.format import label
+from pages.ui.rows import Buttons
 from pages.ui.settings.changing import change, change_in_callback
 
 
@@ -22,6 +23,9 @@ class Plan(BaseModel):
     )
     value: str = Field(title="Id", max_length=200, examples=["price_1Abc..."])
     plan_name: str = Field(title="Plan name", max_length=200, examples=["Pro"])
+
+
+_WIDTH = 640  # of the form and of what it made
 
 
 def tab(place: Here) -> None:
@@ -46,7 +50,7 @@ def tab(place: Here) -> None:
         )
     if place.may("settings.write"):
         first = next((item for item in unmapped if item.price_id), None)
-        with st.container(width=640):
+        with st.container(width=_WIDTH):
             wanted = forms.ask(
                 Plan,
                 key="plan",
@@ -74,27 +78,23 @@ def _mapped(place: Here) -> None:
         "By": [label(item.match) for item in found],
         "Id": [clean(item.value) for item in found],
     }
-    config: dict[str, Any] = {"Plan": st.column_config.TextColumn(pinned=True)}
+    config: dict[str, Any] = {"Plan": st.column_config.TextColumn(pinned=True, width=120)}
     if place.may("settings.write"):
-        columns["remove"] = [":material/delete:"] * len(found)
-        config["remove"] = st.column_config.ButtonColumn(
-            "", width=44, type="tertiary", key=_DROP, on_click=_remove, help="Let Stripe's own name hold again"
-        )
-        _DROPPABLE.set(tuple((item.match, item.value) for item in found))
-    layout.table(columns, alt="Prices and their plans", config=config, height="content")
-
-
-_DROP = "settings.plan-drop"
-
-
-_DROPPABLE: state.Slot[tuple[tuple[PlanMatch, str], ...]] = state.Slot("settings.plans", ())
+        columns["remove"] = _DROP.cells([(item.match, item.value) for item in found])
+        config["remove"] = _DROP.column(pinned=False, help="Let Stripe's own name hold again")
+    with st.container(width=_WIDTH):
+        layout.table(columns, alt="Prices and their plans", config=config, height="content")
 
 
 def _remove() -> None:
-    hit, shown = state.clicked(_DROP), _DROPPABLE.get()
-    if hit and 0 <= hit[0] < len(shown):
-        match, value = shown[hit[0]]
+    """A callback."""
+    asked = _DROP.clicked()
+    if asked:
+        match, value = asked
         change_in_callback(
             lambda session, who: choices.remove_plan(session, who, match, value, now=here().now),
             "Removed; billing is derived again.",
         )
+
+
+_DROP: Buttons[tuple[PlanMatch, str]] = Buttons("settings.plan-drop", ":material/delete:", then=_remove)

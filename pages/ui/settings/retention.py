@@ -24,6 +24,7 @@ class Kept(BaseModel):
         ge=1,
         le=600,
         title="Events (months)",
+        examples=["For ever"],
         description="Empty: for ever. Daily counts and money stay either way.",
     )
 
@@ -36,7 +37,7 @@ def tab(place: Here) -> None:
         Kept,
         key="retention",
         initial={"inbox_days": found.inbox_days, "event_months": found.event_months},
-        disabled=not place.may("settings.write"),
+        read_only=not place.may("settings.write"),
     )
     if not wanted:
         return

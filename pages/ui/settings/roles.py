@@ -11,7 +11,7 @@ from gdp_core.event_roles import RoleFilter
 from pages.ui import layout
 from pages.ui.context import Here
 from pages.ui.escape import clean, safe_text
-from pages.ui.format import label
+from pages.ui.format import UNKNOWN, label
 from pages.ui.settings.changing import change
 
 _OPS = {
@@ -40,7 +40,9 @@ def _role(place: Here, choice: RoleChoice, names: list[str]) -> None:
         st.caption(safe_text(choice.meaning), width="content")
         if choice.is_default:
             layout.badge("Usual names")
-    disabled = not place.may("settings.write")
+    if not place.may("settings.write"):
+        _read(choice)
+        return
     with st.form(f"role-form-{choice.role}", border=False):
         chosen = st.multiselect(
             "Events",
@@ -49,38 +51,46 @@ def _role(place: Here, choice: RoleChoice, names: list[str]) -> None:
             format_func=clean,
             accept_new_options=True,
             key=f"role-names-{choice.role}",
-            disabled=disabled,
         )
         with st.expander("Only when", expanded=bool(choice.filters), key=f"role-only-{choice.role}"):
-            edited = _filters(choice, disabled=disabled)
+            edited = _filters(choice)
         with st.container(horizontal=True):
-            save = st.form_submit_button("Save", disabled=disabled, key=f"role-save-{choice.role}")
+            save = st.form_submit_button("Save", key=f"role-save-{choice.role}")
             reset = not choice.is_default and st.form_submit_button(
-                "Back to the usual names", type="tertiary", disabled=disabled, key=f"role-reset-{choice.role}"
+                "Back to the usual names", type="tertiary", key=f"role-reset-{choice.role}"
             )
-    if save and not disabled:
+    if save:
         change(
             lambda session, who: choices.set_event_role(
                 session, who, choice.role, event_names=chosen, filters=_parsed(edited), now=place.now
             ),
             f"{label(choice.role)} saved; what hangs on it is derived again.",
         )
-    if reset and not disabled:
+    if reset:
         change(
             lambda session, who: choices.reset_event_role(session, who, choice.role, now=place.now),
             f"{label(choice.role)} has the usual names again.",
         )
 
 
-def _filters(choice: RoleChoice, *, disabled: bool) -> list[dict[str, Any]]:
+def _read(choice: RoleChoice) -> None:
+    only = [
+        f"{item.property} {_OPS[item.op]} {'' if item.value is None else item.value}".rstrip()
+        for item in choice.filters
+    ]
+    layout.facts(
+        {"Events": ", ".join(choice.event_names) or UNKNOWN} | ({"Only when": " and ".join(only)} if only else {})
+    )
+
+
+def _filters(choice: RoleChoice) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {"Property": item.property, "Condition": _OPS[item.op], "Value": "" if item.value is None else str(item.value)}
         for item in choice.filters
     ]
     edited: list[dict[str, Any]] = st.data_editor(
         rows or [{"Property": None, "Condition": None, "Value": None}],
-        num_rows="fixed" if disabled else "dynamic",
-        disabled=disabled,
+        num_rows="dynamic",
         hide_index=True,
         key=f"role-filters-{choice.role}",
         column_config={

@@ -30,7 +30,7 @@ def _card(place: Here, row: SourceRow) -> None:
     write = place.write
     name, tone, icon = ("Disconnected", "gray", ":material/link_off:") if row.archived_at else STATES[row.state]
     with st.container(border=True, key=f"source-{row.id}"):
-        first, second, *numbers = st.columns([7, 8, 4, 4, 5], vertical_alignment="center", gap="small")
+        first, second, *numbers = st.columns([6, 7, 5, 5, 5], vertical_alignment="center", gap="small")
         with first, st.container(gap=None):
             nav.link(place, "sources", label=row.name, icon="", id=str(row.id))
             st.caption(safe_text(title_of(row.source)))
