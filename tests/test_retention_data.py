@@ -235,7 +235,9 @@ def test_clickhouse_agrees_where_it_asks_the_same(messages: pd.DataFrame, tmp_pa
         scope = scope_of(first, date.fromordinal(first.toordinal() + 1), zone, datetime(2004, 12, 31, tzinfo=UTC))
         asked = Retention(occurrence="first_in_period", cohort="day", intervals=14)
         [cohort] = retention(timeline, scope, asked).triangles[0].cohorts
-        days = ", ".join(f"toDate(toDateTime(assumeNotNull(time), '{zone}')) = toDate('{first}') + {number}" for number in range(15))
+        days = ", ".join(
+            f"toDate(toDateTime(assumeNotNull(time), '{zone}')) = toDate('{first}') + {number}" for number in range(15)
+        )
         each = f"SELECT retention({days}) AS r FROM file('{file}', Parquet) GROUP BY src"
         theirs = str(chdb.query(f"SELECT arrayStringConcat(sumForEach(r), ' ') FROM ({each})", "TSV"))
         assert [cohort.people, *cohort.returned[1:]] == [int(one) for one in theirs.split()]

@@ -112,7 +112,8 @@ def mark(timeline: Timeline, matches: Sequence[Match]) -> Marks:
     if not chosen:
         return Marks(tuple(shard.code for shard in timeline.shards), by_name)
     held = [
-        [_all_hold(timeline, number, matches[bit].conditions) for bit in chosen] for number in range(len(timeline.shards))
+        [_all_hold(timeline, number, matches[bit].conditions) for bit in chosen]
+        for number in range(len(timeline.shards))
     ]
     if len(by_name) << len(chosen) <= _CODES:
         return _by_name_and_conditions(timeline, by_name, chosen, held)
