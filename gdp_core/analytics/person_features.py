@@ -129,7 +129,7 @@ def _compared(
     if feature.kind in ("since", "instant"):
         # so many whole days ago or more: at that instant or before; so many or fewer: less than a day more
         days = max(-1.0, min(amount, _MOST_DAYS))
-        bound = {"feature_bound": now - timedelta(days=days if is_least else int(days // 1) + 1)}
+        bound: dict[str, Any] = {"feature_bound": now - timedelta(days=days if is_least else int(days // 1) + 1)}
         compared = "<= :feature_bound" if is_least else "> :feature_bound"
         if column:
             return f"p.{column.column} {compared}", bound

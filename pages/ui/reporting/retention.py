@@ -28,7 +28,7 @@ from gdp_core.analytics.retention import (
     retention_people,
 )
 from gdp_core.errors import InvalidInput
-from pages.ui import layout, state
+from pages.ui import csv, layout, state
 from pages.ui.charts import retention as charts
 from pages.ui.charts import trend
 from pages.ui.charts.style import CONFIG
@@ -419,16 +419,16 @@ def table(place: Here, found: RetentionResult, triangle: Triangle) -> None:
         config={"Cohort": st.column_config.TextColumn(pinned=True, width=110)},
         height=min(560, 36 * (len(rows) + 1)),
     )
-    csv: dict[str, list[Any]] = {
+    file: dict[str, list[Any]] = {
         "cohort": [cohort.start for cohort in rows],
         "started": [cohort.people for cohort in rows],
     }
     for index, column in enumerate(found.columns):
-        csv[column.name] = [None if cohort.states[index] == "ahead" else cohort.returned[index] for cohort in rows]
-        csv[f"{column.name}_complete"] = [cohort.states[index] == "mature" for cohort in rows]
+        file[column.name] = [None if cohort.states[index] == "ahead" else cohort.returned[index] for cohort in rows]
+        file[f"{column.name}_complete"] = [cohort.states[index] == "mature" for cohort in rows]
         if found.asked.value:
-            csv[f"{column.name}_sum"] = [cohort.sums[index] for cohort in rows]
-    explaining.below(place, "retention", csv, key="retention-csv")
+            file[f"{column.name}_sum"] = [cohort.sums[index] for cohort in rows]
+    explaining.below(place, "retention", file, key="retention-csv")
 
 
 def worth(place: Here, days: RetentionResult, found: Sequence[Worth], currency: str) -> None:
@@ -457,7 +457,7 @@ def worth(place: Here, days: RetentionResult, found: Sequence[Worth], currency: 
         config={name: st.column_config.TextColumn(alignment="right") for name in columns if name != "Cohort"},
         height=min(560, 36 * (len(rows) + 1)),
     )
-    csv = {
+    file: dict[str, list[csv.Cell]] = {
         "cohort": [each.cohort for each, _ in rows],
         "people": [each.people for each, _ in rows],
         "retention_d7": [cohort.rate(0) for _, cohort in rows],
@@ -468,7 +468,7 @@ def worth(place: Here, days: RetentionResult, found: Sequence[Worth], currency: 
     explaining.below(
         place,
         "cohorts",
-        csv,
+        file,
         key="cohorts-csv",
         hint="Back on the 7th and 30th local day; ltv: what each has brought on average; arr: what they pay a year now.",
     )

@@ -14,7 +14,7 @@ from gdp_core.analytics.measures import MONEY
 from gdp_core.analytics.trends import MOST_SERIES, Measure, Trend, TrendCell, TrendLine, TrendResult, trend_people
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.matching import Match
-from pages.ui import layout
+from pages.ui import csv, layout
 from pages.ui.charts import trend as charts
 from pages.ui.context import Here
 from pages.ui.escape import clean
@@ -249,18 +249,15 @@ def table(place: Here, found: TrendResult) -> None:
             config={"When": st.column_config.TextColumn(width=170, pinned=True)},
             height=min(560, 36 * (len(points) + 2)),
         )
-        csv = {
+        scale = 1_000_000 if found.currency else 1
+        file: dict[str, list[csv.Cell]] = {
             "start": [None, *(point.start for point in points)],
             "state": ["total", *(point.state for point in points)],
         }
-        values = {
-            name: [
-                value if value is None or not found.currency else value / 1_000_000
-                for value in (line.total, *reversed(line.values))
-            ]
-            for name, line in zip(called, found.lines, strict=True)
-        }
-        explaining.below(place, "trend", {**csv, **values}, key="trend-csv")
+        for name, line in zip(called, found.lines, strict=True):
+            values = (line.total, *reversed(line.values))
+            file[name] = [value if value is None or scale == 1 else value / scale for value in values]
+        explaining.below(place, "trend", file, key="trend-csv")
 
 
 def _columns(called: Sequence[str]) -> list[str]:
