@@ -135,12 +135,11 @@ def _compared(
             return f"p.{column.column} {compared}", bound
         return f"EXISTS ({_OF_PERSON} AND f.at {compared})", {**named, **bound}
     units = {"money": amount * MICROS, "share": amount / 100}.get(feature.kind, amount)
-    bound = {"feature_bound": units}
+    amounts = {"feature_bound": units}
     if column:
-        return f"p.{column.column} {'>=' if is_least else '<='} :feature_bound", bound
-    if feature.kind == "share":
-        return f"EXISTS ({_OF_PERSON} AND f.number {'>=' if is_least else '<='} :feature_bound)", {**named, **bound}
-    if units > 0 if is_least else units < 0:
-        return f"EXISTS ({_OF_PERSON} AND f.number {'>=' if is_least else '<='} :feature_bound)", {**named, **bound}
+        return f"p.{column.column} {'>=' if is_least else '<='} :feature_bound", amounts
+    is_zero_outside = units > 0 if is_least else units < 0
+    if feature.kind == "share" or is_zero_outside:
+        return f"EXISTS ({_OF_PERSON} AND f.number {'>=' if is_least else '<='} :feature_bound)", {**named, **amounts}
     # 0 is within, and nothing is stored of who has none
-    return f"NOT EXISTS ({_OF_PERSON} AND f.number {'<' if is_least else '>'} :feature_bound)", {**named, **bound}
+    return f"NOT EXISTS ({_OF_PERSON} AND f.number {'<' if is_least else '>'} :feature_bound)", {**named, **amounts}
