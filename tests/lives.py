@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from gdp_core.analytics.scope import Scope
-from gdp_core.timeline.arrays import BILLING, MACHINE
+from gdp_core.timeline.arrays import BILLING, MACHINE, WEAK
 from gdp_core.timeline.matching import Match
 
 from .timelines import Happened, Somebody
@@ -61,10 +61,10 @@ def first_day(number: int, interval: str) -> date:
 
 
 def counts_for(event: Happened, match: Match, everything: bool = False) -> bool:
-    """Whether an event is one of those asked for: machines never, the billing system only when it is named."""
+    """Whether an event is one of those asked for: machines never, the billing system and opened mails only when named."""
     if match.names and event.name not in match.names:
         return False
-    if not everything and (event.flags & MACHINE or (event.flags & BILLING and not match.names)):
+    if not everything and (event.flags & MACHINE or (event.flags and not match.names)):
         return False
     return all(str(event.properties.get(condition.name)) in condition.values for condition in match.conditions)
 
@@ -125,7 +125,7 @@ def worlds(draw, before: int = 40, after: int = 70, longest: int = 60) -> World:
                 "size": st.sampled_from([1, 2.5, "3", "large", True, -4, 0]),
             },
         ),
-        st.sampled_from([0, 0, 0, 0, int(MACHINE), int(BILLING)]),
+        st.sampled_from([0, 0, 0, 0, int(MACHINE), int(BILLING), int(WEAK), int(MACHINE | WEAK)]),
     )
     signup = (
         st.none()

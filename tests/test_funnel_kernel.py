@@ -13,7 +13,7 @@ from gdp_core.analytics.funnel.outcomes import STATES, outcomes
 from gdp_core.analytics.funnel.question import Exclusion, FunnelQuestion, Step
 from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.window import Window
-from gdp_core.timeline.arrays import BILLING, MACHINE
+from gdp_core.timeline.arrays import BILLING, FLAGS, MACHINE, WEAK
 from gdp_core.timeline.kernels import funnel as kernel
 from gdp_core.timeline.kernels.history import History
 from gdp_core.timeline.matching import Match
@@ -171,6 +171,7 @@ def test_machines_neither_count_nor_come_between(order):
     assert depth([first, Happened(SINCE + 2, "b", flags=int(MACHINE))]) == 1
     assert depth([first, Happened(SINCE + 2, "b", flags=int(MACHINE))], everything=True) == 2
     assert depth([first, Happened(SINCE + 2, "b", flags=int(BILLING))]) == 2
+    assert depth([first, Happened(SINCE + 2, "b", flags=int(WEAK))]) == 2
     assert depth([Happened(SINCE, "a", flags=int(MACHINE)), last]) == (1 if order == "any" else 0)
 
 
@@ -181,9 +182,9 @@ def drawn(seed: int, people: int, rows: int, kinds: int, span: int) -> History:
     offsets = np.concatenate([[0], np.cumsum(counts)])
     at = np.concatenate([np.sort(rng.integers(0, span, count)) for count in counts])
     whole = rng.integers(0, 2**kinds, 2**kinds).astype(np.uint32)
-    table = np.stack([whole, whole & 1, whole & 6, whole])
+    table = np.stack([whole, whole & 1, whole & 6, whole, whole & 2, whole & 3, whole & 5, whole])
     marks = rng.integers(0, len(whole), len(at)).astype(np.uint16)
-    flags = np.where(rng.random(len(at)) < 0.2, rng.integers(1, 4, len(at)), 0).astype(np.uint8)
+    flags = np.where(rng.random(len(at)) < 0.2, rng.integers(1, FLAGS, len(at)), 0).astype(np.uint8)
     return History(offsets, rng.random(people) < 0.9, at, marks, flags, table)
 
 
@@ -194,7 +195,7 @@ def planned(given_: History, steps: int, since: int, until: int, window: int, *,
     return kernel.Plan(
         fills,
         np.zeros_like(fills),
-        np.ones(4, np.bool_),
+        np.ones(FLAGS, np.bool_),
         required,
         0,
         since,
@@ -271,7 +272,7 @@ def test_a_person_with_very_many_events_takes_one_pass(kinds, window):
     steps = 20
     at = np.arange(MANY)
     table = np.tile(
-        np.array([(1 << steps) - 1] if kinds == 1 else [1 << kind for kind in range(steps)], np.uint32), (4, 1)
+        np.array([(1 << steps) - 1] if kinds == 1 else [1 << kind for kind in range(steps)], np.uint32), (FLAGS, 1)
     )
     marks = (at % kinds)[::-1].astype(np.uint16)
     crowd = History(np.array([0, MANY]), np.ones(1, np.bool_), at, marks, np.zeros(MANY, np.uint8), table)
@@ -298,7 +299,7 @@ def test_nobody_and_nothing():
         np.empty(0, np.int64),
         np.empty(0, np.uint16),
         np.empty(0, np.uint8),
-        np.ones((4, 1), np.uint32),
+        np.ones((FLAGS, 1), np.uint32),
     )
     silent = nobody._replace(offsets=np.zeros(4, np.int64), counted=np.ones(3, np.bool_))
     for crowd in (nobody, silent):

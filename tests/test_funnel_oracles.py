@@ -16,7 +16,7 @@ from gdp_core.analytics.funnel.question import Exclusion, FunnelQuestion, Step
 from gdp_core.analytics.funnel.report import funnel, people
 from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.window import Window
-from gdp_core.timeline.arrays import BILLING, MACHINE
+from gdp_core.timeline.arrays import BILLING, MACHINE, WEAK
 from gdp_core.timeline.kernels.funnel import NEVER
 from gdp_core.timeline.matching import Condition, Match
 
@@ -40,7 +40,7 @@ class Read:
 
 
 def is_match(event: Happened, match: Match) -> bool:
-    if event.flags & MACHINE or (event.flags & BILLING and not match.names):
+    if event.flags & MACHINE or (event.flags and not match.names):
         return False
     if match.names and event.name not in match.names:
         return False
@@ -169,7 +169,7 @@ def happened(draw):
         draw(st.sampled_from(INSTANTS)),
         draw(st.sampled_from(NAMES)),
         draw(st.sampled_from([{}, {"p": 1}, {"p": 2}])),
-        draw(st.sampled_from([0, 0, 0, 0, int(MACHINE), int(BILLING)])),
+        draw(st.sampled_from([0, 0, 0, 0, int(MACHINE), int(BILLING), int(WEAK), int(MACHINE | WEAK)])),
     )
 
 

@@ -120,6 +120,20 @@ def test_a_transaction_that_commits_late_is_not_missed(database, lake, ws, segme
     assert complete_at(database, ws) == NOW + timedelta(minutes=1)
 
 
+def test_a_transaction_of_another_database_holds_nobody_up(database, databases, server, lake, ws, segment):
+    """Numbers of transactions are the server's; one without a lock to its name yet is taken for our own."""
+    put(database, delivery(ws, segment, batch(track())))
+    drain(database, ws)
+    name = databases.take()
+    try:
+        with psycopg.connect(f"{database.admin.rpartition('/')[0]}/{name}") as elsewhere:
+            elsewhere.execute("SELECT pg_current_xact_id()")
+            assert flush(lake, database.worker, ws, NOW).events == 1
+            assert complete_at(database, ws) == NOW
+    finally:
+        databases.give_back(name)
+
+
 def complete_at(database, ws):
     with database.worker.transaction(ws) as session:
         return one(session, "SELECT complete_at FROM ops.lake_state WHERE workspace_id = :ws", ws=ws).complete_at

@@ -1,7 +1,8 @@
 """Who and what counts in a report, and until when: the same for every one of them.
 
-Machines do not count unless asked for, and what the billing system does on its own is no act of a person: "any event"
-is what people did. An event asked for by its name counts whoever recorded it, but for machines.
+Machines do not count unless asked for. "Any event" is what people surely did: what the billing system does on its own is
+no act of a person, and a mail that was opened may have been opened by a mail program. An event asked for by its name
+counts whoever recorded it, but for machines.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,13 +17,13 @@ from numpy.typing import NDArray
 from gdp_core.analytics.calendar import Interval, edges, micros, starts
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
-from gdp_core.timeline.arrays import BILLING, Shard, Timeline
+from gdp_core.timeline.arrays import FLAGS, MACHINE, Shard, Timeline
 from gdp_core.timeline.engine import over
 from gdp_core.timeline.kernels.history import History
 from gdp_core.timeline.matching import Match, mark
 
 ANYTHING = Match(())
-"""Whatever a person did."""
+"""Whatever a person surely did."""
 MOST_INTERVALS = 600
 
 
@@ -48,10 +49,10 @@ def counting(
     Raises InvalidInput for too many matches.
     """
     whole = (1 << len(matches)) - 1
-    by_flags = np.full(4, whole if everything else 0, np.uint32)
+    by_flags = np.full(FLAGS, whole, np.uint32)
     if not everything:
-        by_flags[0] = whole
-        by_flags[BILLING] = sum(1 << number for number, match in enumerate(matches) if match.names)
+        by_flags[1:] = sum(1 << number for number, match in enumerate(matches) if match.names)
+        by_flags[np.arange(FLAGS) & MACHINE > 0] = 0
     marks = mark(timeline, matches)
     return Counting(marks.codes, by_flags[:, None] & marks.bits, within)
 

@@ -53,7 +53,7 @@ METRICS = _by_slug(
         "active_people",
         "Active people",
         "count",
-        "People who did something in the period: events of machines and of the billing system do not count.",
+        "People who did something in the period: a machine's or the billing system's events do not count, nor opened mails.",
     ),
     Declared(
         "events",

@@ -149,7 +149,7 @@ def _active_people(session: Session, scope: Scope, earlier: Scope | None) -> Met
     return Metric(
         "active_people",
         "Active people",
-        "People who did something in the period: events of machines and of the billing system do not count.",
+        "People who did something in the period: a machine's or the billing system's events do not count, nor opened mails.",
         "count",
         now.get(None, 0),
         now.get(None, 0),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gdp_core.analytics.beginnings import NEVER, instants
 from gdp_core.analytics.measures import amounts
 from gdp_core.features.base import Feature, Held, Tally
-from gdp_core.timeline.arrays import MACHINE, EventColumn, Shard, Timeline, Value
+from gdp_core.timeline.arrays import FLAGS, MACHINE, EventColumn, Shard, Timeline, Value
 from gdp_core.timeline.engine import over
 from gdp_core.timeline.kernels.features import (
     ALWAYS,
@@ -28,7 +28,6 @@ from gdp_core.timeline.kernels.features import (
 from gdp_core.timeline.matching import MOST_MATCHES, Marks, Match, mark
 
 DAY = 86_400_000_000
-_FLAGS = 8
 _KINDS = {"count": COUNT, "sum": SUM, "distinct": DISTINCT, "days": DAYS, "since": LAST, "first": FIRST, "last": LAST}
 _OF_FIELD = {"first": FIRST_CODE, "last": LAST_CODE}
 
@@ -193,10 +192,10 @@ def _lists(marks: Marks, group: _Pass) -> tuple[NDArray[np.int64], NDArray[np.in
     """
     bits = np.array(group.of, np.uint32)
     meets = (marks.bits[:, None] >> bits) & 1 > 0
-    flags = np.arange(_FLAGS)
+    flags = np.arange(FLAGS)
     named = np.array([bool(group.matches[of].names) for of in group.of])
     counts = np.where(named, (flags & int(MACHINE) == 0)[:, None], (flags == 0)[:, None])
-    whole = (counts[:, None, :] & meets[None, :, :]).reshape(_FLAGS * len(marks.bits), len(group.of))
+    whole = (counts[:, None, :] & meets[None, :, :]).reshape(FLAGS * len(marks.bits), len(group.of))
     return np.concatenate([[0], np.cumsum(whole.sum(axis=1))]), np.nonzero(whole)[1].astype(np.int32)
 
 

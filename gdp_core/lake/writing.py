@@ -2,7 +2,7 @@
 
 Postgres's transactions do not commit in the order they began. Each row carries the number of the transaction that wrote
 it (`tx`), and a flush takes what lies between its watermark and the oldest transaction that still runs: below that
-nothing can appear any more. A second writer of a workspace meets the first one's watermark at COMMIT and writes nothing.
+nothing can appear any more. Numbers are the server's, so one that is seen to be another database's holds nobody up. A second writer of a workspace meets the first one's watermark at COMMIT and writes nothing.
 """
 
 from dataclasses import dataclass
@@ -142,7 +142,15 @@ def compare(lake: Lake, workspace_id: UUID) -> tuple[Compared, ...]:
     return tuple(found)
 
 
-_XIDS = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_XIDS = """
+    WITH now AS (SELECT pg_current_snapshot() AS snapshot), elsewhere AS (
+        SELECT l.transactionid AS id FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        JOIN pg_database d ON d.datname = current_database()
+        WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND a.datid <> d.oid)
+    SELECT coalesce((SELECT min(id::text::bigint) FROM pg_snapshot_xip(snapshot) AS id
+            WHERE id::xid NOT IN (SELECT elsewhere.id FROM elsewhere)), pg_snapshot_xmax(snapshot)::text::bigint),
+        pg_snapshot_xmax(snapshot)::text::bigint FROM now
+"""
 
 
 def _look(pool: Database, workspace_id: UUID, since: int) -> _Horizon:

@@ -21,6 +21,9 @@ BILLING = np.uint8(2)
 WEAK = np.uint8(4)
 """Flag of a row: perhaps a person did it, such as opening an e-mail whose picture a mail program may have loaded."""
 
+FLAGS = 8
+"""How many sets of flags there are: what a kernel looks up by a row's flags is so long."""
+
 MISSING = -1
 """The code of a row or person without the field."""
 

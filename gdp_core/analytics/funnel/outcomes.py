@@ -19,7 +19,7 @@ from gdp_core.analytics.funnel.question import FunnelQuestion
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline import engine
-from gdp_core.timeline.arrays import MACHINE, MISSING, Shard, Timeline
+from gdp_core.timeline.arrays import FLAGS, MACHINE, MISSING, Shard, Timeline
 from gdp_core.timeline.kernels import funnel as kernel
 from gdp_core.timeline.kernels.history import History
 
@@ -253,7 +253,7 @@ def _run(timeline: Timeline, scope: Scope, asked: FunnelQuestion, within: NDArra
     plan = kernel.Plan(
         fills,
         voids,
-        present=(np.arange(4) & MACHINE == 0) | asked.everything,
+        present=(np.arange(FLAGS) & MACHINE == 0) | asked.everything,
         required=np.array(asked.required, np.int64),
         optional=sum(1 << place for place, step in enumerate(asked.steps) if step.optional),
         since=micros(scope.since),

@@ -33,7 +33,7 @@ def met_at(
         for row in range(rows[start] + 1, offsets[people[start] + 1]):
             if at[row] >= end:
                 break
-            found = matches[flags[row] & 3, marks[row]] >> 1
+            found = matches[flags[row] & 7, marks[row]] >> 1
             for criterion in range(len(times)):
                 if found >> criterion & 1:
                     left[criterion] -= 1
@@ -72,7 +72,7 @@ def early_events(
         for row in range(rows[start] + 1, offsets[people[start] + 1]):
             if at[row] > late:
                 break
-            found = matches[flags[row] & 3, marks[row]]
+            found = matches[flags[row] & 7, marks[row]]
             if at[row] > early:
                 if found & 2:
                     back[start] = True

@@ -51,7 +51,7 @@ def _state(
     active, silent = 0, 0  # the next T to be decided
     before = instants[0] - whole - 1  # the row before: too early to matter
     for row in range(row_from(at, history.offsets[person], end, instants[0] - whole), end + 1):
-        if row < end and not matches[flags[row] & 3, marks[row]] & 1:
+        if row < end and not matches[flags[row] & 7, marks[row]] & 1:
             continue
         now = at[row] if row < end else instants[last - 1]
         while silent < last and instants[silent] <= now:  # the row before is the last one before this T

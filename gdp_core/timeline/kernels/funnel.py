@@ -46,7 +46,7 @@ _LONG = 64  # rows: fewer are walked through sooner than searched
 class Plan(NamedTuple):
     """The question, of a history whose match s is step s, the optional ones too.
 
-    Tables are [flags of the row & 3, marks of the row], and rows without flags match the most. `fills`: bit d is set
+    Tables are [flags of the row & 7, marks of the row], and rows without flags match the most. `fills`: bit d is set
     where the row fills the required step after depth d, in `voids` where it voids attempts at depth d. `present`, by
     flags: which rows are events at all in strict order. `required`: the required steps, ascending, the first and the
     last step among them. `optional`: bit s is set for the others.
@@ -118,7 +118,7 @@ def swiftly(history: History, plan: Plan) -> Found:  # noqa: C901
         end = offsets[person + 1]
         start = _walk_from(at, offsets[person], end, since)
         while start < end and not (
-            plain[marks[start]] & 1 and at[start] >= since and fills[flags[start] & 3, marks[start]] & 1
+            plain[marks[start]] & 1 and at[start] >= since and fills[flags[start] & 7, marks[start]] & 1
         ):
             start += 1
         if start == end or at[start] >= until:
@@ -130,11 +130,11 @@ def swiftly(history: History, plan: Plan) -> Found:  # noqa: C901
             if not filling:
                 continue
             if flags[row]:
-                filling &= fills[flags[row] & 3, marks[row]]
+                filling &= fills[flags[row] & 7, marks[row]]
             now = at[row]
             if filling >> depth & 1:
                 if now - reached[depth] <= window:
-                    while now - at[start] > window or not fills[flags[start] & 3, marks[start]] & 1:
+                    while now - at[start] > window or not fills[flags[start] & 7, marks[start]] & 1:
                         start += 1
                     depth += 1
                     if depth == goal:
@@ -167,7 +167,7 @@ def _last_start(
 ) -> int:
     """When the last attempt in these rows began, else NEVER."""
     row = row_from(at, first, end, until) - 1
-    while row >= first and not fills[flags[row] & 3, marks[row]] & 1:
+    while row >= first and not fills[flags[row] & 7, marks[row]] & 1:
         row -= 1
     return int(at[row]) if row >= first else NEVER
 
@@ -193,7 +193,7 @@ def patiently(history: History, plan: Plan) -> Found:
         for row in range(_walk_from(at, offsets[person], end, plan.since), end):
             if not fills[0, marks[row]] | voids[0, marks[row]]:
                 continue
-            filling, voiding = fills[flags[row] & 3, marks[row]], voids[flags[row] & 3, marks[row]]
+            filling, voiding = fills[flags[row] & 7, marks[row]], voids[flags[row] & 7, marks[row]]
             now = at[row]
             while oldest < begun and now - at[queue[oldest]] > window:
                 oldest += 1
@@ -265,7 +265,7 @@ def strictly(history: History, plan: Plan) -> Found:
         end = offsets[person + 1]
         depth, start, latest, took = 0, -1, NEVER, 0
         for row in range(_walk_from(at, offsets[person], end, plan.since), end):
-            if not plan.fills[0, marks[row]] & plan.fills[flags[row] & 3, marks[row]] & 1 or at[row] < plan.since:
+            if not plan.fills[0, marks[row]] & plan.fills[flags[row] & 7, marks[row]] & 1 or at[row] < plan.since:
                 continue
             if at[row] >= plan.until:
                 break
@@ -294,7 +294,7 @@ def _follow(
     taken[0] = start
     depth, last, place = 1, start, 0
     for row in range(start + 1, end):
-        kind, flag = marks[row], flags[row] & 3
+        kind, flag = marks[row], flags[row] & 7
         if not strict and not history.matches[0, kind]:
             continue
         if depth == len(required) or at[row] - at[start] > plan.window:
@@ -334,7 +334,7 @@ def in_any_order(history: History, plan: Plan) -> Found:  # noqa: C901
         oldest = youngest = -1  # of the attempts whose window is open
         holder[:] = -1
         for row in range(_walk_from(at, offsets[person], end, plan.since), end):
-            if not fills[0, marks[row]] or not fills[flags[row] & 3, marks[row]] or at[row] < plan.since:
+            if not fills[0, marks[row]] or not fills[flags[row] & 7, marks[row]] or at[row] < plan.since:
                 continue
             now = at[row]
             if now < plan.until:
@@ -345,7 +345,7 @@ def in_any_order(history: History, plan: Plan) -> Found:  # noqa: C901
             if depth == goal and not plan.shortest:
                 continue
             _seat(history, plan, row, holder, via)
-            while now - at[oldest] > window or not fills[flags[oldest] & 3, marks[oldest]]:
+            while now - at[oldest] > window or not fills[flags[oldest] & 7, marks[oldest]]:
                 oldest += 1
             far = 0
             for step in range(goal):
@@ -382,7 +382,7 @@ def _seat(history: History, plan: Plan, row: int, holder: NDArray[np.int64], via
     Where it does not, the earliest of the rows that the new one can displace, at once or by moving others, makes way.
     """
     marks, flags, fills = history.marks, history.flags, plan.fills
-    offered = np.int64(fills[flags[row] & 3, marks[row]])
+    offered = np.int64(fills[flags[row] & 7, marks[row]])
     waiting, seen = offered, offered
     free = leaving = -1
     for step in range(len(holder)):
@@ -398,7 +398,7 @@ def _seat(history: History, plan: Plan, row: int, holder: NDArray[np.int64], via
         else:
             if leaving < 0 or held < holder[leaving]:
                 leaving = step
-            offered = np.int64(fills[flags[held] & 3, marks[held]]) & ~seen
+            offered = np.int64(fills[flags[held] & 7, marks[held]]) & ~seen
             for other in range(len(holder)):
                 if offered >> other & 1:
                     via[other] = step
@@ -444,7 +444,7 @@ def retrace(
             taken[depth[index] :] = -1
             for step in range(1, depth[index]):
                 last += 1
-                while not (plain[marks[last]] >> step & 1 and fills[flags[last] & 3, marks[last]] >> step & 1):
+                while not (plain[marks[last]] >> step & 1 and fills[flags[last] & 7, marks[last]] >> step & 1):
                     last += 1
                 taken[step] = last
         touched[index] = last if touch < 0 else taken[touch]
@@ -476,8 +476,8 @@ def retrace_in_any_order(
                 break
             if not history.matches[0, marks[row]]:
                 continue
-            is_next = plan.fills[flags[row] & 3, marks[row]] and _seat(history, plan, row, holder, via)
-            spare = history.matches[flags[row] & 3, marks[row]] & plan.optional
+            is_next = plan.fills[flags[row] & 7, marks[row]] and _seat(history, plan, row, holder, via)
+            spare = history.matches[flags[row] & 7, marks[row]] & plan.optional
             step = required[count] if is_next else 0
             while not is_next and step < len(times) and not (spare >> step & 1 and times[step, index] == NEVER):
                 step += 1

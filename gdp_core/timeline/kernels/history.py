@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 class History(NamedTuple):
     """The rows of P people: person i's are offsets[i] <= row < offsets[i + 1] of the shard's arrays, ascending in `at`.
 
-    `counted` (P) says who counts. A row counts for match m when bit m of matches[flags[row] & 3, marks[row]] is set.
+    `counted` (P) says who counts. A row counts for match m when bit m of matches[flags[row] & 7, marks[row]] is set.
     """
 
     offsets: NDArray[np.int64]

@@ -36,7 +36,7 @@ def states_of(
         previous, over = _NEVER, edges[0]
         for row in range(first, end):
             now = at[row]
-            if now < over or not matches[flags[row] & 3, marks[row]] & 1:
+            if now < over or not matches[flags[row] & 7, marks[row]] & 1:
                 continue
             if now >= until:
                 break
@@ -66,7 +66,7 @@ def _is_wanted(state: int, found: int, states: int, interval: int) -> bool:
 def _first_active(history: History, first: int, end: int) -> int:
     """The first of the rows first <= row < end that is of match 0; `end` when there is none."""
     for row in range(first, end):
-        if history.matches[history.flags[row] & 3, history.marks[row]] & 1:
+        if history.matches[history.flags[row] & 7, history.marks[row]] & 1:
             return row
     return end
 
@@ -84,7 +84,7 @@ def active_intervals(history: History, edges: NDArray[np.int64], until: int) -> 
         over, end = edges[0], offsets[person + 1]
         for row in range(row_from(at, offsets[person], end, over), end):
             now = at[row]
-            if now < over or not matches[flags[row] & 3, marks[row]] & 1:
+            if now < over or not matches[flags[row] & 7, marks[row]] & 1:
                 continue
             if now >= until:
                 break
@@ -110,7 +110,7 @@ def trailing(history: History, edges: NDArray[np.int64], until: int, spans: NDAr
         previous = -spans.max()
         for row in range(row_from(at, offsets[person], end, over), end):
             now = at[row]
-            if now < over or not matches[flags[row] & 3, marks[row]] & 1:
+            if now < over or not matches[flags[row] & 7, marks[row]] & 1:
                 continue
             if now >= until:
                 break

@@ -26,7 +26,7 @@ def first_starts(history: History, since: int, until: int, ever: bool) -> NDArra
         if not ever:
             first = row_from(at, first, end, since)
         for row in range(first, end):
-            if matches[flags[row] & 3, marks[row]] & 1:
+            if matches[flags[row] & 7, marks[row]] & 1:
                 if since <= at[row] < until:
                     rows[person] = row
                 break
@@ -52,7 +52,7 @@ def recurring_starts(
             for row in range(row_from(at, offsets[person], end, since), end):
                 if at[row] >= until:
                     break
-                if at[row] < over or not matches[flags[row] & 3, marks[row]] & 1:
+                if at[row] < over or not matches[flags[row] & 7, marks[row]] & 1:
                     continue
                 over = edges[interval_at(edges, dense, at[row]) + 1]
                 if filling:
@@ -118,7 +118,7 @@ def returns(
         over = instants[start]  # where the interval of the last return ends
         interval = 0
         for row in range(rows[start] + 1, offsets[people[start] + 1]):
-            met = matches[flags[row] & 3, marks[row]] & wanted
+            met = matches[flags[row] & 7, marks[row]] & wanted
             if not met:
                 continue
             now = at[row]

@@ -95,7 +95,7 @@ def count_rows(  # noqa: C901
         group = group_of[of_people[person]] if len(of_people) else -1
         over, interval, end = edges[0], 0, offsets[person + 1]
         for row in range(row_from(at, offsets[person], end, over), end):
-            met = matches[flags[row] & 3, marks[row]]
+            met = matches[flags[row] & 7, marks[row]]
             if not met:
                 continue
             now = at[row]
