@@ -30,6 +30,7 @@ class Job:
     every: timedelta
     task: Task
     quiet: bool = False  # runs that found nothing to do are not recorded
+    prompt: bool = False  # runs beside the others, so that it never waits for a long one
 
 
 def tick_of(now: datetime, every: timedelta) -> datetime:

@@ -6,7 +6,8 @@ Each is idempotent and takes `now`; a missed tick is made good by the next.
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -38,7 +39,7 @@ def timetable(pool: Database) -> tuple[Job, ...]:
         Job("recompute", timedelta(seconds=5), _each(pool, recompute.recompute), quiet=True),
         Job("stages", timedelta(minutes=1), _each_locked(pool, people.refresh_due), quiet=True),
         Job("stripe", timedelta(minutes=5), lambda _: _settle(pool), quiet=True),
-        Job("lake", timedelta(seconds=10), lambda now: _follow(pool, now), quiet=True),
+        Job("lake", timedelta(seconds=10), lambda now: _follow(pool, now), quiet=True, prompt=True),
         Job("features", timedelta(minutes=1), _of_timelines(pool, _tell), quiet=True),
         Job("warning", timedelta(hours=1), _of_timelines(pool, _learn), quiet=True),
         Job("upkeep", timedelta(days=1), lambda now: _keep_up(pool, now)),
@@ -142,16 +143,28 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     pool = database("gdp_worker")
-    jobs = timetable(pool)
+    pulse = keep_beating(pool, "analyst", Vitals(pool).measured, stopping)
+    work(pool, timetable(pool), stopping)
+    pulse.join(1.0)
+    return 0
+
+
+def work(pool: Database, jobs: Sequence[Job], stopping: threading.Event) -> None:
+    """Run jobs when they are due until all stops, the prompt ones beside the others; when those die, everything does."""
+    with ThreadPoolExecutor(1, "prompt") as beside:
+        prompt = beside.submit(_turn, pool, [job for job in jobs if job.prompt], stopping)
+        prompt.add_done_callback(lambda _: stopping.set())
+        _turn(pool, [job for job in jobs if not job.prompt], stopping)
+    prompt.result()
+
+
+def _turn(pool: Database, jobs: Sequence[Job], stopping: threading.Event) -> None:
     clockwork = schedule.Scheduler()
     for job in jobs:
         clockwork.every(max(1, int(job.every.total_seconds()) // 5)).seconds.do(_run_safely, pool, job)
-    pulse = keep_beating(pool, "analyst", Vitals(pool).measured, stopping)
     clockwork.run_all(delay_seconds=0)
     while not stopping.wait(0.5):
         clockwork.run_pending()
-    pulse.join(1.0)
-    return 0
 
 
 class Vitals:

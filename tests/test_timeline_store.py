@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
@@ -11,6 +12,7 @@ from gdp_core.analytics.calendar import micros
 from gdp_core.db import rows, run
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.writing import flush, watermark
+from gdp_core.timeline import following
 from gdp_core.timeline import store as storing
 from gdp_core.timeline.arrays import MISSING
 from gdp_core.timeline.files import Damaged
@@ -156,13 +158,70 @@ def test_who_opened_it_reads_on_while_it_is_replaced(database, lake, tmp_path, w
     assert in_timeline(opened) == before
 
 
+def opened_while_replaced(database, lake, store, ws, segment, monkeypatch):
+    """What a reader finds that is overtaken by four new timelines after each file it has opened; None: nothing whole."""
+    read, turns = storing.files.read, iter(range(2))
+
+    def overtaken(folder):
+        found = read(folder)
+        if (turn := next(turns, None)) is not None:
+            monkeypatch.setattr(storing.files, "read", read)
+            for again in range(4):
+                calls = (track(message=f"{turn}{again}{n}", user=f"new-{turn}-{again}-{n}") for n in range(3))
+                put(database, delivery(ws, segment, batch(*calls)))
+                drain(database, ws)
+                flush(lake, database.worker, ws, NOW)
+                store.refresh(lake, since=watermark(lake, ws), complete_at=micros(NOW), afresh=True)
+            monkeypatch.setattr(storing.files, "read", overtaken)
+        return found
+
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}") for n in range(5)))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    store.refresh(lake, since=watermark(lake, ws), complete_at=micros(NOW), afresh=True)
+    monkeypatch.setattr(storing.files, "read", overtaken)
+    try:
+        return in_timeline(store.open(lake))
+    except (Damaged, IndexError, ValueError):
+        return None
+
+
+def test_a_reader_who_is_overtaken_sees_one_timeline(database, lake, tmp_path, ws, segment, monkeypatch):
+    store = Store(tmp_path / "timeline", ws)
+    assert opened_while_replaced(database, lake, store, ws, segment, monkeypatch) == in_postgres(database, ws)
+
+
+def test_a_timeline_replaced_in_its_place_is_caught(database, lake, tmp_path, ws, segment, monkeypatch):
+    """The mutant: folders that keep their names, and the reader has people of one with the places of the next."""
+    monkeypatch.setattr(storing, "_named", lambda kind, _version: kind)
+    store = Store(tmp_path / "timeline", ws)
+    assert opened_while_replaced(database, lake, store, ws, segment, monkeypatch) != in_postgres(database, ws)
+
+
+def test_of_two_who_want_a_column_one_makes_it(database, lake, tmp_path, ws, segment, monkeypatch):
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}", plan=f"p{n}") for n in range(9)))))
+    drain(database, ws)
+    brought_up(database, lake, store, ws)
+    asked = []
+    scanned = storing.scan.event_column
+    monkeypatch.setattr(storing.scan, "event_column", lambda *given: asked.append(given) or scanned(*given))
+    with ThreadPoolExecutor(4) as readers:
+        columns = list(readers.map(lambda _: store.open(lake).columns.event("plan"), range(4)))
+    assert len(asked) == 2  # of the base and of the layer
+    assert all(column.values == columns[0].values and len(column.values) == 9 for column in columns)
+
+
+@pytest.mark.parametrize("of", ["base", "layer"])
 @pytest.mark.parametrize("harm", ["gone", "cut", "changed", "no manifest"])
-def test_what_is_damaged_is_noticed_and_made_again(database, lake, tmp_path, ws, segment, harm):
+def test_what_is_damaged_is_noticed_and_made_again(database, lake, tmp_path, ws, segment, harm, of):
     store = Store(tmp_path / "timeline", ws)
     put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n % 3}") for n in range(20)))))
     drain(database, ws)
-    brought_up(database, lake, store, ws)
-    path = store.folder / store.latest().base / ("manifest.json" if harm == "no manifest" else "at.npy")
+    following.follow(lake, database.worker, tmp_path / "timeline", ws, NOW)
+    part = getattr(store.latest(), of)
+    file = "manifest.json" if harm == "no manifest" else "at.npy" if of == "base" else "numbers.npy"
+    path = store.folder / part / file
     content = bytearray(path.read_bytes())
     path.unlink()
     if harm == "cut":
@@ -172,7 +231,8 @@ def test_what_is_damaged_is_noticed_and_made_again(database, lake, tmp_path, ws,
         path.write_bytes(content)
     with pytest.raises(Damaged):
         store.open(lake)
-    store.refresh(lake, since=watermark(lake, ws), complete_at=micros(NOW) + 1)
+    assert not store.is_whole()
+    following.follow(lake, database.worker, tmp_path / "timeline", ws, NOW)  # with no news at all
     assert in_timeline(store.open(lake)) == in_postgres(database, ws)
 
 

@@ -5,6 +5,7 @@ whoever keeps the folder makes it again.
 """
 
 import contextlib
+import errno
 import fcntl
 import shutil
 import zlib
@@ -66,13 +67,16 @@ def read(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[bool]:
-    """Hold a folder against other processes; False when somebody else has it. Ends with the process, however it ends."""
+def alone(folder: Path, *, patiently: bool = False) -> Iterator[bool]:
+    """Hold a folder against other writers; False when somebody else has it, unless one waits `patiently`.
+
+    It ends with the process, however that ends.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / ".lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if patiently else fcntl.LOCK_NB))
+        except BlockingIOError:
             yield False
         else:
             yield True
@@ -137,8 +141,13 @@ def _checksum(path: Path) -> int:
 
 
 def _replace(aside: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old.{uuid4().hex[:8]}")
-    with contextlib.suppress(FileNotFoundError):
+    """Give a folder its name. One that has it already is moved away: for a moment a reader finds none."""
+    try:
+        aside.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        old = folder.with_name(f".{folder.name}.old.{uuid4().hex[:8]}")
         folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        aside.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)

@@ -29,7 +29,8 @@ def follow(lake: Lake, pool: Database, folder: Path, workspace_id: UUID, now: da
     store = Store(folder, workspace_id)
     complete_at = _complete_at(pool, workspace_id)
     latest = store.latest()
-    if latest is None or not done.is_nothing or complete_at - latest.complete_at >= _RESTFUL:
+    is_due = latest is None or not done.is_nothing or complete_at - latest.complete_at >= _RESTFUL
+    if is_due or not store.is_whole():
         store.refresh(lake, since=done.until, complete_at=complete_at)
     return done.events + done.removed + done.actors + done.people
 

@@ -5,13 +5,14 @@ people again, and everybody's place among the people of now. A base person who i
 base, so each is in one shard. When the layer grows large, a new base is made. All of it is disposable.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 import orjson
@@ -77,7 +78,8 @@ class Store:
             if not mine:
                 return False
             version, latest = scan.version(lake), self.latest()
-            if latest and (latest.version, latest.complete_at) == (version, complete_at) and not afresh:
+            is_same = latest and (latest.version, latest.complete_at) == (version, complete_at)
+            if is_same and not afresh and self.is_whole():
                 return False
             who = scan.who(lake, self.workspace_id, version)
             base = None if afresh else self._usable_base(lake, latest)
@@ -97,13 +99,17 @@ class Store:
             return None
         return found if found.format == _FORMAT else None
 
+    def is_whole(self) -> bool:
+        """Whether there is a timeline that can be opened. A file is read through once, and then only looked at."""
+        try:
+            self._read()
+        except Damaged:
+            return False
+        return True
+
     def open(self, lake: Lake) -> Timeline:
         """The newest timeline; `lake` is asked when a report wants a further column. Raises Damaged when there is none."""
-        latest = self.latest()
-        if latest is None:
-            raise Damaged(str(self.folder))
-        base = self._open_base(latest.base)
-        layer, facts = files.read(self.folder / latest.layer)
+        latest, base, layer, facts = self._read()
         rows = base.rows
         shards = (
             Shard(layer["base_people"], rows["offsets"], rows["at"], rows["code"], rows["flags"], layer["base_live"]),
@@ -116,6 +122,18 @@ class Store:
     def forget(self) -> None:
         """Remove everything: the next refresh makes it again."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self) -> tuple[Latest, _Base, dict[str, NDArray[Any]], dict[str, Any]]:
+        """The newest timeline's base, layer and facts, of one refresh: while they were read they may be replaced."""
+        latest = self.latest()
+        while latest is not None:
+            try:
+                return latest, self._open_base(latest.base), *files.read(self.folder / latest.layer)
+            except Damaged:
+                before, latest = latest, self.latest()
+                if latest == before:
+                    raise
+        raise Damaged(str(self.folder))
 
     # ------------------------------------------------------------------------------------------------- writing
 
@@ -135,7 +153,7 @@ class Store:
     def _make_base(self, lake: Lake, who: Who, version: int, since: int) -> _Base:
         names = scan.names(lake, self.workspace_id, version)[:_MOST_NAMES]
         rows = scan.events(lake, self.workspace_id, version, who, names)
-        name = f"base-{version}-{since}"
+        name = _named("base", version)
         files.write(
             self.folder / name,
             {"actors": who.actors, "owner": who.owner, "people": who.people, **_shard(rows, who.people)},
@@ -164,7 +182,7 @@ class Store:
         internal = np.append(who.internal, False)
         people = changed.people[np.isin(changed.people, numbers)]
         place = np.searchsorted(numbers, people).astype(np.int32)
-        name = f"layer-{version}-{complete_at}"
+        name = _named("layer", version)
         files.write(
             self.folder / name,
             {
@@ -185,10 +203,12 @@ class Store:
         latest = self.latest()
         layers = sorted(self.folder.glob("layer-*"), key=lambda path: path.stat().st_mtime, reverse=True)
         bases = sorted(self.folder.glob("base-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in [*layers[_KEPT:], *bases[_KEPT - 1 :], *self.folder.glob(".*.old.*")]:
+        for path in [*layers[_KEPT:], *bases[_KEPT - 1 :], *self.folder.glob(".base-*"), *self.folder.glob(".layer-*")]:
             if latest is None or path.name not in (latest.base, latest.layer):
                 shutil.rmtree(path, ignore_errors=True)
-                shutil.rmtree(path.with_name(f"column-{path.name}"), ignore_errors=True)
+        for path in self.folder.glob("column-*"):
+            if not path.with_name(path.name.removeprefix("column-")).exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,6 +218,11 @@ class _Changed:
     people: NDArray[np.int64]
     names: Sequence[str]
     rows: Rows
+
+
+def _named(kind: str, version: int) -> str:
+    """A name that no folder had before: what a reader opens is never replaced under its hands."""
+    return f"{kind}-{version}-{uuid4().hex[:8]}"
 
 
 def _no_rows() -> Rows:
@@ -260,11 +285,22 @@ class _Columns:
         try:
             arrays, facts = files.read(folder)
         except Damaged:
-            coded = made()
-            rows = self._base.rows["row"] if part == self._base.name else self._layer["row"]
-            files.write(folder, {"codes": _aligned(coded, rows)}, {"values": coded.values})
-            arrays, facts = files.read(folder)
+            with files.alone(folder.parent, patiently=True):
+                arrays, facts = self._made(folder, part, made)
         return arrays["codes"], tuple(facts["values"])
+
+    def _made(
+        self, folder: Path, part: str, made: Callable[[], Coded]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """A column that was not there; whoever else was about to make it has waited for us, or we for them."""
+        with contextlib.suppress(Damaged):
+            return files.read(folder)
+        coded = made()
+        codes = _aligned(coded, self._base.rows["row"] if part == self._base.name else self._layer["row"])
+        with contextlib.suppress(Damaged, OSError):  # no room, or the part is gone: then it is kept in memory alone
+            files.write(folder, {"codes": codes}, {"values": coded.values})
+            return files.read(folder)
+        return {"codes": codes}, {"values": coded.values}
 
 
 def _aligned(coded: Coded, keys: NDArray[np.int64]) -> NDArray[np.int32]:
