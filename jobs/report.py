@@ -7,7 +7,7 @@ are like plan=pro|team, plan!=free, amount>=10, url~/pricing or plan? (set). A p
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,6 +22,9 @@ from gdp_core.analytics import revenue as revenue_report
 from gdp_core.analytics.beginnings import Known, Occurrence
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.calendar import Interval
+from gdp_core.analytics.churn import Churn, Pay, Use, core_of
+from gdp_core.analytics.churn import churn as churn_report
+from gdp_core.analytics.engagement_churn import EngagementChurn
 from gdp_core.analytics.funnel.question import (
     Exclusion,
     FactorQuestion,
@@ -59,6 +62,7 @@ app = typer.Typer(
 )
 
 _DAYS = 30
+R = TypeVar("R")
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", metavar="SLUG", help="The workspace's short name.")]
 FromOption = Annotated[str, typer.Option("--from", metavar="DAY", help="First day, like 2026-01-01; 30 days ago else.")]
@@ -323,6 +327,72 @@ def stickiness(
 
 
 @app.command()
+def churn(
+    workspace: WorkspaceOption,
+    event: Annotated[
+        str, typer.Option("--event", metavar="EVENT", help="What counts as use; the events of the role core else.")
+    ] = "",
+    any_event: Annotated[bool, typer.Option("--any-event", help="Anything people do counts as use.")] = False,
+    quiet: Annotated[str, typer.Option(metavar="TIME", help="How long nothing must have happened.")] = "30d",
+    baseline: Annotated[str, typer.Option(metavar="TIME", help="In which time before they had to use it.")] = "60d",
+    where: WhereOption = None,
+    of: PeopleOption = None,
+    since: FromOption = "",
+    until: ToOption = "",
+    interval: IntervalOption = "month",
+    as_json: JsonOption = False,
+) -> None:
+    """Who fell silent, who stopped paying, both side by side, why, and how good the early warning is."""
+
+    def report(session: Session, timeline: Timeline, scope: Scope, within: NDArray[np.bool_] | None) -> Churn:
+        core = _match(event, _conditions(where)) if event or any_event else core_of(session)
+        asked = EngagementChurn(
+            core, Window.parse(quiet), Window.parse(baseline), _choice("--interval", interval, Interval)
+        )
+        return churn_report(session, timeline, scope, asked, within=within)
+
+    found: Churn = _of_both(_Asked(workspace, since, until, people=tuple(of or ())), report)
+    if as_json:
+        _print_json(found.to_json())
+        return
+    terminal.table(
+        ("Use", "Were active", "Fell silent", "Rate"),
+        [
+            (
+                point.start.isoformat() + ("" if point.complete else " (running)"),
+                f"{point.active:,}",
+                f"{point.churned:,}",
+                _share(point.rate),
+            )
+            for point in found.engagement.points
+        ],
+    )
+    terminal.table(
+        ("Payment", "Customers", "Lost", "Rate", "Voluntary", "Involuntary"),
+        [
+            (
+                period.start.isoformat() + (" (cut)" if period.cut else ""),
+                *(f"{n:,}" for n in (period.customers, period.lost)),
+                _share(period.rate),
+                *(f"{n:,}" for n in (period.voluntary, period.involuntary)),
+            )
+            for period in found.subscription.periods
+        ],
+    )
+    if found.crossed:
+        terminal.table(
+            (found.crossed.start.isoformat(), "Stopped paying", "Still pay", "Did not pay"),
+            [
+                (title, *(f"{found.crossed.people(use, pay):,}" for pay in get_args(Pay)))
+                for use, title in zip(get_args(Use), ("Fell silent", "Still active", "Was not active"), strict=True)
+            ],
+        )
+    if found.warned:
+        note(found.warned.outcome.sentence)
+    _remarks((), found.engagement.complete_until)
+
+
+@app.command()
 def revenue(
     workspace: WorkspaceOption,
     currency: Annotated[str, typer.Option(metavar="CODE", help="Of this currency alone; the workspace's else.")] = "",
@@ -384,14 +454,18 @@ def _choice(option: str, given: str, kind: Any) -> Any:
 
 def _of_timeline(asked: _Asked, question: Any, report: Callable[..., Any]) -> Any:
     """The answer of a report on the timeline, which is brought up to date first."""
+    return _of_both(asked, lambda _, timeline, scope, within: report(timeline, scope, question, within=within))
+
+
+def _of_both(asked: _Asked, report: Callable[[Session, Timeline, Scope, NDArray[np.bool_] | None], R]) -> R:
+    """The answer of a report on the timeline, which is brought up to date first, and on Postgres."""
     with connected():
         workspace_id = workspaces.find(database("gdp_gate"), asked.workspace)
         now, folder = clock.now(), settings().timeline_folder
         following.follow(lake(), database("gdp_worker"), folder, workspace_id, now)
-        with database("gdp_web").transaction(workspace_id, read_only=True) as session:
-            scope = _scope(session, asked, now)
         timeline = Store(folder, workspace_id).open(lake())
-        return report(timeline, scope, question, within=_within(timeline, asked.people))
+        with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
+            return report(session, timeline, _scope(session, asked, now), _within(timeline, asked.people))
 
 
 def _of_postgres(asked: _Asked, question: Any, report: Callable[..., Any]) -> Any:

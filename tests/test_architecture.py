@@ -40,6 +40,7 @@ LAYERS = (
     ("accounts",),
     ("choices", "identity_admin", "track", "backfill", "importer", "reports"),
     ("features", "analytics"),
+    ("early_warning",),
     ("replay", "demo"),
 )
 """gdp_core from the ground up: a module imports from its own layer and from those before it. A new one is placed here."""

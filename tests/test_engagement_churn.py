@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gdp_core.analytics.engagement_churn import (
     ChurnCell,
     EngagementChurn,
+    churn_factor_people,
     churn_factors,
-    crossed,
     engagement_churn,
     engagement_churn_people,
 )
@@ -25,7 +25,7 @@ from gdp_core.timeline import engine
 from gdp_core.timeline.matching import Match
 
 from .lives import EPOCH, World, counts_for, first_day, first_instant, micros_of, place, worlds
-from .timelines import Happened, Somebody, timeline_of
+from .timelines import Somebody, timeline_of
 from .timelines_bulk import bulk
 
 CORE = Match(("buy",))
@@ -86,23 +86,6 @@ def test_every_number_is_what_the_definition_says(world: World, asked: Engagemen
             assert listed.tolist() == people
 
 
-def test_who_fell_silent_against_who_stopped_paying():
-    at = micros_of(datetime(2024, 6, 1, tzinfo=UTC))
-    old, new = Happened(at - 40 * DAY, "buy"), Happened(at - DAY, "buy")
-    lives = [[old], [old, new], [old], [old, new], [new], []]
-    scope = Scope(UUID(int=0), "UTC", "EUR", date(2024, 5, 1), date(2024, 6, 1), EPOCH + timedelta(microseconds=at))
-    found = crossed(
-        timeline_of([Somebody(events) for events in lives]),
-        scope,
-        EngagementChurn(CORE),
-        date(2024, 5, 1),
-        np.array([10, 11, 14, 15, 999]),
-    )
-    assert (found.both, found.silent_only, found.stopped_paying_only, found.neither) == (1, 1, 1, 1)
-    with pytest.raises(InvalidInput, match="No month"):
-        crossed(timeline_of([]), scope, EngagementChurn(CORE), date(2024, 4, 1), np.array([1]))
-
-
 def test_factors_are_what_was_so_before_the_silence():
     """Who had looked at prices before leaves twice as often; what the leavers did not do while silent is no factor."""
     at = micros_of(datetime(2024, 6, 1, tzinfo=UTC))
@@ -140,6 +123,18 @@ def test_factors_are_what_was_so_before_the_silence():
     churned = engagement_churn_people(timeline, scope, asked, ChurnCell(start, "churned"))
     viewers_left = set(range(0, 900, 3)) & set(churned.tolist())
     assert one.risk.have_left == len(viewers_left)
+    for factor in found.factors:
+        named = (factor.feature.slug, factor.level)
+        listed = [
+            churn_factor_people(timeline, scope, asked, start, FEATURES, roles, named, left=left)
+            for left in (False, True)
+        ]
+        assert [*map(len, listed)] == [factor.support, factor.risk.have_left]
+        assert set(listed[1].tolist()) <= set(churned.tolist()) & set(listed[0].tolist())
+    with pytest.raises(InvalidInput, match="not among"):
+        churn_factor_people(timeline, scope, asked, start, FEATURES, roles, ("lifetime_value", "high"))
+    with pytest.raises(InvalidInput, match="No month"):
+        churn_factors(timeline, scope, asked, date(2024, 4, 1), FEATURES, roles)
     few = churn_factors(timeline, scope, asked, start, FEATURES, roles, within=np.arange(900) < 20)
     assert few.factors == ()
     assert few.primary is few.secondary is None

@@ -2,7 +2,7 @@
 
 At an instant T, with a quiet time w and a baseline b: active is who had a core event in [T - w - b, T - w); churned, who
 of them had none in [T - w, T); kept, the others. The rate is churned / active. This is not subscription churn: somebody
-may pay and be away, or use and not pay; `crossed` sets the two side by side. T are the ends of the period's intervals;
+may pay and be away, or use and not pay; `churn.crossed` sets the two side by side. T are the ends of the period's intervals;
 the running one is seen as of now.
 
 Factors are measured just before T - w, so none of them can be a consequence of leaving. They say what goes together.
@@ -10,7 +10,7 @@ Factors are measured just before T - w, so none of them can be a consequence of 
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal, get_args
 
@@ -31,6 +31,7 @@ from gdp_core.timeline.kernels.churn import CHURNED, KEPT, silences
 from gdp_core.timeline.matching import Match
 
 State = Literal["churned", "kept", "active"]
+Level = Literal["none", "low", "high"]
 QUIET, BASELINE = Window(30, "d"), Window(60, "d")
 LEAST_SUPPORT = 30
 """People that a factor needs on either side."""
@@ -97,7 +98,7 @@ class Factor:
     """A feature and how it was: not at all, below the median of who had it (`bound`), or at least that much."""
 
     feature: Feature
-    level: Literal["none", "low", "high"]
+    level: Level
     bound: float | None
     risk: Risk
 
@@ -118,16 +119,6 @@ class ChurnFactors:
     factors: tuple[Factor, ...]
     primary: Factor | None
     secondary: Factor | None
-
-
-@dataclass(frozen=True, slots=True)
-class Crossed:
-    """People who were active at an instant, by whether they fell silent and whether they stopped paying by then."""
-
-    both: int
-    silent_only: int
-    stopped_paying_only: int
-    neither: int
 
 
 def engagement_churn(
@@ -168,7 +159,7 @@ def engagement_churn_people(
     executor: Executor | None = None,
 ) -> NDArray[np.int64]:
     """The lasting numbers of exactly the people a cell counts, ascending. Raises InvalidInput for no such cell."""
-    at = _at(timeline, scope, asked, cell.start)
+    at = moment(timeline, scope, asked, cell.start)
     return people_at(timeline, asked, at, cell.state, within=within, executor=executor)
 
 
@@ -195,28 +186,6 @@ def people_at(
     return people_where(timeline, chosen, executor)
 
 
-def crossed(
-    timeline: Timeline,
-    scope: Scope,
-    asked: EngagementChurn,
-    start: date,
-    stopped_paying: NDArray[np.int64],
-    *,
-    within: NDArray[np.bool_] | None = None,
-    executor: Executor | None = None,
-) -> Crossed:
-    """The active people of an interval against those who stopped paying, given by their lasting numbers.
-
-    Raises InvalidInput for no such interval.
-    """
-    at = _at(timeline, scope, asked, start)
-    churned = people_at(timeline, asked, at, "churned", within=within, executor=executor)
-    kept = people_at(timeline, asked, at, "kept", within=within, executor=executor)
-    both = int(np.isin(churned, stopped_paying).sum())
-    stopped = int(np.isin(kept, stopped_paying).sum())
-    return Crossed(both, len(churned) - both, stopped, len(kept) - stopped)
-
-
 # -------------------------------------------------------------------------------------------------------- factors
 
 
@@ -236,25 +205,81 @@ def churn_factors(
     Of every feature that is a number, and was known before T - w, three questions are asked: was there none of it, less
     than the median of those who had any, or at least that. Raises InvalidInput for no such interval.
     """
-    at = _at(timeline, scope, asked, start)
+    compared = _compared(timeline, scope, asked, start, features, roles, within, executor)
+    found = risks(compared.answers, compared.left, least=LEAST_SUPPORT)
+    factors = tuple(Factor(*compared.questions[risk.place], risk) for risk in found)
+    primary, secondary = _reasons(factors)
+    churned = int(compared.left.sum())
+    return ChurnFactors(instant(compared.at), churned, len(compared.left) - churned, factors, primary, secondary)
+
+
+def churn_factor_people(
+    timeline: Timeline,
+    scope: Scope,
+    asked: EngagementChurn,
+    start: date,
+    features: Sequence[Feature],
+    roles: Mapping[str, Match],
+    factor: tuple[str, Level],
+    *,
+    left: bool = False,
+    within: NDArray[np.bool_] | None = None,
+    executor: Executor | None = None,
+) -> NDArray[np.int64]:
+    """The lasting numbers, ascending, of the active people of whom a factor, a feature's slug and a level, is true.
+
+    With `left`, only those of them who fell silent. Raises InvalidInput for no such interval or factor.
+    """
+    known = [one for one in features if one.slug == factor[0]]
+    compared = _compared(timeline, scope, asked, start, known, roles, within, executor)
+    place = next((at for at, asks in enumerate(compared.questions) if asks[1] == factor[1]), None)
+    if place is None:
+        raise InvalidInput("This feature is not among what was compared.")
+    chosen = compared.answers[place] & (compared.left | (not left))
+    return np.sort(compared.numbers[chosen])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """The N active people of T, who of them fell silent, and what was asked of each (Q) with the answers (Q, N)."""
+
+    at: int
+    numbers: NDArray[np.int64]
+    left: NDArray[np.bool_]
+    questions: Sequence[tuple[Feature, Level, float | None]]
+    answers: NDArray[np.bool_]
+
+
+def _compared(
+    timeline: Timeline,
+    scope: Scope,
+    asked: EngagementChurn,
+    start: date,
+    features: Sequence[Feature],
+    roles: Mapping[str, Match],
+    within: NDArray[np.bool_] | None,
+    executor: Executor | None,
+) -> _Compared:
+    at = moment(timeline, scope, asked, start)
     churned = people_at(timeline, asked, at, "churned", within=within, executor=executor)
     kept = people_at(timeline, asked, at, "kept", within=within, executor=executor)
-    known = [one for one in features if is_of_any_time(one)]
-    found = measure(timeline, known, roles, at - asked.quiet.micros, executor=executor)
-    people = np.searchsorted(timeline.numbers, np.concatenate([churned, kept]))
-    left = np.arange(len(people)) < len(churned)
-    questions: list[tuple[Feature, Literal["none", "low", "high"], float | None]] = []
-    answers = []
+    known = told_apart(features, roles)
+    found = measure(timeline, known, {}, at - asked.quiet.micros, executor=executor)
+    numbers = np.concatenate([churned, kept])
+    people = np.searchsorted(timeline.numbers, numbers)
+    questions: list[tuple[Feature, Level, float | None]] = []
+    answers, seen = [], set[bytes]()
     for place, feature in enumerate(known):
         values = found.numbers(place)[people]
+        if values.tobytes() in seen:  # under another name it is the same here, and no second reason
+            continue
+        seen.add(values.tobytes())
         none = np.isnan(values) | ((values == 0) & (feature.kind in ("number", "money")))
         bound = float(np.median(values[~none])) if not none.all() else None
         questions += [(feature, "none", None), (feature, "low", bound), (feature, "high", bound)]
         answers += [none, ~none & (values < (bound or 0)), ~none & (values >= (bound or 0))]
-    compared = risks(np.array(answers).reshape(-1, len(people)), left, least=LEAST_SUPPORT)
-    factors = tuple(Factor(*questions[risk.place], risk) for risk in compared)
-    primary, secondary = _reasons(factors)
-    return ChurnFactors(instant(at), len(churned), len(kept), factors, primary, secondary)
+    left = np.arange(len(people)) < len(churned)
+    return _Compared(at, numbers, left, questions, np.array(answers, np.bool_).reshape(len(questions), len(people)))
 
 
 def _reasons(factors: Sequence[Factor]) -> tuple[Factor | None, Factor | None]:
@@ -274,6 +299,24 @@ def is_of_any_time(feature: Feature) -> bool:
     return isinstance(feature.made, Tally) and feature.kind != "text"
 
 
+def told_apart(features: Sequence[Feature], roles: Mapping[str, Match]) -> list[Feature]:
+    """What can be known of earlier dates; of features that are made alike here the first."""
+    told: dict[object, Feature] = {}
+    for given in filter(is_of_any_time, features):
+        feature = _with_roles(given, roles)
+        if feature is not None:
+            told.setdefault(feature.made, feature)
+    return list(told.values())
+
+
+def _with_roles(feature: Feature, roles: Mapping[str, Match]) -> Feature | None:
+    """The feature with the events its role means now; None when there are none."""
+    made = feature.made
+    if not isinstance(made, Tally) or isinstance(made.of, Match):
+        return feature
+    return replace(feature, made=replace(made, of=roles[made.of.name])) if made.of.name in roles else None
+
+
 # ------------------------------------------------------------------------------------------------------- instants
 
 
@@ -285,7 +328,8 @@ def _instants(timeline: Timeline, scope: Scope, asked: EngagementChurn) -> tuple
     return days[: there.sum()], np.minimum(bounds[1 : len(days) + 1][there], until)
 
 
-def _at(timeline: Timeline, scope: Scope, asked: EngagementChurn, start: date) -> int:
+def moment(timeline: Timeline, scope: Scope, asked: EngagementChurn, start: date) -> int:
+    """The instant T of the interval that begins on a day, in microseconds. Raises InvalidInput for no such interval."""
     days, ends = _instants(timeline, scope, asked)
     if start not in days:
         raise InvalidInput(f"No {asked.interval} of this report begins on {start}.")

@@ -95,17 +95,27 @@ def _number(month: date) -> int:
 def read_curves(session: Session, ledger: Ledger, scope: Scope) -> tuple[PlanCurve, ...]:
     """Of everybody, then by plan, the largest first."""
     days, ended = _lives(ledger, scope)
+    return tuple(PlanCurve(name, survival(days[mine], ended[mine])) for name, mine in _groups(session, ledger))
+
+
+def curve_members(session: Session, ledger: Ledger, scope: Scope, place: int, *, ended: bool = False) -> Flags:
+    """The customers of a curve, by its place among all; with `ended` those who stopped. Raises InvalidInput."""
+    groups = _groups(session, ledger)
+    if not 0 <= place < len(groups):
+        raise InvalidInput("Choose one of the curves.")
+    mine = groups[place][1]
+    return mine & _lives(ledger, scope)[1] if ended else mine
+
+
+def _groups(session: Session, ledger: Ledger) -> list[tuple[str | None, Flags]]:
     plans = _plans(session, ledger)
     names, place = np.unique(plans, return_inverse=True)
     sizes = np.bincount(place, minlength=len(names))
     largest = [int(index) for index in np.argsort(-sizes, kind="stable") if names[index]][:_MOST_PLANS]
-    groups = [(str(names[index]), place == index) for index in largest]
+    groups: list[tuple[str | None, Flags]] = [(None, np.ones(len(plans), np.bool_))]
+    groups += [(str(names[index]), place == index) for index in largest]
     rest = ~np.isin(place, largest)
-    curves = [PlanCurve(None, survival(days, ended))]
-    curves += [PlanCurve(name, survival(days[mine], ended[mine])) for name, mine in groups]
-    if rest.any():
-        curves.append(PlanCurve(None, survival(days[rest], ended[rest])))
-    return tuple(curves)
+    return [*groups, (None, rest)] if rest.any() else groups
 
 
 def _lives(ledger: Ledger, scope: Scope) -> tuple[Ints, Flags]:

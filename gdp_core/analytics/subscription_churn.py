@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sqlmodel import Session
 
 from gdp_core.analytics.calendar import Interval
-from gdp_core.analytics.lifetimes import Cohort, PlanCurve, cohorts, members, read_curves
+from gdp_core.analytics.lifetimes import Cohort, PlanCurve, cohorts, curve_members, members, read_curves
 from gdp_core.analytics.movements import (
     CHURN,
     Flags,
@@ -155,6 +155,15 @@ def report(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUI
     )
 
 
+def total(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> Period:
+    """The whole period alone, for a comparison. Raises InvalidInput."""
+    rates = read_rates(session, scope.currency)
+    ledger = read_ledger(session, scope, rates, within=within)
+    cut = whole(stretches(scope, asked.interval))
+    span = next(spans(ledger, [cut]))
+    return _period(ledger, span, cut, rates, _endings(session, scope, span, within))
+
+
 def people_of(
     session: Session,
     scope: Scope,
@@ -211,6 +220,15 @@ def leavers(
     )
 
 
+def stopped_and_paying(
+    session: Session, scope: Scope, start: date, end: date, *, within: Sequence[UUID] | None = None
+) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
+    """The customers when the local day `start` began, by id: those at zero when `end` begins, and those who still pay."""
+    ledger = read_ledger(session, scope, read_rates(session, scope.currency), within=within)
+    who = _who(ledger, next(spans(ledger, [Stretch(start, end)])))
+    return tuple(ledger.people[who["lost"]].tolist()), tuple(ledger.people[who["start"] & ~who["lost"]].tolist())
+
+
 def cohort_people(
     session: Session, scope: Scope, month: date, after: int | None = None, *, within: Sequence[UUID] | None = None
 ) -> tuple[UUID, ...]:
@@ -220,6 +238,30 @@ def cohort_people(
     """
     ledger = read_ledger(session, scope, read_rates(session, scope.currency), within=within)
     return tuple(ledger.people[members(ledger, scope, month, after)].tolist())
+
+
+def curve_people(
+    session: Session, scope: Scope, place: int, *, ended: bool = False, within: Sequence[UUID] | None = None
+) -> tuple[UUID, ...]:
+    """The customers of a survival curve by id: `place` 0 is everybody's, then come the plans'. With `ended`, those who
+    stopped paying. Raises InvalidInput for no such curve.
+    """
+    ledger = read_ledger(session, scope, read_rates(session, scope.currency), within=within)
+    return tuple(ledger.people[curve_members(session, ledger, scope, place, ended=ended)].tolist())
+
+
+def stated_people(
+    session: Session, scope: Scope, reason: str, *, within: Sequence[UUID] | None = None
+) -> tuple[UUID, ...]:
+    """Who gave a reason when they cancelled in the period, by id."""
+    span = whole(stretches(scope, "month"))
+    found = rows(
+        session,
+        f"SELECT DISTINCT {_PERSON} AS id {_STATED} AND e.properties->>'feedback' = :reason ORDER BY 1",
+        reason=reason,
+        **_when_stated(scope, span, within),
+    )
+    return tuple(row.id for row in found)
 
 
 def _chosen(scope: Scope, asked: Asked, start: date | None) -> Stretch:
@@ -343,18 +385,27 @@ def _subscribed(
 def _stated(session: Session, scope: Scope, span: Span, within: Sequence[UUID] | None) -> tuple[tuple[str, int], ...]:
     found = rows(
         session,
-        """
-        SELECT e.properties->>'feedback' AS reason, count(DISTINCT coalesce(a.person_id, e.actor_id)) AS people
-        FROM event e
-        LEFT JOIN actor a ON a.id = e.actor_id AND a.workspace_id = e.workspace_id
-        LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = a.workspace_id
-        WHERE e.name = 'subscription_cancelled' AND e.occurred_at >= :since AND e.occurred_at < :until
-            AND e.properties->>'feedback' <> '' AND p.is_internal IS NOT TRUE
-            AND (CAST(:within AS uuid[]) IS NULL OR a.person_id = ANY(CAST(:within AS uuid[])))
-        GROUP BY 1 ORDER BY 2 DESC, 1
-        """,
-        since=midnight(span.start, scope.zone),
-        until=min(midnight(span.end, scope.zone), scope.now),
-        within=None if within is None else list(within),
+        f"SELECT e.properties->>'feedback' AS reason, count(DISTINCT {_PERSON}) AS people {_STATED}"
+        " GROUP BY 1 ORDER BY 2 DESC, 1",
+        **_when_stated(scope, span, within),
     )
     return tuple((row.reason, row.people) for row in found)
+
+
+_PERSON = "coalesce(a.person_id, e.actor_id)"
+_STATED = """
+    FROM event e
+    LEFT JOIN actor a ON a.id = e.actor_id AND a.workspace_id = e.workspace_id
+    LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = a.workspace_id
+    WHERE e.name = 'subscription_cancelled' AND e.occurred_at >= :since AND e.occurred_at < :until
+        AND e.properties->>'feedback' <> '' AND e.actor_id IS NOT NULL AND p.is_internal IS NOT TRUE
+        AND (CAST(:within AS uuid[]) IS NULL OR a.person_id = ANY(CAST(:within AS uuid[])))
+"""
+
+
+def _when_stated(scope: Scope, span: Span | Stretch, within: Sequence[UUID] | None) -> dict[str, Any]:
+    return {
+        "since": midnight(span.start, scope.zone),
+        "until": min(midnight(span.end, scope.zone), scope.now),
+        "within": None if within is None else list(within),
+    }

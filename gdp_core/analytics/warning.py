@@ -11,8 +11,10 @@ chance on the held-out date, it says so and gives nobody a score. The same histo
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +22,11 @@ from pydantic import TypeAdapter
 from sqlmodel import Session
 
 from gdp_core.analytics.calendar import instant, micros
-from gdp_core.analytics.engagement_churn import BASELINE, QUIET, EngagementChurn, is_of_any_time, people_at
+from gdp_core.analytics.engagement_churn import BASELINE, QUIET, EngagementChurn, people_at, told_apart
 from gdp_core.analytics.logistic import Calibration, Evaluation, Logistic, calibrate, evaluate, fit
 from gdp_core.analytics.window import Window
-from gdp_core.db import one
-from gdp_core.features.base import Feature, Tally
+from gdp_core.db import one, rows
+from gdp_core.features.base import Feature
 from gdp_core.features.keeping import Scores
 from gdp_core.features.measuring import DAY, Measured, measure
 from gdp_core.money import MICROS
@@ -108,6 +110,51 @@ def read_warned(session: Session) -> Warned | None:
     return Warned(row.version, row.trained_at, row.checked_at, from_text(row.model)) if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class Band:
+    """People by their score: at least `low` and less than `high`, or 1 too where that is 1. `paying`: who of them pays."""
+
+    low: float
+    high: float
+    people: int
+    paying: int
+
+
+_EDGES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
+_IN_BAND = (
+    "FROM person_feature f JOIN person p ON p.id = f.person_id AND p.workspace_id = f.workspace_id"
+    " WHERE f.feature = :slug AND f.number >= :low AND (f.number < :high OR :high = 1)"
+)
+
+
+def read_bands(session: Session) -> tuple[Band, ...]:
+    """The people who have a score, the likeliest to fall silent first."""
+    found = []
+    for high, low in pairwise(_EDGES):
+        row = one(
+            session,
+            f"SELECT count(*) AS people, count(*) FILTER (WHERE p.mrr_micros > 0) AS paying {_IN_BAND}",
+            slug=SLUG,
+            low=low,
+            high=high,
+        )
+        found.append(Band(low, high, row.people, row.paying))
+    return tuple(found) if any(band.people for band in found) else ()
+
+
+def band_people(session: Session, band: Band, *, paying: bool = False) -> tuple[UUID, ...]:
+    """The people of a band by id, or only those who pay."""
+    found = rows(
+        session,
+        f"SELECT p.id {_IN_BAND} AND (p.mrr_micros > 0 OR NOT :paying) ORDER BY 1",
+        slug=SLUG,
+        low=band.low,
+        high=band.high,
+        paying=paying,
+    )
+    return tuple(row.id for row in found)
+
+
 # ------------------------------------------------------------------------------------------------------- training
 
 
@@ -131,7 +178,7 @@ def train(
         return TooLittle(
             f"it needs a history of about {needed} days: to learn from, to be calibrated and to be judged."
         )
-    terms = _terms(features, roles)
+    terms = told_apart(features, roles)
     seen = [_observed(timeline, asked, terms, date, executor) for date in dates]
     learned = _Observed(
         np.concatenate([one.values for one in seen[:-2]]), np.concatenate([one.silent for one in seen[:-2]])
@@ -185,24 +232,6 @@ def _dates(timeline: Timeline, asked: EngagementChurn, complete: int) -> list[in
     oldest = min(begins) + asked.baseline.micros
     count = min(_MOST_DATES, (newest - oldest) // asked.quiet.micros + 1)
     return [newest - number * asked.quiet.micros for number in reversed(range(count))]
-
-
-def _terms(features: Sequence[Feature], roles: Mapping[str, Match]) -> list[Feature]:
-    """What can be known of earlier dates; of features that are made alike here the first."""
-    told: dict[object, Feature] = {}
-    for given in filter(is_of_any_time, features):
-        feature = _with_roles(given, roles)
-        if feature is not None:
-            told.setdefault(feature.made, feature)
-    return list(told.values())
-
-
-def _with_roles(feature: Feature, roles: Mapping[str, Match]) -> Feature | None:
-    """The feature with the events its role means now; None when there are none."""
-    made = feature.made
-    if not isinstance(made, Tally) or isinstance(made.of, Match):
-        return feature
-    return replace(feature, made=replace(made, of=roles[made.of.name])) if made.of.name in roles else None
 
 
 def _observed(

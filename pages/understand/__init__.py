@@ -8,5 +8,6 @@ SECTION = Section(
     entries=(
         Entry("overview", "Overview", ":material/dashboard:", "overview.read"),
         Entry("funnels", "Funnels", ":material/filter_alt:", "reports.read"),
+        Entry("churn", "Churn", ":material/trending_down:", "reports.read"),
     ),
 )

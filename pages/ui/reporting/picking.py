@@ -372,27 +372,27 @@ def number_field(draft: Draft, fields: Fields, *path: object) -> None:
     )
 
 
-def window(draft: Draft, begins: Window) -> Window:
+def window(draft: Draft, begins: Window, path: str = "window") -> Window:
     """A length of time."""
-    amount, unit = draft.value(begins.amount, "window", "amount"), draft.value(begins.unit, "window", "unit")
+    amount, unit = draft.value(begins.amount, path, "amount"), draft.value(begins.unit, path, "unit")
     return Window(int(amount or 1), unit)
 
 
-def window_fields(draft: Draft, title: str) -> None:
+def window_fields(draft: Draft, title: str, path: str = "window") -> None:
     """The two fields whose value `window` has read."""
     st.number_input(
         safe_text(title),
         min_value=1,
         max_value=100_000,
         step=1,
-        key=draft.key("window", "amount"),
+        key=draft.key(path, "amount"),
         label_visibility="collapsed",
         width=104,
     )
     st.selectbox(
         "Unit",
         [*UNITS],
-        key=draft.key("window", "unit"),
+        key=draft.key(path, "unit"),
         format_func=UNITS.__getitem__,
         label_visibility="collapsed",
         width=108,
