@@ -1,7 +1,7 @@
 """The command of reports: what the pages show, as a table or as JSON.
 
-A step or an event is a name, or several with | between them: --step signup --step "trial_started|purchase". Conditions
-are like plan=pro|team, plan!=free, amount>=10, url~/pricing or plan? (set). A period is half-open: --to is not in it.
+A step or an event is a name, or several with | between them: --step signup --step "trial_started|purchase", or * for
+any. Conditions are like plan=pro|team, plan!=free, amount>=10, url~/pricing or plan? (set). A period is half-open: --to is not in it.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,11 +19,14 @@ from sqlmodel import Session
 from gdp_core import clock
 from gdp_core.accounts import workspaces
 from gdp_core.analytics import revenue as revenue_report
+from gdp_core.analytics.activation import SIGNUP, Activating, Activation, Criterion, activating
 from gdp_core.analytics.beginnings import Known, Occurrence
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.churn import Churn, Pay, Use, core_of
 from gdp_core.analytics.churn import churn as churn_report
+from gdp_core.analytics.cohort_worth import WorthResult, cohort_worth
+from gdp_core.analytics.customers import average_days, read_stages, table_json
 from gdp_core.analytics.engagement_churn import EngagementChurn
 from gdp_core.analytics.funnel.question import (
     Exclusion,
@@ -36,7 +39,7 @@ from gdp_core.analytics.funnel.question import (
 from gdp_core.analytics.funnel.report import funnel as funnel_report
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.lifecycle import lifecycle as lifecycle_report
-from gdp_core.analytics.retention import Mode, Retention
+from gdp_core.analytics.retention import Mode, Retention, parse_bracket
 from gdp_core.analytics.retention import retention as retention_report
 from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.stickiness import Stickiness
@@ -61,6 +64,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
 )
 
+ANY = "*"
 _DAYS = 30
 R = TypeVar("R")
 
@@ -81,6 +85,18 @@ BreakdownOption = Annotated[
 TopOption = Annotated[int, typer.Option("--top", help="How many values of the breakdown get a line of their own.")]
 CompareOption = Annotated[str, typer.Option("--compare", metavar="previous|year|none", help="Which earlier period.")]
 IntervalOption = Annotated[str, typer.Option("--interval", metavar="day|week|month", help="Of the time axis.")]
+StartOption = Annotated[str, typer.Option("--start", metavar="EVENT", help="What begins it; any event else.")]
+KnownOption = Annotated[
+    str, typer.Option("--known", metavar="FIELD", help="Or an instant of the person, such as signup_at.")
+]
+ReturnOption = Annotated[str, typer.Option("--return", metavar="EVENT", help="What counts as coming back.")]
+StartWhereOption = Annotated[
+    list[str] | None, typer.Option("--start-where", metavar="COND", help="Only starts for which this holds.")
+]
+ReturnWhereOption = Annotated[
+    list[str] | None, typer.Option("--return-where", metavar="COND", help="Only returns for which this holds.")
+]
+EverythingOption = Annotated[bool, typer.Option("--everything", help="What machines did counts, too.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Everything, as JSON on standard output.")]
 
 
@@ -212,22 +228,33 @@ def trend(
 @app.command()
 def retention(
     workspace: WorkspaceOption,
-    start: Annotated[str, typer.Option(metavar="EVENT", help="What begins it; any event else.")] = "",
-    known: Annotated[str, typer.Option(metavar="FIELD", help="Or an instant of the person, such as signup_at.")] = "",
-    returning: Annotated[str, typer.Option("--return", metavar="EVENT", help="What counts as coming back.")] = "",
+    start: StartOption = "",
+    known: KnownOption = "",
+    returning: ReturnOption = "",
     occurrence: Annotated[
         str, typer.Option(metavar="first_ever|first_in_period|recurring", help="Which start.")
     ] = "first_ever",
     interval: IntervalOption = "week",
     unit: Annotated[str, typer.Option(metavar="day|week|month", help="Of the columns, if not that of the rows.")] = "",
-    mode: Annotated[str, typer.Option(metavar="on|on_or_after", help="When a return counts.")] = "on",
+    mode: Annotated[str, typer.Option(metavar="on|on_or_after|bracket", help="When a return counts.")] = "on",
+    bracket: Annotated[
+        list[str] | None, typer.Option(metavar="N-M", help="A column of the bracket mode: 1-7, 8 or 31+.")
+    ] = None,
     rolling: Annotated[
         bool, typer.Option("--rolling", help="Count from the start itself, not by the calendar.")
     ] = False,
     intervals: Annotated[int, typer.Option(help="How many columns after the first.")] = 12,
+    value: Annotated[str, typer.Option(metavar="FIELD", help="Add up what returns brought: value_micros.")] = "",
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Of the money; the workspace's else.")] = "",
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Of each cohort retention_d7, retention_d30, ltv and arr instead.")
+    ] = False,
     breakdown: BreakdownOption = "",
     top: TopOption = 10,
     where: WhereOption = None,
+    start_where: StartWhereOption = None,
+    return_where: ReturnWhereOption = None,
+    everything: EverythingOption = False,
     of: PeopleOption = None,
     since: FromOption = "",
     until: ToOption = "",
@@ -236,17 +263,25 @@ def retention(
     """Of those who started, how many came back in each interval after."""
     conditions = _conditions(where)
     asked = Retention(
-        start=Known(known) if known else _match(start, conditions),
-        returning=_match(returning, conditions),
+        start=_start(start, known, (*conditions, *_conditions(start_where))),
+        returning=_match(returning, (*conditions, *_conditions(return_where))),
         occurrence=_choice("--occurrence", occurrence, Occurrence),
         cohort=_choice("--interval", interval, Interval),
         unit=_choice("--unit", unit, Interval) if unit else None,
         mode=_choice("--mode", mode, Mode),
         rolling=rolling,
         intervals=intervals,
+        brackets=tuple(map(parse_bracket, bracket or ())),
+        value=value or None,
+        currency=currency or None,
         breakdown=Breakdown(breakdown, top) if breakdown else None,
+        everything=everything,
     )
-    found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, retention_report)
+    where_and_when = _Asked(workspace, since, until, people=tuple(of or ()))
+    if metrics:
+        _metrics(_of_timeline(where_and_when, asked, cohort_worth), as_json=as_json)
+        return
+    found = _of_timeline(where_and_when, asked, retention_report)
     if as_json:
         _print_json(found)
         return
@@ -265,6 +300,27 @@ def retention(
                 for cohort in triangle.cohorts
             ],
         )
+    _remarks(found.notes, found.complete_until)
+
+
+def _metrics(found: WorthResult, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(found)
+        return
+    terminal.table(
+        ("Cohort", "People", "retention_d7", "retention_d30", f"ltv, {found.currency}", f"arr, {found.currency}"),
+        [
+            (
+                each.cohort.isoformat(),
+                f"{each.people:,}",
+                _share(each.retention_d7),
+                _share(each.retention_d30),
+                "-" if each.ltv is None else f"{each.ltv / 1_000_000:,.2f}",
+                f"{each.arr / 1_000_000:,.2f}",
+            )
+            for each in found.cohorts
+        ],
+    )
     _remarks((), found.complete_until)
 
 
@@ -273,6 +329,7 @@ def lifecycle(
     workspace: WorkspaceOption,
     event: Annotated[str, typer.Option("--event", metavar="EVENT", help="What counts as active; any event else.")] = "",
     where: WhereOption = None,
+    everything: EverythingOption = False,
     of: PeopleOption = None,
     since: FromOption = "",
     until: ToOption = "",
@@ -280,7 +337,7 @@ def lifecycle(
     as_json: JsonOption = False,
 ) -> None:
     """New, returning, resurrecting and dormant people in each interval."""
-    asked = Lifecycle(_match(event, _conditions(where)), _choice("--interval", interval, Interval))
+    asked = Lifecycle(_match(event, _conditions(where)), _choice("--interval", interval, Interval), everything)
     found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, lifecycle_report)
     if as_json:
         _print_json(found)
@@ -295,7 +352,7 @@ def lifecycle(
             for point in found.points
         ],
     )
-    _remarks((), found.complete_until)
+    _remarks(found.notes, found.complete_until)
 
 
 @app.command()
@@ -303,6 +360,7 @@ def stickiness(
     workspace: WorkspaceOption,
     event: Annotated[str, typer.Option("--event", metavar="EVENT", help="What counts as active; any event else.")] = "",
     where: WhereOption = None,
+    everything: EverythingOption = False,
     of: PeopleOption = None,
     since: FromOption = "",
     until: ToOption = "",
@@ -310,7 +368,7 @@ def stickiness(
     as_json: JsonOption = False,
 ) -> None:
     """In how many intervals people were active, and DAU, WAU and MAU."""
-    asked = Stickiness(_match(event, _conditions(where)), _choice("--interval", interval, Interval))
+    asked = Stickiness(_match(event, _conditions(where)), _choice("--interval", interval, Interval), everything)
     found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, stickiness_report)
     if as_json:
         _print_json(found)
@@ -323,7 +381,104 @@ def stickiness(
             for day in found.days
         ],
     )
-    _remarks((), found.complete_until)
+    _remarks(found.notes, found.complete_until)
+
+
+@app.command()
+def activation(
+    workspace: WorkspaceOption,
+    event: Annotated[
+        list[str], typer.Option("--event", metavar="EVENT[:N]", help="A criterion, at least N times; all are needed.")
+    ],
+    days: Annotated[int, typer.Option(help="Within so many times 24 h of the start.")] = 7,
+    start: StartOption = "",
+    known: KnownOption = "",
+    returning: ReturnOption = "",
+    back_within: Annotated[int, typer.Option(help="Back in so many times 24 h after that time.")] = 30,
+    times: Annotated[list[int] | None, typer.Option(metavar="N", help="Rank events done at least N times.")] = None,
+    support: Annotated[int, typer.Option(help="How many people who did, and who did not, are enough to compare.")] = 30,
+    where: WhereOption = None,
+    start_where: StartWhereOption = None,
+    return_where: ReturnWhereOption = None,
+    everything: EverythingOption = False,
+    of: PeopleOption = None,
+    since: FromOption = "",
+    until: ToOption = "",
+    interval: IntervalOption = "week",
+    as_json: JsonOption = False,
+) -> None:
+    """Who met the criteria soon after they started, which is signing up else, and which early events go with coming back."""
+    conditions = _conditions(where)
+    asked = Activating(
+        Activation(
+            criteria=tuple(_criterion(text, conditions) for text in event),
+            start=_start(start, known, _conditions(start_where)) if start or known else SIGNUP,
+            days=days,
+            interval=_choice("--interval", interval, Interval),
+            everything=everything,
+        ),
+        _match(returning, _conditions(return_where)),
+        back_within,
+        tuple(times or (1, 2, 3)),
+        support,
+    )
+    found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, activating)
+    if as_json:
+        _print_json(found)
+        return
+    rate, ranking = found.activation, found.candidates
+    terminal.table(
+        ("Started", "People", "Mature", "Activated", "Rate"),
+        [
+            (
+                "total" if point is rate.total else point.start.isoformat(),
+                *(f"{n:,}" for n in (point.started, point.mature, point.activated)),
+                _share(point.rate),
+            )
+            for point in (*rate.points, rate.total)
+        ],
+    )
+    terminal.table(
+        ("Event", "Times", "Did it", "Of them back", "Of the others", "Score"),
+        [
+            (
+                one.name,
+                one.times,
+                f"{one.did:,}",
+                _share(one.did_back / one.did),
+                _share(one.others_back / one.others),
+                f"{one.score:.4f}",
+            )
+            for one in ranking.candidates
+        ],
+    )
+    _remarks((*rate.notes, ranking.label), rate.complete_until)
+
+
+@app.command()
+def customers(workspace: WorkspaceOption, as_json: JsonOption = False) -> None:
+    """People by stage and first-touch source, now: how many, of the last 30 days, and days to subscription."""
+    now = clock.now()
+    with connected():
+        workspace_id = workspaces.find(database("gdp_gate"), workspace)
+        with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
+            cells = read_stages(session, now)
+    if as_json:
+        _print_json(table_json(cells, now))
+        return
+    terminal.table(
+        ("Stage", "Source", "People", "Last 30 days", "Days to subscription"),
+        [
+            (
+                cell.stage or "-",
+                cell.source or "-",
+                f"{cell.people:,}",
+                f"{cell.last_30_days:,}",
+                "-" if (days := average_days([cell])) is None else f"{days:.1f}",
+            )
+            for cell in cells
+        ],
+    )
 
 
 @app.command()
@@ -428,11 +583,22 @@ def revenue(
 
 
 def _match(names: str, conditions: tuple[Condition, ...]) -> Match:
-    return Match(tuple(name.strip() for name in names.split("|") if name.strip()), conditions)
+    return Match(tuple(name.strip() for name in names.split("|") if name.strip() not in ("", ANY)), conditions)
 
 
 def _conditions(texts: Iterable[str] | None) -> tuple[Condition, ...]:
     return tuple(map(Condition.parse, texts or ()))
+
+
+def _start(names: str, known: str, conditions: tuple[Condition, ...]) -> Match | Known:
+    return Known(known) if known else _match(names, conditions)
+
+
+def _criterion(text: str, conditions: tuple[Condition, ...]) -> Criterion:
+    names, colon, times = text.rpartition(":")
+    if colon and times.isdigit():
+        return Criterion(_match(names, conditions), int(times))
+    return Criterion(_match(text, conditions))
 
 
 def _exclusion(text: str) -> Exclusion:

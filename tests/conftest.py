@@ -9,6 +9,7 @@ The server is the one at GDP_TEST_SERVER (an administrator's address), else an e
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -214,6 +215,13 @@ def databases(server: str, template: str) -> Iterator[Databases]:
 @pytest.fixture
 def database(server: str, template: str, databases: Databases) -> Iterator[TestDatabase]:
     """A migrated, empty database."""
+    with taken(server, template, databases) as found:
+        yield found
+
+
+@contextmanager
+def taken(server: str, template: str, databases: Databases) -> Iterator[TestDatabase]:
+    """A migrated, empty database for as long as its tests need it."""
     name = databases.take()
     admin = _database(server, name)
     host = admin.split("@", 1)[1]

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gdp_core.analytics import health, overview, scope
+from gdp_core.analytics import customers, health, overview, scope
 from gdp_core.analytics.workspace import read_freshness
 from gdp_core.db import insert, run
 from gdp_core.errors import InvalidInput
@@ -135,7 +135,7 @@ def test_internal_people_are_in_no_number(database, ws, segment):
     assert found["mrr"].value == 0
     assert found["trial_to_paid"].value is None
     assert not any(month.paid for month in read(database, ws, overview.read_money, period(ws)).months)
-    assert sum(cell.people for cell in read(database, ws, overview.read_stages, NOW)) == 1
+    assert sum(cell.people for cell in read(database, ws, customers.read_stages, NOW)) == 1
     assert read(database, ws, overview.read_new_people, period(ws)).total == 1
 
 
@@ -265,7 +265,7 @@ def test_stages_by_source_with_their_last_thirty_days(database, ws, segment):
     )
     cells = {
         (cell.stage, cell.source): (cell.people, cell.last_30_days)
-        for cell in read(database, ws, overview.read_stages, NOW)
+        for cell in read(database, ws, customers.read_stages, NOW)
     }
     assert cells[("marketing", "paid_ads")] == (2, 1)
     assert cells[("lead", None)] == (1, 1)
@@ -276,7 +276,7 @@ def test_an_empty_workspace_says_so(database, ws, segment):
     found = metrics(database, ws, period(ws))
     assert [item.value for item in found.values()] == [0, 0, 0, None, 0]
     assert read(database, ws, overview.read_new_people, period(ws)).total == 0
-    assert read(database, ws, overview.read_stages, NOW) == ()
+    assert read(database, ws, customers.read_stages, NOW) == ()
     (source,) = read(database, ws, health.read_sources, NOW)
     assert source.state == "waiting"
     fill(database, ws, segment, track())

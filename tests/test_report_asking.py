@@ -1,6 +1,7 @@
 """A question survives an address, and the command that a report shows asks the same."""
 
 import shlex
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 from uuid import UUID
@@ -8,13 +9,18 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
+from gdp_core.analytics.activation import Activating, Activation, Criterion
+from gdp_core.analytics.beginnings import Known
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
+from gdp_core.analytics.lifecycle import Lifecycle
+from gdp_core.analytics.retention import Retention
+from gdp_core.analytics.stickiness import Stickiness
 from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.matching import Condition, Match
 from jobs import report
-from pages.ui.reporting import asking, funnel
+from pages.ui.reporting import activation, asking, funnel, lifecycle, retention
 from pages.ui.reporting.asking import EVERYBODY, Asked, Who
 
 PRO = Condition("plan", "is", ("pro", "team|one"))
@@ -34,7 +40,36 @@ FUNNEL = FunnelQuestion(
     factors=FactorQuestion(("source",), Window(3, "d")),
     everything=True,
 )
-QUESTIONS = [FUNNEL, FunnelQuestion((Step(Match(("a",))), Step(Match(("b",)))), order="any")]
+SENT = Match(("letter sent", "b"), (PRO,))
+RETENTION = Retention(
+    Known("trial_started_at"),
+    SENT,
+    cohort="month",
+    unit="day",
+    mode="bracket",
+    rolling=True,
+    brackets=((1, 7), (8, 8), (31, None)),
+    value="value_micros",
+    currency="EUR",
+    breakdown=Breakdown("person.plan_name", 3),
+    everything=True,
+)
+ACTIVATION = Activating(
+    Activation((Criterion(SENT, 3), Criterion(Match(("b",)))), Match(("signed up",)), 14, "month", True),
+    SENT,
+    60,
+    (1, 5),
+    10,
+)
+QUESTIONS = [
+    FUNNEL,
+    FunnelQuestion((Step(Match(("a",))), Step(Match(("b",)))), order="any"),
+    RETENTION,
+    Retention(Match(()), SENT, "recurring", mode="on_or_after", intervals=3),
+    Lifecycle(SENT, "month", True),
+    ACTIVATION,
+    Activating(Activation((Criterion(SENT),), Known("signup_at"))),
+]
 SOMEBODY = Who((Condition("person.stage", "is_not", ("lead",)),), UUID(int=7))
 
 
@@ -129,6 +164,35 @@ COMMANDS = [
             factors=FactorQuestion(("source", "medium")),
         ),
     ),
+    (retention.command, Retention()),
+    (retention.command, replace(RETENTION, returning=Match(("sent", "b"), WHERE))),
+    (
+        retention.command,
+        Retention(
+            Match(("a",), WHERE[:1]), Match((), WHERE), "recurring", mode="on_or_after", rolling=True, intervals=3
+        ),
+    ),
+    (retention.worth_command, Retention(Match(("a",), WHERE), Match(("b",), WHERE))),
+    (lifecycle.command, Lifecycle()),
+    (lifecycle.command, Lifecycle(Match(("a", "b"), WHERE), "month", everything=True)),
+    (activation.command, Activating(Activation((Criterion(Match(("a",)), 3), Criterion(Match(("b", "c"))))))),
+    (
+        activation.command,
+        Activating(
+            Activation(
+                (Criterion(Match(("a",), WHERE)), Criterion(Match(("b",), WHERE), 2)),
+                Match((), WHERE[:1]),
+                14,
+                "day",
+                True,
+            ),
+            Match(("c",), WHERE[1:]),
+            60,
+            (2, 4),
+            5,
+        ),
+    ),
+    (activation.command, Activating(Activation((Criterion(Match(("a",))),), Known("trial_started_at")))),
 ]
 
 
@@ -142,6 +206,13 @@ def test_the_command_asks_the_same(monkeypatch, command, question):
     assert asked.people == ("stage=active",)
 
 
+def test_stickiness_is_asked_of_the_same_event(monkeypatch):
+    line = shown(lifecycle.stickiness_command, turn_of(Lifecycle(Match(("a",), WHERE), "month", everything=True)))
+    assert asked_by_command(monkeypatch, line.text)[1] == Stickiness(Match(("a",), WHERE), "month", everything=True)
+
+
 def test_a_command_says_what_it_cannot_say():
+    criteria = (Criterion(Match(("a",), WHERE)), Criterion(Match(("b",))))
+    assert shown(activation.command, turn_of(Activating(Activation(criteria)))).partial
     assert shown(funnel.command, turn_of(FUNNEL)).partial
     assert shown(funnel.command, turn_of(QUESTIONS[1], SOMEBODY)).partial

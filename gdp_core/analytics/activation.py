@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gdp_core.analytics.beginnings import Beginnings, Clock, Known, clock
 from gdp_core.analytics.calendar import Interval, instant, micros
-from gdp_core.analytics.counting import ANYTHING, begun, complete_until, counting, people_where
+from gdp_core.analytics.counting import ANYTHING, begun, complete_until, counting, people_where, unheard
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import Shard, Timeline
@@ -68,6 +68,12 @@ class Activation:
             raise InvalidInput(f"Activation has between 1 and {MOST_CRITERIA} criteria.")
         _check_days(self.days)
 
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """The events it names: that of the start, if it is one, and those of the criteria."""
+        starts = (self.start,) if isinstance(self.start, Match) else ()
+        return (*starts, *(criterion.event for criterion in self.criteria))
+
 
 @dataclass(frozen=True, slots=True)
 class ActivationPoint:
@@ -94,6 +100,7 @@ class ActivationResult:
     points: tuple[ActivationPoint, ...]
     seconds: float | None
     complete_until: datetime
+    notes: tuple[str, ...] = ()  # for the reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +203,50 @@ class CandidateCell:
     back: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Activating:
+    """Both questions of the same starts: who met the criteria, and what else people did in that time who came back."""
+
+    activation: Activation
+    returning: Match = ANYTHING
+    back_within: int = 30
+    times: tuple[int, ...] = (1, 2, 3)
+    support: int = 30
+
+    def __post_init__(self) -> None:
+        """Raise InvalidInput for what cannot be ranked."""
+        _ = self.candidates
+
+    @property
+    def candidates(self) -> Candidates:
+        """What is asked of the candidates."""
+        asked = self.activation
+        return Candidates(asked.start, asked.days, self.returning, self.back_within, self.times, self.support)
+
+
+@dataclass(frozen=True, slots=True)
+class ActivatingResult:
+    """The answers to both."""
+
+    activation: ActivationResult
+    candidates: CandidatesResult
+
+
+def activating(
+    timeline: Timeline,
+    scope: Scope,
+    asked: Activating,
+    *,
+    within: NDArray[np.bool_] | None = None,
+    executor: Executor | None = None,
+) -> ActivatingResult:
+    """The rate, and the ranking of candidates. Raises InvalidInput for too many intervals."""
+    return ActivatingResult(
+        activation(timeline, scope, asked.activation, within=within, executor=executor),
+        candidates(timeline, scope, asked.candidates, within=within, executor=executor),
+    )
+
+
 def activation(
     timeline: Timeline,
     scope: Scope,
@@ -224,6 +275,7 @@ def activation(
         tuple(ActivationPoint(day, *numbers) for day, numbers in zip(days, totals.T.tolist(), strict=True)),
         float(np.median(taken)) / 1e6 if len(taken) else None,
         instant(complete_until(timeline, scope)),
+        unheard(timeline, asked.matches),
     )
 
 

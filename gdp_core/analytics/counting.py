@@ -57,6 +57,12 @@ def counting(
     return Counting(marks.codes, by_flags[:, None] & marks.bits, within)
 
 
+def unheard(timeline: Timeline, matches: Sequence[Match]) -> tuple[str, ...]:
+    """A sentence for each event that is asked for by a name which never occurred."""
+    names = sorted({name for match in matches for name in match.names} - set(timeline.names))
+    return tuple(f"No event named {name} has ever been recorded." for name in names)
+
+
 def people_where(
     timeline: Timeline, chosen: Callable[[int, Shard], NDArray[Any]], executor: Executor | None
 ) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.analytics.calendar import Interval, edges, floor, instant, micros
-from gdp_core.analytics.counting import ANYTHING, complete_until, counting, days_of, people_where
+from gdp_core.analytics.counting import ANYTHING, complete_until, counting, days_of, people_where, unheard
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import Shard, Timeline
@@ -64,6 +64,7 @@ class LifecycleResult:
     before: int
     points: tuple[LifecyclePoint, ...]
     complete_until: datetime
+    notes: tuple[str, ...] = ()  # for the reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def lifecycle(
             days, total.T[1:].tolist(), bounds[2:], strict=True
         )
     )
-    return LifecycleResult(asked, int(total[:DORMANT, 0].sum()), points, instant(complete))
+    return LifecycleResult(
+        asked, int(total[:DORMANT, 0].sum()), points, instant(complete), unheard(timeline, [asked.event])
+    )
 
 
 def lifecycle_people(

@@ -6,7 +6,7 @@ Definitions follow docs/definitions; every metric carries its own sentence.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any, Literal
 
 from sqlmodel import Session
@@ -14,7 +14,6 @@ from sqlmodel import Session
 from gdp_core.analytics.rates import Rates, Sum, read_rates
 from gdp_core.analytics.scope import Scope, midnight
 from gdp_core.db import one, rows
-from gdp_core.tables.people import FIRST_TOUCH, STAGES
 
 Unit = Literal["count", "money", "ratio"]
 Interval = Literal["day", "week", "month"]
@@ -68,18 +67,6 @@ class Money:
     months: tuple[MonthMoney, ...]
     rest: Mapping[str, int]
     running: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StageCell:
-    """How many people are in a stage and came from a source; None: no stage yet, no known source."""
-
-    stage: str | None
-    source: str | None
-    people: int
-    last_30_days: int  # of them, first seen in the last 30 days
-    subscribed: int  # of them, ever paid for a subscription
-    days_to_subscribe: float  # from first seen to first paid, summed over the subscribed
 
 
 def read_metrics(session: Session, scope: Scope) -> tuple[Metric, ...]:
@@ -410,22 +397,6 @@ _MONEY = """
     LEFT JOIN person p ON p.id = a.person_id AND p.workspace_id = app_ws()
     WHERE p.is_internal IS NOT TRUE GROUP BY 1, 2
 """
-
-
-def read_stages(session: Session, now: datetime) -> tuple[StageCell, ...]:
-    """Stage by first-touch source: everybody, and those first seen in the last 30 days."""
-    found = rows(
-        session,
-        "SELECT stage, source, count(*) AS people, count(*) FILTER (WHERE first_seen_at >= :since) AS last_30_days,"
-        " count(subscribed_at) AS subscribed,"
-        " coalesce(sum(greatest(0, extract(epoch FROM subscribed_at - first_seen_at))) / 86400, 0)::float8 AS days"
-        " FROM person WHERE NOT is_internal GROUP BY 1, 2",
-        since=now - timedelta(days=30),
-    )
-    order: dict[str | None, int] = {name: index for index, name in enumerate((*STAGES, None))}
-    places: dict[str | None, int] = {name: index for index, name in enumerate((*FIRST_TOUCH, None))}
-    cells = [StageCell(*row) for row in found]
-    return tuple(sorted(cells, key=lambda cell: (order[cell.stage], places[cell.source])))
 
 
 def is_empty(session: Session) -> bool:

@@ -9,6 +9,7 @@ Only mature cells enter averages, so that an average never falls by construction
 interval N is, and keeps growing as people come back later.
 """
 
+import re
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -21,12 +22,13 @@ from gdp_core.analytics.beginnings import Beginnings, Clock, Known, Occurrence, 
 from gdp_core.analytics.breakdown import ALL, Breakdown, Group, split
 from gdp_core.analytics.calendar import Interval, instant, micros
 from gdp_core.analytics.cohorts import LENGTHS, Column, Grid, State, grid
-from gdp_core.analytics.counting import ANYTHING, Counting, complete_until, counting, people_where
+from gdp_core.analytics.counting import ANYTHING, Counting, complete_until, counting, people_where, unheard
 from gdp_core.analytics.measures import Amounts, amounts, in_currency, is_money, nothing
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import Shard, Timeline
 from gdp_core.timeline.engine import over
+from gdp_core.timeline.kernels.history import History
 from gdp_core.timeline.kernels.retention import returns, tally
 from gdp_core.timeline.kernels.search import intervals_at
 from gdp_core.timeline.matching import Match
@@ -34,6 +36,7 @@ from gdp_core.timeline.matching import Match
 Mode = Literal["on", "on_or_after", "bracket"]
 MOST_COLUMNS = 367
 FARTHEST = 3660
+_BRACKET = re.compile(r"\s*(\d{1,4})\s*(?:[-–]\s*(\d{1,4})|(\+))?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,11 @@ class Retention:
             raise InvalidInput("A person has one such instant; choose an event for starts that recur.")
         if isinstance(self.start, Known) and self.breakdown and not self.breakdown.of_person:
             raise InvalidInput("There is no event at the start to take the value of; break down by a field of people.")
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """The events it names: that of the start, if it is one, and the return."""
+        return (self.start, self.returning) if isinstance(self.start, Match) else (self.returning,)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -146,6 +154,7 @@ class RetentionResult:
     complete_until: datetime
     currency: str | None  # of the sums
     other_currencies: tuple[str, ...]  # whose amounts are in no sum
+    notes: tuple[str, ...] = ()  # for the reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +168,20 @@ class RetentionCell:
     column: int | None = None
     group: Group = ALL
     returned: bool = True
+
+
+def parse_bracket(text: str) -> tuple[int, int | None]:
+    """A bracket from "1-7", "8" or "31+". Raises InvalidInput."""
+    hit = _BRACKET.fullmatch(text)
+    if not hit:
+        raise InvalidInput(f"{text[:40]!r} is no bracket; write brackets like 1-7, 8-30 or 31+.")
+    return int(hit[1]), None if hit[3] else int(hit[2] or hit[1])
+
+
+def bracket_text(bracket: tuple[int, int | None]) -> str:
+    """As `parse_bracket` reads it."""
+    first, last = bracket
+    return f"{first}+" if last is None else str(first) if first == last else f"{first}-{last}"
 
 
 def source_columns(asked: Retention) -> Retention:
@@ -203,6 +226,7 @@ def retention(
         instant(complete_until(timeline, scope)),
         plan.currency,
         plan.other_currencies,
+        unheard(timeline, asked.matches),
     )
 
 
@@ -233,6 +257,31 @@ def retention_people(
     return people_where(timeline, chosen, executor)
 
 
+def starters(
+    timeline: Timeline,
+    scope: Scope,
+    asked: Retention,
+    group: Group = ALL,
+    *,
+    within: NDArray[np.bool_] | None = None,
+    executor: Executor | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Everybody who started, of one group: indices into Timeline.numbers, and the place of each one's cohort."""
+    plan = _plan(timeline, scope, asked, within, executor)
+    is_meant = plan.slots_of(RetentionCell(group=group))
+
+    def begun(number: int, part: Shard) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        starts, slots = plan.starts(number, part, plan.counting.history(number, part))
+        meant = is_meant[slots]
+        return part.people[starts.people[meant]], slots[meant]
+
+    found = [each for _, _, each in over(timeline, begun, executor)]
+    if not found:
+        return np.empty(0, np.int32), np.empty(0, np.int64)
+    people, slots = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return people, slots % len(plan.grid.days)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Outcomes:
     beginnings: Beginnings
@@ -256,12 +305,16 @@ class _Plan:
     groups: tuple[Group, ...]
     group_of: NDArray[np.int32]
 
+    def starts(self, number: int, part: Shard, history: History) -> tuple[Beginnings, NDArray[np.int32]]:
+        """The starts of one part, and the slot each is in."""
+        begun = self.clock.beginnings(part, history)
+        group = self.group_of[self.codes.of(number, part, begun)]
+        return begun, group * np.int32(len(self.grid.days)) + intervals_at(self.grid.edges, begun.instants)
+
     def outcomes(self, number: int, part: Shard, sums: NDArray[Any], *, adding: bool) -> _Outcomes:
         """What became of the starts of one part; with `adding`, their values are added to `sums`."""
         history = self.counting.history(number, part)
-        begun = self.clock.beginnings(part, history)
-        group = self.group_of[self.codes.of(number, part, begun)]
-        slots = group * np.int32(len(self.grid.days)) + intervals_at(self.grid.edges, begun.instants)
+        begun, slots = self.starts(number, part, history)
         rolling = self.asked.rolling
         kept = returns(
             history,

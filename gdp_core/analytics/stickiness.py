@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.analytics.calendar import Interval, edges, instant, micros, starts
-from gdp_core.analytics.counting import ANYTHING, begun, complete_until, counting, days_of, people_where
+from gdp_core.analytics.counting import ANYTHING, begun, complete_until, counting, days_of, people_where, unheard
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import Shard, Timeline
@@ -53,6 +53,7 @@ class StickinessResult:
     people: tuple[int, ...]
     days: tuple[ActiveDay, ...]
     complete_until: datetime
+    notes: tuple[str, ...] = ()  # for the reader
 
     @property
     def active(self) -> int:
@@ -100,7 +101,11 @@ def stickiness(
         active += trails
     complete = complete_until(timeline, scope)
     return StickinessResult(
-        asked, tuple(people[1:].tolist()), _active_days(days, active, day_bounds, complete), instant(complete)
+        asked,
+        tuple(people[1:].tolist()),
+        _active_days(days, active, day_bounds, complete),
+        instant(complete),
+        unheard(timeline, [asked.event]),
     )
 
 

@@ -60,8 +60,8 @@ def section(text: str) -> None:
     st.subheader(safe_text(text), anchor=False)
 
 
-def scope_bar(place: Here) -> None:
-    """The period and what it is compared with, in the URL and in every link."""
+def scope_bar(place: Here, *, compares: bool = True) -> None:
+    """The period and, where the page `compares`, with what, in the URL and in every link."""
     periods = [*_PERIODS]
     if PERIOD.value not in periods:
         periods.append(PERIOD.value)  # chosen days
@@ -82,14 +82,15 @@ def scope_bar(place: Here) -> None:
             format="YYYY-MM-DD",
             on_change=_choose_days,
         )
-    st.selectbox(
-        "Compare with",
-        [*_COMPARED],
-        format_func=_COMPARED.__getitem__,
-        key=COMPARE.key,
-        label_visibility="collapsed",
-        width=190,
-    )
+    if compares:
+        st.selectbox(
+            "Compare with",
+            [*_COMPARED],
+            format_func=_COMPARED.__getitem__,
+            key=COMPARE.key,
+            label_visibility="collapsed",
+            width=190,
+        )
 
 
 def _choose_days() -> None:

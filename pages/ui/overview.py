@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from gdp_core.analytics.customers import StageCell, average_days
 from gdp_core.analytics.health import Attention, SourceHealth
-from gdp_core.analytics.overview import Metric, StageCell
+from gdp_core.analytics.overview import Metric
 from gdp_core.tables.people import FIRST_TOUCH, STAGES
 from pages.ui import layout, nav
 from pages.ui.context import Here
@@ -141,7 +142,5 @@ def _cell(place: Here, people: int, recent: int) -> str:
 
 
 def _days_to_subscribe(place: Here, cells: Sequence[StageCell], stage: str | None) -> str:
-    chosen = [cell for cell in cells if cell.stage == stage and cell.subscribed]
-    people = sum(cell.subscribed for cell in chosen)
-    days = sum(cell.days_to_subscribe for cell in chosen)
-    return place.write.number(days / people, decimals=1) if people else ""
+    days = average_days([cell for cell in cells if cell.stage == stage])
+    return place.write.number(days, decimals=1) if days is not None else ""

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from gdp_core.analytics import health, overview
+from gdp_core.analytics import customers, health, overview
 from pages.ui import boundary, data, layout, nav
 from pages.ui.charts import bars
 from pages.ui.charts.style import CONFIG
@@ -100,7 +100,7 @@ def _revenue(place: Here) -> None:
 @boundary.fragment(parallel=True)
 def stages(place: Here) -> None:
     with layout.card("People by stage and source", key="stages"), st.skeleton(height=280):
-        stage_table(place, data.remembered(place, overview.read_stages, place.now))
+        stage_table(place, data.remembered(place, customers.read_stages, place.now))
 
 
 headlines(place)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gdp_core.analytics.breakdown import Group, split
 from gdp_core.analytics.calendar import Interval, instant, micros
-from gdp_core.analytics.counting import begun, complete_until
+from gdp_core.analytics.counting import begun, complete_until, unheard
 from gdp_core.analytics.funnel.factors import Factors, factors
 from gdp_core.analytics.funnel.outcomes import STATES, Outcomes, State, outcomes
 from gdp_core.analytics.funnel.question import FunnelQuestion
@@ -229,7 +229,7 @@ def funnel(
         groups=tuple((group, _tally(asked, found.part(place == number))) for number, group in enumerate(groups)),
         earlier=Earlier(before.start, before.end, _tally(asked, found_before)) if found_before and before else None,
         factors=factors(timeline, found, asked.factors) if asked.factors else None,
-        notes=_notes(timeline, asked),
+        notes=unheard(timeline, asked.matches),
     )
 
 
@@ -370,11 +370,6 @@ def _groups(timeline: Timeline, asked: FunnelQuestion, found: Outcomes) -> tuple
     entered = np.bincount(places[found.who("reached")], minlength=len(values) + 1)
     parts = split(values, seen, entered, asked.breakdown.most)
     return parts.groups, parts.of_code[places]
-
-
-def _notes(timeline: Timeline, asked: FunnelQuestion) -> tuple[str, ...]:
-    names = sorted({name for match in asked.matches for name in match.names} - set(timeline.names))
-    return tuple(f"No event named {name} has ever been recorded." for name in names)
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from gdp_core.analytics.cohorts import State
-from pages.ui.charts.style import INK, SCALE, plain, styled
+from pages.ui.charts.style import GROUND, INK, SCALE, plain, styled
 
-_ROW = 30  # pixels
+_ROW = 28  # pixels
 _MOST_TEXTS = 18  # columns; of more, only hovering tells
+_HATCH = "rgba(128, 128, 128, 0.5)"
 _GAP = 0.06  # of a cell
 
 
@@ -39,12 +40,18 @@ def triangle(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell])
         width=0.9,
         orientation="h",
         marker={
-            "color": [SCALE[min(9, int(cell.level * 10))] for cell in cells],
-            "line": {"width": 0},
+            "color": [SCALE[_shade(cell)] for cell in cells],
+            "line": {"width": [int(cell.state == "open") for cell in cells], "color": _HATCH},
             "cornerradius": 3,
-            "pattern": {"shape": ["/" if cell.state == "open" else "" for cell in cells], "size": 5, "solidity": 0.25},
+            "pattern": {
+                "shape": ["/" if cell.state == "open" else "" for cell in cells],
+                "fgcolor": _HATCH,
+                "size": 6,
+                "solidity": 0.18,
+            },
         },
         text=[cell.text if len(columns) <= _MOST_TEXTS else "" for cell in cells],
+        insidetextfont={"color": [_ink(cell) for cell in cells]},
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,
@@ -75,3 +82,12 @@ def triangle(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell])
         nticks=len(rows),
     )
     return figure
+
+
+def _shade(cell: Cell) -> int:
+    return min(len(SCALE) - 1, int(cell.level * len(SCALE)))
+
+
+def _ink(cell: Cell) -> str:
+    """Reads on the cell, in light and in dark: a hatched one shows the ground."""
+    return INK if cell.state == "open" or _shade(cell) < len(SCALE) // 2 else GROUND

@@ -148,7 +148,8 @@ def _save(found: Behind, name: str) -> None:
 
 def _table(place: Here, found: Behind, rows: Sequence[PersonRow]) -> None:
     if not rows:
-        layout.note("Nobody any more: they were erased, or became one with others.")
+        gone = "Nobody any more: they were erased, or became one with others."
+        layout.note(gone if len(found.people) else "Nobody is behind this number.")
         return
     write = place.write
     columns: dict[str, list[Any]] = {

@@ -41,7 +41,7 @@ class Command:
 
     def events(self, name: str, matches: Sequence[Match]) -> "Command":
         """Events by their names; the conditions they all share become --where."""
-        self.options(name, ["|".join(match.names) for match in matches])
+        self.options(name, ["|".join(match.names) or "*" for match in matches])
         shared = matches[0].conditions if matches else ()
         if any(match.conditions != shared for match in matches):
             self.partial = True
@@ -73,13 +73,14 @@ class Command:
         return " ".join(shlex.quote(word) for word in [*self._words, "--json"])
 
 
-def foot(definition: str, command: Command) -> None:
-    """The definition, and the command."""
+def foot(definition: str, *commands: Command) -> None:
+    """The definition, and the commands."""
     with st.expander("What these numbers mean, and how to get them elsewhere", icon=":material/menu_book:"):
         st.markdown(safe_text(definition, longest=4000))
         layout.note("The same numbers from a terminal:")
-        st.code(command.text, language="bash", wrap_lines=True)
-        if command.partial:
+        for command in commands:
+            st.code(command.text, language="bash", wrap_lines=True)
+        if any(command.partial for command in commands):
             layout.note(_NAMED)
 
 

@@ -38,7 +38,7 @@ class Report:
     """A report page: its address, the kind its questions are saved under, and how its question begins and is asked.
 
     `named` are the fields that a question names. `more` are further fields of the address, which change how the answer
-    is looked at and not what is asked.
+    is looked at and not what is asked. `compares`: whether the answer is compared with an earlier period.
     """
 
     page: str
@@ -48,6 +48,7 @@ class Report:
     form: Callable[[Draft], Form]
     named: Callable[[Any], Sequence[str]]
     more: tuple[state.Field, ...] = ()
+    compares: bool = True
 
     @property
     def fields(self) -> tuple[state.Field, ...]:
@@ -82,9 +83,9 @@ class Turn:
         said = f"{self.report.title}: {report}, {layout.period_name(self.place)}"
         return Behind(self.place.workspace.id, title[:200], said[:900], people, self.sight.timeline.snapshot, **more)
 
-    def foot(self, definition: str, command: Command) -> None:
-        """What stands below every answer."""
-        explaining.foot(definition, command.of(self.asked.who).period(self.sight.scope))
+    def foot(self, definition: str, *commands: Command) -> None:
+        """What stands below every answer. The commands are told of whom and when."""
+        explaining.foot(definition, *(each.of(self.asked.who).period(self.sight.scope) for each in commands))
 
     def open(self, find: Callable[["Turn", Click], Behind | None]) -> None:
         """Open the people of the number that was clicked, if one was."""
@@ -109,8 +110,8 @@ def begin(report: Report) -> Turn:
         problem = str(error)
     sight = sights.look(place, click)
     keeping = saving.keeping(place, report.kind, report.page)
-    with layout.head(keeping.title or report.title, sights.caption(place, sight)):
-        layout.scope_bar(place)
+    with layout.head(keeping.title or report.title, sights.caption(place, sight, compares=report.compares)):
+        layout.scope_bar(place, compares=report.compares)
         saving.draw(place, keeping, asked)
     state.publish(report.fields)
     if sight is None:

@@ -1,7 +1,5 @@
 """The retention page's parts: the question in widgets, and the answer as a triangle, curves and a table."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -11,8 +9,8 @@ import streamlit as st
 from gdp_core.analytics.beginnings import Known, Occurrence
 from gdp_core.analytics.breakdown import ALL, Group
 from gdp_core.analytics.calendar import Interval
-from gdp_core.analytics.cohort_worth import Worth
-from gdp_core.analytics.cohorts import Column
+from gdp_core.analytics.cohort_worth import Metric, Worth, WorthResult, cohort_worth, worth_people
+from gdp_core.analytics.cohorts import Column, State
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.fields import Fields
 from gdp_core.analytics.measures import MONEY
@@ -25,17 +23,19 @@ from gdp_core.analytics.retention import (
     RetentionCell,
     RetentionResult,
     Triangle,
+    bracket_text,
+    parse_bracket,
     retention_people,
 )
 from gdp_core.errors import InvalidInput
-from pages.ui import csv, layout, state
+from gdp_core.timeline.matching import Match
+from pages.ui import layout, state
 from pages.ui.charts import retention as charts
 from pages.ui.charts import trend
-from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here
 from pages.ui.escape import clean
 from pages.ui.format import UNKNOWN
-from pages.ui.reporting import clicking, explaining, picking, usual
+from pages.ui.reporting import clicking, explaining, picking, starting, usual
 from pages.ui.reporting.behind import Behind
 from pages.ui.reporting.clicking import Click
 from pages.ui.reporting.drafts import Draft
@@ -43,25 +43,18 @@ from pages.ui.reporting.explaining import Command
 from pages.ui.reporting.page import Report, Turn
 from pages.ui.reporting.sight import Sight
 
-EVENT = "event"
-STARTS = {
-    EVENT: "An event",
-    "signup_at": "Signing up",
-    "first_seen_at": "The first visit",
-    "trial_started_at": "The trial's start",
-    "subscribed_at": "Subscribing",
-}
 OCCURRENCES: dict[Occurrence, str] = {
     "first_ever": "the first ever",
     "first_in_period": "the first in the period",
-    "recurring": "in every interval",
+    "recurring": "the first of every interval",
 }
 INTERVALS: dict[Interval, str] = {"day": "Daily", "week": "Weekly", "month": "Monthly"}
 MODES: dict[Mode, str] = {"on": "In each", "on_or_after": "In or after", "bracket": "Brackets"}
+UNITS: dict[Interval | None, str] = {None: "as long as the cohorts", "day": "days", "week": "weeks", "month": "months"}
 VALUES = {"people": "People", "value": "Sum of"}
-_INTERVALS = {"day": 14, "week": 12, "month": 12}
 _MOST_ROWS = 60
-_BRACKET = re.compile(r"\s*(\d{1,4})\s*(?:[-–]\s*(\d{1,4})|(\+))?\s*")
+_MOST_CURVES = 5
+_MANY_COLUMNS = 9
 GROUP = state.Field("retention", "group", kind="number", default=0)
 DEFINITION = (
     "Somebody's start is their first such event of all history, unless another is chosen; a cohort are those who started"
@@ -85,27 +78,24 @@ class Form:
         begins: Retention = draft.asked.question
         self.draft = draft
         self._begins = begins
-        self._start = picking.Event(draft, None if isinstance(begins.start, Known) else begins.start, "start")
+        self._start = starting.Start(draft, begins.start)
         self._return = picking.Event(draft, begins.returning, "return")
-        self._from = draft.value(begins.start.name if isinstance(begins.start, Known) else EVENT, "from")
 
     @property
     def question(self) -> Retention:
         """What it asks. Raises InvalidInput."""
         draft, begins = self.draft, self._begins
-        is_event = self._from == EVENT
         start, returning = self._start.value, self._return.value
-        if (is_event and start is None) or returning is None:
+        if start is None or returning is None:
             raise InvalidInput("Choose what begins it and what counts as coming back.")
-        cohort: Interval = draft.value(begins.cohort, "cohort")
         mode: Mode = draft.value(begins.mode, "mode")
         occurrence: Occurrence = draft.value(begins.occurrence, "occurrence")
         return Retention(
-            start=start if is_event and start else Known(self._from),
+            start=start,
             returning=returning,
-            occurrence=occurrence if is_event else "first_ever",
-            cohort=cohort,
-            unit=begins.unit if begins.cohort == cohort else None,
+            occurrence=occurrence if self._start.is_event else "first_ever",
+            cohort=draft.value(begins.cohort, "cohort"),
+            unit=draft.value(begins.unit, "unit"),
             mode=mode,
             rolling=draft.value(begins.rolling, "rolling"),
             intervals=int(draft.value(begins.intervals, "intervals") or 1),
@@ -118,7 +108,8 @@ class Form:
 
     @property
     def _brackets(self) -> tuple[tuple[int, int | None], ...]:
-        return brackets_of(self.draft.value(brackets_text(self._begins.brackets) or "1-7, 8-30, 31+", "brackets"))
+        begins = ", ".join(map(bracket_text, self._begins.brackets)) or "1-7, 8-30, 31+"
+        return tuple(map(parse_bracket, str(self.draft.value(begins, "brackets")).split(",")))
 
     @property
     def _value(self) -> str | None:
@@ -132,15 +123,17 @@ class Form:
         with layout.card(key="retention-question"):
             with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
                 st.caption("Who", width=52)
-                picking.choice(draft, "Starts with", self._starts(), "from", width=168)
-                if self._from == EVENT:
-                    self._start.draw(sight, fields, "Start event", width="stretch")
-                    picking.choice(draft, "Which one", OCCURRENCES, "occurrence", width=186)
+                self._start.draw(sight, fields)
             with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
                 st.caption("and did", width=52)
                 self._return.draw(sight, fields, "Return event", width="stretch")
-                picking.choice(draft, "Cohorts", INTERVALS, "cohort", width=116)
-                picking.choice(draft, "Counted", MODES, "mode", width=130)
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.caption("count", width=52)
+                picking.choice(draft, "Count", VALUES, "of", width=104)
+                if draft.value("people", "of") == "value":
+                    picking.number_field(draft, fields, "field")
+                picking.choice(draft, "Cohorts", INTERVALS, "cohort", width=112)
+                picking.choice(draft, "Counted", MODES, "mode", width=128)
                 if draft.value("on", "mode") == "bracket":
                     st.text_input("Brackets", key=draft.key("brackets"), label_visibility="collapsed", width=150)
                 else:
@@ -153,72 +146,57 @@ class Form:
                         label_visibility="collapsed",
                         width=104,
                     )
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.caption("count", width=52)
-                picking.choice(draft, "Count", VALUES, "of", width=116)
-                if draft.value("people", "of") == "value":
-                    picking.number_field(draft, fields, "field")
                 picking.breakdown(draft, sight.place, [*fields.of_events(), *fields.of_people])
                 people.draw(sight, fields)
-                with st.popover("More", icon=":material/tune:", key=draft.key("more")):
-                    st.toggle("Count from the start itself, not by the calendar", key=draft.key("rolling"))
-                    st.toggle("Count what machines did, too", key=draft.key("everything"))
+                self._more()
 
-    def _starts(self) -> dict[str, str]:
-        return STARTS if self._from in STARTS else {**STARTS, self._from: self._from}
-
-
-def brackets_of(text: str) -> tuple[tuple[int, int | None], ...]:
-    """Brackets from "1-7, 8-30, 31+". Raises InvalidInput."""
-    found = []
-    for part in str(text).split(","):
-        hit = _BRACKET.fullmatch(part)
-        if not hit:
-            raise InvalidInput("Write brackets like 1-7, 8-30, 31+.")
-        last = None if hit[3] else int(hit[2] or hit[1])
-        found.append((int(hit[1]), last))
-    return tuple(found)
-
-
-def brackets_text(brackets: Sequence[tuple[int, int | None]]) -> str:
-    """As `brackets_of` reads them."""
-    return ", ".join(
-        f"{first}+" if last is None else str(first) if first == last else f"{first}-{last}" for first, last in brackets
-    )
+    def _more(self) -> None:
+        draft = self.draft
+        with st.popover("More", icon=":material/tune:", key=draft.key("more")):
+            if self._start.is_event:
+                st.selectbox(
+                    "Of the start event, take",
+                    [*OCCURRENCES],
+                    key=draft.key("occurrence"),
+                    format_func=OCCURRENCES.__getitem__,
+                )
+            st.selectbox("Columns are", [*UNITS], key=draft.key("unit"), format_func=UNITS.__getitem__)
+            st.toggle("Count from the start itself, not by the calendar", key=draft.key("rolling"))
+            st.toggle("Count what machines did, too", key=draft.key("everything"))
 
 
 def _named(question: Retention) -> list[str]:
-    matches = [question.returning, *([] if isinstance(question.start, Known) else [question.start])]
-    found = [condition.field for match in matches for condition in match.conditions]
-    found += [f"person.{question.start.name}"] if isinstance(question.start, Known) else []
+    found = [condition.field for condition in question.returning.conditions] + starting.named_by(question.start)
     found += [question.value] if question.value else []
     return found + ([question.breakdown.field] if question.breakdown else [])
 
 
-REPORT = Report("retention", "retention", "Retention", usual_question, Form, _named, more=(GROUP,))
+REPORT = Report("retention", "retention", "Retention", usual_question, Form, _named, more=(GROUP,), compares=False)
 
 
 def command(turn: Turn) -> Command:
     """The command that gives the same numbers."""
     question: Retention = turn.question
     made = Command("retention", turn.place)
-    matches = [question.returning]
-    if isinstance(question.start, Known):
-        made.option("--known", question.start.name)
-    else:
-        matches.append(question.start)
-        made.option("--start", "|".join(question.start.names))
+    starting.told(made, question.start)
     made.option("--return", "|".join(question.returning.names))
-    if len({match.conditions for match in matches}) == 1:
-        made.options("--where", (condition.text for condition in matches[0].conditions))
+    begins = question.start.conditions if isinstance(question.start, Match) else ()
+    if isinstance(question.start, Known) or begins == question.returning.conditions:
+        made.options("--where", (condition.text for condition in question.returning.conditions))
     else:
-        made.partial = True
-    made.partial |= question.everything or question.value is not None or bool(question.brackets)
+        made.options("--start-where", (condition.text for condition in begins))
+        made.options("--return-where", (condition.text for condition in question.returning.conditions))
     made.option("--occurrence", question.occurrence, "first_ever").option("--interval", question.cohort, "week")
-    made.option("--unit", question.unit)
-    made.option("--mode", "on" if question.mode == "bracket" else question.mode, "on")
+    made.option("--unit", question.unit).option("--mode", question.mode, "on")
+    made.options("--bracket", map(bracket_text, question.brackets))
     made.option("--rolling", question.rolling or None).option("--intervals", question.intervals, 12)
-    return made.breakdown(question.breakdown)
+    made.option("--value", question.value).option("--currency", question.currency)
+    return made.breakdown(question.breakdown).option("--everything", question.everything or None)
+
+
+def worth_command(turn: Turn) -> Command:
+    """The command that gives the metrics of the cohorts."""
+    return command(turn).option("--metrics", True)
 
 
 # ------------------------------------------------------------------------------------------------------- the answer
@@ -239,6 +217,11 @@ def headline(place: Here, found: RetentionResult) -> None:
                 _average(place, found, average),
                 help=f"Of {write.number(average.people)} people in the cohorts whose {found.columns[index].title} is over.",
             )
+    if not told:
+        layout.note(
+            "No cell is full yet, so there is no average: the time of the newest cohorts is still running. Choose an"
+            " earlier period, or shorter intervals."
+        )
 
 
 def _average(place: Here, found: RetentionResult, average: Average) -> str:
@@ -289,19 +272,15 @@ def picture(place: Here, found: RetentionResult, triangle: Triangle) -> None:
     write, rows = place.write, rows_of(triangle)
     cells = [cell for cell, _ in _cells(place, found, triangle)]
     names = [
-        "<b>Average</b>",
-        *(f"{_cohort_name(place, found, cohort.start)}   {write.number(cohort.people)}" for cohort in rows),
+        "Average",
+        *(f"{_cohort_name(place, found, cohort.start)}  ·  {write.number(cohort.people)}" for cohort in rows),
     ]
     clicking.chart(
-        charts.triangle(
-            [name.replace("<b>", "").replace("</b>", "") for name in names],
-            [_short(column) for column in found.columns],
-            cells,
-        ),
+        charts.triangle(names, [_shortest(column, len(found.columns)) for column in found.columns], cells),
         "retention.triangle",
         alt=f"Of {write.number(triangle.people)} people in {len(rows)} cohorts, the share that came back in each interval",
     )
-    said = "At the left: when they started, and how many. Hatched: still filling. Click a cell to see its people."
+    said = "At the left: when they started, and how many. Hatched: still filling, so not in the average. Click a cell to see its people."
     if len(triangle.cohorts) > _MOST_ROWS:
         said += f" Shown are the {_MOST_ROWS} newest cohorts."
     if found.other_currencies:
@@ -313,8 +292,17 @@ def _short(column: Column) -> str:
     return column.title.replace(" or later", "+").capitalize()
 
 
+def _shortest(column: Column, beside: int) -> str:
+    """Week 3, or W3 where there are many `beside` it."""
+    return (
+        _short(column)
+        if beside < _MANY_COLUMNS
+        else _short(column).replace(f"{column.unit.capitalize()} ", column.unit[0].upper())
+    )
+
+
 def _cohort_name(place: Here, found: RetentionResult, start: date) -> str:
-    return place.write.month(start) if found.asked.cohort == "month" else place.write.short_day(start)
+    return place.write.month(start) if found.asked.cohort == "month" else place.write.day(start)
 
 
 def _cells(place: Here, found: RetentionResult, triangle: Triangle) -> list[tuple[charts.Cell, RetentionCell]]:
@@ -376,9 +364,8 @@ def _whole_percent(rate: float | None) -> str:
 def curves(place: Here, found: RetentionResult) -> None:
     """The averages by column, of everybody or of the largest groups."""
     by = found.asked.breakdown
-    shown = found.triangles[1:6] if len(found.triangles) > 1 else found.triangles
     lines = []
-    for triangle in shown:
+    for triangle in _drawn(found):
         values = [
             average.weighted
             if found.asked.value is None
@@ -391,11 +378,20 @@ def curves(place: Here, found: RetentionResult) -> None:
         ]
         lines.append(trend.Line(group_name(place, by.field if by else "", triangle.group), values, texts, len(values)))
     with layout.card("Average of full cells", key="retention-curves"):
-        st.plotly_chart(
-            trend.lines([_short(column) for column in found.columns], lines, percent=found.asked.value is None),
-            config=CONFIG,
+        clicking.chart(
+            trend.lines(
+                [_shortest(column, len(found.columns)) for column in found.columns],
+                lines,
+                percent=found.asked.value is None,
+            ),
+            "retention.curves",
             alt="How many came back on average, by interval",
         )
+
+
+def _drawn(found: RetentionResult) -> tuple[Triangle, ...]:
+    """Whose curves are drawn."""
+    return found.triangles[1 : _MOST_CURVES + 1] if len(found.triangles) > 1 else found.triangles
 
 
 def table(place: Here, found: RetentionResult, triangle: Triangle) -> None:
@@ -431,73 +427,123 @@ def table(place: Here, found: RetentionResult, triangle: Triangle) -> None:
     explaining.below(place, "retention", file, key="retention-csv")
 
 
-def worth(place: Here, days: RetentionResult, found: Sequence[Worth], currency: str) -> None:
+def worth(turn: Turn, triangle: Triangle) -> WorthResult:
     """Each cohort with its metrics: back on day 7 and 30, lifetime value, yearly revenue."""
-    write = place.write
-    cohorts = {cohort.start: cohort for cohort in days.triangles[0].cohorts}
-    rows = [(each, cohorts[each.cohort]) for each in found if each.people]
+    place = turn.place
+    with layout.card("Cohorts and what they are worth", key="retention-worth"), st.skeleton(height=280):
+        found: WorthResult = turn.sight.count(cohort_worth, _plain(turn.question), triangle.group)
+        _worth_table(place, found)
+        seven, thirty = (place.write.percent(average.weighted) for average in found.days)
+        elsewhere = sum(each.elsewhere for each in found.cohorts)
+        said = (
+            f"On average {seven} were back on day 7 and {thirty} on day 30, of the cohorts whose day is over. LTV: what each"
+            " has brought so far; ARR: what those who pay now bring in a year."
+        )
+        if elsewhere:
+            said += (
+                f" {place.write.number(elsewhere)} pay in another currency than {found.currency} and are in neither."
+            )
+        layout.note(said)
+    return found
+
+
+_METRICS: dict[str, Metric] = {
+    "People": "people",
+    "Back on day 7": "retention_d7",
+    "Back on day 30": "retention_d30",
+    "LTV": "ltv",
+    "ARR": "arr",
+}
+
+
+def _worth_table(place: Here, found: WorthResult) -> None:
+    write, rows = place.write, found.cohorts
     columns: dict[str, list[Any]] = {
         "Cohort": [
-            write.month(each.cohort) if days.asked.cohort == "month" else write.day(each.cohort) for each, _ in rows
+            write.month(each.cohort) if found.asked.cohort == "month" else write.day(each.cohort) for each in rows
         ],
-        "People": [write.number(each.people) for each, _ in rows],
+        "People": [write.number(each.people) for each in rows],
+        "Back on day 7": [_so_far(place, each.retention_d7, each.states[0]) for each in rows],
+        "Back on day 30": [_so_far(place, each.retention_d30, each.states[1]) for each in rows],
+        "LTV": [write.money(each.ltv, found.currency) for each in rows],
+        "ARR": [write.money(each.arr, found.currency) if each.paying else UNKNOWN for each in rows],
     }
-    for index, name in enumerate(("retention_d7", "retention_d30")):
-        columns[name] = [
-            (write.percent(cohort.rate(index)) + ("" if cohort.states[index] == "mature" else " so far"))
-            if cohort.states[index] != "ahead"
-            else UNKNOWN
-            for _, cohort in rows
-        ]
-    columns["ltv"] = [write.money(each.ltv, currency) for each, _ in rows]
-    columns["arr"] = [write.money(each.arr, currency) for each, _ in rows]
-    layout.table(
+    clicking.table(
         columns,
+        "retention.worth",
         alt="Cohorts with their metrics",
-        config={name: st.column_config.TextColumn(alignment="right") for name in columns if name != "Cohort"},
-        height=min(560, 36 * (len(rows) + 1)),
+        numbers=[*_METRICS],
+        config={"Cohort": st.column_config.TextColumn(pinned=True)},
+        height=min(460, 36 * (len(rows) + 1)),
     )
-    file: dict[str, list[csv.Cell]] = {
-        "cohort": [each.cohort for each, _ in rows],
-        "people": [each.people for each, _ in rows],
-        "retention_d7": [cohort.rate(0) for _, cohort in rows],
-        "retention_d30": [cohort.rate(1) for _, cohort in rows],
-        "ltv": [None if each.ltv is None else each.ltv / 1_000_000 for each, _ in rows],
-        "arr": [each.arr / 1_000_000 for each, _ in rows],
+    csv: dict[str, list[Any]] = {
+        "cohort": [each.cohort for each in rows],
+        "people": [each.people for each in rows],
+        "retention_d7": [each.retention_d7 for each in rows],
+        "retention_d7_complete": [each.states[0] == "mature" for each in rows],
+        "retention_d30": [each.retention_d30 for each in rows],
+        "retention_d30_complete": [each.states[1] == "mature" for each in rows],
+        "ltv": [None if each.ltv is None else each.ltv / 1_000_000 for each in rows],
+        "arr": [each.arr / 1_000_000 for each in rows],
     }
-    explaining.below(
-        place,
-        "cohorts",
-        file,
-        key="cohorts-csv",
-        hint="Back on the 7th and 30th local day; ltv: what each has brought on average; arr: what they pay a year now.",
-    )
+    explaining.below(place, "cohorts", csv, key="cohorts-csv", hint="Click a number to see its people.")
+
+
+def _so_far(place: Here, rate: float | None, state_of: State) -> str:
+    return place.write.percent(rate) + (" so far" if state_of == "open" and rate is not None else "")
+
+
+def _plain(question: Retention) -> Retention:
+    """The same cohorts without what only the columns need."""
+    return replace(question, value=None, currency=None)
 
 
 # ------------------------------------------------------------------------------------------------------- the people
 
 
-def behind(turn: Turn, found: RetentionResult, triangle: Triangle, click: Click) -> Behind | None:
+def behind(
+    turn: Turn, found: RetentionResult, triangle: Triangle, worths: WorthResult | None, click: Click
+) -> Behind | None:
     """The people of the number that was clicked."""
-    place = turn.place
-    if click.of == "retention.triangle":
-        cell = _cells(place, found, triangle)[click.row][1]
-    elif click.of == "retention.table":
-        cohort = [cohort for cohort in triangle.cohorts if cohort.people][click.row]
-        column = None if click.column == "Started" else [_short(each) for each in found.columns].index(click.column)
-        cell = RetentionCell(cohort.start, column, triangle.group)
-    else:
+    place, question = turn.place, found.asked
+    report = f"{starting.title_of(question.start)} → {question.returning.title}"
+    if click.of == "retention.worth" and worths:
+        each, metric = worths.cohorts[click.row], _METRICS[click.column]
+        people = turn.sight.people(worth_people, _plain(question), each.cohort, metric, triangle.group)
+        return turn.behind(_worth_title(place, found, each, metric, triangle.group), report, people)
+    cell = _clicked(place, found, triangle, click)
+    if cell is None:
         return None
     started = f"started {_cohort_name(place, found, cell.cohort)}" if cell.cohort else "in full cohorts"
     title = f"Who {started}" if cell.column is None else f"Back in {found.columns[cell.column].title}, {started}"
+    title += _of_group(place, found, cell.group)
+    return turn.behind(clean(title, longest=200), report, turn.sight.people(retention_people, question, cell))
+
+
+def _clicked(place: Here, found: RetentionResult, triangle: Triangle, click: Click) -> RetentionCell | None:
+    if click.of == "retention.triangle":
+        return _cells(place, found, triangle)[click.row][1]
+    if click.of == "retention.table":
+        cohort = [cohort for cohort in triangle.cohorts if cohort.people][click.row]
+        column = None if click.column == "Started" else [_short(each) for each in found.columns].index(click.column)
+        return RetentionCell(cohort.start, column, triangle.group)
+    if click.of == "retention.curves":
+        return RetentionCell(None, click.row, _drawn(found)[int(click.column) // 2].group)
+    return None
+
+
+def _worth_title(place: Here, found: RetentionResult, each: Worth, metric: Metric, group: Group) -> str:
+    started = f"who started {_cohort_name(place, found, each.cohort)}{_of_group(place, found, group)}"
+    said = {
+        "people": f"All {started}",
+        "retention_d7": f"Back on day 7, of those {started}",
+        "retention_d30": f"Back on day 30, of those {started}",
+        "ltv": f"Whose lifetime value it is: all {started}",
+        "arr": f"Pay now, of those {started}",
+    }[metric]
+    return clean(said, longest=200)
+
+
+def _of_group(place: Here, found: RetentionResult, group: Group) -> str:
     by = found.asked.breakdown
-    title += f", {group_name(place, by.field, triangle.group)}" if by and triangle.group != ALL else ""
-    start = found.asked.start
-    begins = STARTS.get(start.name, start.name) if isinstance(start, Known) else start.title
-    people = turn.sight.people(retention_people, found.asked, cell)
-    return turn.behind(clean(title, longest=200), f"{begins} → {found.asked.returning.title}", people)
-
-
-def monthly(question: Retention) -> Retention:
-    """The same cohorts without what only the columns need."""
-    return replace(question, value=None, breakdown=None)
+    return f", {group_name(place, by.field, group)}" if by and group != ALL else ""

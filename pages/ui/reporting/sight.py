@@ -92,9 +92,9 @@ def look(place: Here, click: Click | None) -> Sight | None:
     return Sight(place, timeline, scope)
 
 
-def caption(place: Here, sight: Sight | None) -> str:
+def caption(place: Here, sight: Sight | None, *, compares: bool = True) -> str:
     """The days in words, and as of when they are counted."""
-    said = layout.period_sentence(place)
+    said = layout.period_sentence(place) if compares else layout.period_name(place)
     if sight is None:
         return said
     at, write = sight.scope.now, place.write
