@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlmodel import Session
 
 from gdp_core.accounts.roles import Principal
+from gdp_core.analytics.person_features import FeatureFilter, conditions
 from gdp_core.db import Database, one, rows
 from gdp_core.errors import InvalidInput
 from gdp_core.words import fold
@@ -96,6 +97,7 @@ class Filter:
     sources: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
     activity: str = ""  # a key of ACTIVITY
+    features: tuple[FeatureFilter, ...] = ()  # all of them hold
     known: Known = ""
     internal: Internal = ""
     sort: Sort = "last_seen"
@@ -176,7 +178,7 @@ def asked_by(principal: Principal, wanted: Filter) -> Filter:
 
 def read_page(session: Session, wanted: Filter, now: datetime, *, place: Place | None = None, size: int = 50) -> Page:
     """The page of people that begins at `place`, the first one by default."""
-    where, values = _conditions(wanted, now)
+    where, values = _conditions(session, wanted, now)
     match: _Match | None = None
     if wanted.words.strip():
         match = _match(session, wanted.words, whole=wanted.whole)
@@ -203,7 +205,7 @@ def read_page(session: Session, wanted: Filter, now: datetime, *, place: Place |
 
 def count(session: Session, wanted: Filter, now: datetime) -> Count:
     """How many people match, counted up to MOST_COUNTED."""
-    where, values = _conditions(wanted, now)
+    where, values = _conditions(session, wanted, now)
     match: _Match | None = None
     if wanted.words.strip():
         match = _match(session, wanted.words, whole=wanted.whole)
@@ -281,9 +283,8 @@ def _all(where: Sequence[str]) -> str:
     return " AND ".join(where) or "true"
 
 
-def _conditions(wanted: Filter, now: datetime) -> tuple[list[str], dict[str, Any]]:
-    where: list[str] = []
-    values: dict[str, Any] = {}
+def _conditions(session: Session, wanted: Filter, now: datetime) -> tuple[list[str], dict[str, Any]]:
+    where, values = conditions(session, wanted.features, now)
     if wanted.internal != "with":
         where.append("p.is_internal" if wanted.internal == "only" else "NOT p.is_internal")
     if wanted.known:

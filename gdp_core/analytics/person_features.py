@@ -105,9 +105,19 @@ def _currency(feature: Feature, person: Any) -> str | None:
 # --------------------------------------------------------------------------------------------------- as a condition
 
 
-def condition(session: Session, wanted: FeatureFilter, now: datetime) -> tuple[str, dict[str, Any]]:
-    """What it asks of a person `p`, in SQL, and its values. What makes no sense holds for nobody."""
-    feature = next((one for one in read_features(session) if one.slug == wanted.feature), None)
+def conditions(session: Session, wanted: Sequence[FeatureFilter], now: datetime) -> tuple[list[str], dict[str, Any]]:
+    """What each asks of a person `p`, in SQL, and all their values. What makes no sense holds for nobody."""
+    known = {feature.slug: feature for feature in read_features(session)} if wanted else {}
+    found: list[str] = []
+    values: dict[str, Any] = {}
+    for place, one_of in enumerate(wanted):
+        text, named = _condition(known.get(one_of.feature), one_of, now)
+        found.append(text.replace(":feature", f":wanted{place}_feature"))
+        values |= {f"wanted{place}_{name}": value for name, value in named.items()}
+    return found, values
+
+
+def _condition(feature: Feature | None, wanted: FeatureFilter, now: datetime) -> tuple[str, dict[str, Any]]:
     if feature is None:
         return "false", {}
     named = {"feature": feature.slug}

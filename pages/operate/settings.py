@@ -5,7 +5,7 @@ import streamlit as st
 from gdp_core.analytics.catalogue import read_names
 from pages.ui import data, layout, settings, state
 from pages.ui.context import here
-from pages.ui.settings import danger, general, identity, internal, plans, rates, recomputing, retention, roles
+from pages.ui.settings import danger, features, general, identity, internal, plans, rates, recomputing, retention, roles
 
 place = here()
 state.adopt(settings.FIELDS)
@@ -28,6 +28,8 @@ with st.container(width=settings.WIDTHS.get(settings.TAB.value, "stretch")):
             general.tab(place)
         case "roles":
             roles.tab(place, data.remembered(place, read_names))
+        case "features":
+            features.tab(place, data.remembered(place, read_names))
         case "internal":
             internal.tab(place)
         case "plans":

@@ -2,14 +2,16 @@
 
 import streamlit as st
 
-from gdp_core.analytics import overview, people_list
+from gdp_core.analytics import overview, people_list, person_features
 from gdp_core.analytics.people_list import Place
+from gdp_core.features.definitions import read_features
 from pages.ui import data, layout, nav, people, state
 from pages.ui.context import here
 
 place = here()
 state.adopt(people.FIELDS)
-people.keep_columns()
+told = place.read(read_features)
+people.keep_columns(told)
 wanted = people_list.asked_by(place.principal, people.chosen())
 
 total = (
@@ -26,7 +28,7 @@ if place.read(overview.is_empty):  # not remembered: the first person is waited 
     people.nobody_yet(place)
     st.stop()
 
-people.filters(data.remembered(place, people_list.read_choices).plans)
+people.filters(place, data.remembered(place, people_list.read_choices).plans, told)
 people.remember_columns()
 state.publish(people.FIELDS)
 
@@ -40,7 +42,10 @@ if not page.rows:
         people.nobody_matches(wanted)
     st.stop()
 
-people.people_table(place, page.rows)
+having = place.read(
+    person_features.read_listed, [person.id for person in page.rows], people.feature_columns(), place.now
+)
+people.people_table(place, page.rows, told, having)
 people.pager(place, page, total)
 
 opened = people.OPEN.clicked()

@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from gdp_core.analytics import profile
+from gdp_core.analytics import person_features, profile, warning
 from gdp_core.analytics import timeline as reads
 from gdp_core.errors import NotFound
 from pages.ui import data, layout, nav, person, state
 from pages.ui.context import here
-from pages.ui.person import billing, head, identity, mail, timeline, traits
+from pages.ui.person import billing, features, head, identity, mail, timeline, traits
 
 place = here()
 state.adopt(person.FIELDS)
@@ -30,6 +30,10 @@ match tab:
         identity.tab(place, person_id, identifiers, place.read(profile.read_evidence, actors))
     case "traits":
         traits.tab(place, place.read(profile.read_assertions, actors))
+    case "features":
+        features.tab(
+            place, place.read(person_features.read_person, person_id, place.now), place.read(warning.read_warned)
+        )
     case "billing":
         billing.tab(place, place.read(profile.read_billing, actors))
     case "mail":

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import streamlit as st
 
 from gdp_core.analytics.people_list import ACTIVITY, SORTS, Count, Filter, Page, PersonRow, Place
+from gdp_core.analytics.person_features import FeatureFilter, FeatureValue
+from gdp_core.features.base import Feature
 from gdp_core.tables.people import FIRST_TOUCH, STAGES
-from pages.ui import boundary, layout, nav, state
+from pages.ui import boundary, features, layout, nav, state
 from pages.ui.context import Here
 from pages.ui.escape import button_text, clean, safe_text, storable
 from pages.ui.format import UNKNOWN, Format, label
@@ -59,9 +62,10 @@ _COLUMNS: dict[str, str] = {
     "id": "Id",
 }
 _USUAL = ["email", "stage", "source", "plan", "mrr", "spent", "last_seen"]
-COLUMNS = state.Field("people", "cols", kind="list", default=_USUAL, choices=tuple(_COLUMNS))
-FIELDS = (WORDS, STAGE, SOURCE, PLAN, ACTIVE, KNOWN, INTERNAL, SORT, ASCENDING, COLUMNS, AT, FIRST)
-FILTERS = (WORDS, STAGE, SOURCE, PLAN, ACTIVE, KNOWN, INTERNAL)
+COLUMNS = state.Field("people", "cols", kind="list", default=_USUAL)
+HAS = state.Field("people", "has", kind="list", default=[])
+FIELDS = (WORDS, STAGE, SOURCE, PLAN, ACTIVE, KNOWN, INTERNAL, HAS, SORT, ASCENDING, COLUMNS, AT, FIRST)
+FILTERS = (WORDS, STAGE, SOURCE, PLAN, ACTIVE, KNOWN, INTERNAL, HAS)
 
 STAGE_TONES: dict[str, layout.Tone] = {
     "lead": "gray",
@@ -96,6 +100,7 @@ def export_query(wanted: Filter) -> dict[str, str]:
         (ACTIVE, wanted.activity or None),
         (KNOWN, wanted.known or None),
         (INTERNAL, wanted.internal or None),
+        (HAS, [features.filter_text(one) for one in wanted.features]),
         (SORT, wanted.sort),
         (ASCENDING, not wanted.descending),
     ]
@@ -112,6 +117,7 @@ def _filter(values: Mapping[str, Any]) -> Filter:
         activity=values[ACTIVE.name] or "",
         known=values[KNOWN.name] or "",
         internal=values[INTERNAL.name] or "",
+        features=features.filters_of(values[HAS.name]),
         sort=values[SORT.name],
         descending=not values[ASCENDING.name],
     )
@@ -136,8 +142,8 @@ def turn(place: Place, first: int) -> None:
     FIRST.set(max(1, first))
 
 
-def filters(plans: Sequence[str]) -> None:
-    """The row of filters."""
+def filters(place: Here, plans: Sequence[str], told: Sequence[Feature]) -> None:
+    """The row of filters; `told` are the features there are."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.text_input(
             "Search",
@@ -164,8 +170,9 @@ def filters(plans: Sequence[str]) -> None:
             label_visibility="collapsed",
             width=150,
         )
+        _having(place, told)
         with st.popover("More", icon=":material/tune:", key="people-more"):
-            _more()
+            _more(told)
 
 
 def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool = True) -> None:
@@ -181,7 +188,43 @@ def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool 
     )
 
 
-def _more() -> None:
+def _having(place: Here, told: Sequence[Feature]) -> None:
+    """The filters by features: a button that says them and opens them."""
+    found = features.filters_of(HAS.value)
+    said = features.filter_words(place, told, found[0]) if found else "Features"
+    with st.popover(
+        safe_text(f"{said} and {len(found) - 1} more" if len(found) > 1 else said, longest=60),
+        icon=":material/query_stats:",
+        key="people-having",
+    ):
+        for number, one in enumerate(found):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(safe_text(features.filter_words(place, told, one)), width="stretch")
+                st.button(
+                    "",
+                    help="Remove this filter",
+                    icon=":material/close:",
+                    type="tertiary",
+                    key=f"people-having-{number}",
+                    on_click=_has_not,
+                    args=(number,),
+                )
+        features.ask(told, _has)
+
+
+def _has(wanted: FeatureFilter) -> None:
+    """A callback: another filter."""
+    HAS.set([*HAS.value, features.filter_text(wanted)])
+    first_page()
+
+
+def _has_not(number: int) -> None:
+    """A callback: without this one."""
+    HAS.set([text for place, text in enumerate(HAS.value) if place != number])
+    first_page()
+
+
+def _more(told: Sequence[Feature]) -> None:
     st.segmented_control(
         "Identity", ["known", "anonymous"], key=KNOWN.key, format_func=label, on_change=first_page, width="stretch"
     )
@@ -198,14 +241,34 @@ def _more() -> None:
             "Sort by", [*SORT_NAMES], key=SORT.key, format_func=SORT_NAMES.__getitem__, on_change=first_page, width=160
         )
         st.checkbox("Lowest first", key=ASCENDING.key, on_change=first_page)
-    st.multiselect("Columns", [*_COLUMNS], key=COLUMNS.key, format_func=_COLUMNS.__getitem__, width=360)
+    named = columns_of(told)
+    st.multiselect("Columns", [*named], key=COLUMNS.key, format_func=named.__getitem__, width=360)
 
 
-def keep_columns() -> None:
-    """Before the widgets: the columns this tab chose last, where the URL does not say."""
+def columns_of(told: Sequence[Feature]) -> dict[str, str]:
+    """Every column by its name in the address: those of people, then the features that are not among them."""
+    found = dict(_COLUMNS)
+    for feature in told:
+        title = clean(feature.title, longest=60)
+        if title not in _COLUMNS.values():
+            found[f"{_FEATURE}{feature.slug}"] = title if title not in found.values() else f"{title} ({feature.slug})"
+    return found
+
+
+_FEATURE = "feature."
+
+
+def feature_columns() -> list[str]:
+    """The slugs of the features that are shown."""
+    return [name.removeprefix(_FEATURE) for name in COLUMNS.value if name.startswith(_FEATURE)]
+
+
+def keep_columns(told: Sequence[Feature]) -> None:
+    """Before the widgets: the columns this tab chose last, where the URL does not say; of either, those there are."""
     kept = _CHOSEN_COLUMNS.get()
     if state.query(COLUMNS.name) is None and kept and COLUMNS.value == _USUAL:
         COLUMNS.set(kept)
+    COLUMNS.set([name for name in COLUMNS.value if name in columns_of(told)])
 
 
 def remember_columns() -> None:
@@ -233,16 +296,26 @@ def nobody_matches(wanted: Filter) -> None:
         st.button("Clear filters", on_click=clear, key="people-clear")
 
 
-def people_table(place: Here, people: Sequence[PersonRow]) -> None:
-    """The page's rows; the name and the icon before it open a person."""
+def people_table(
+    place: Here,
+    people: Sequence[PersonRow],
+    told: Sequence[Feature],
+    having: Mapping[UUID, Mapping[str, FeatureValue]],
+) -> None:
+    """The page's rows; the name and the icon before it open a person. `having` are the features that are shown."""
     write = place.write
     columns: dict[str, list[Any]] = {
         "open": OPEN.cells([str(person.id) for person in people]),
         "Name": [button_text(name_of(place, person)) for person in people],
     }
-    wanted = [name for name in COLUMNS.value if name in _COLUMNS] or _USUAL
+    named = columns_of(told)
+    wanted = [name for name in COLUMNS.value if name in named] or _USUAL
     for name in wanted:
-        columns[_COLUMNS[name]] = [_cell(place, write, name, person) for person in people]
+        if name in _COLUMNS:
+            columns[_COLUMNS[name]] = [_cell(place, write, name, person) for person in people]
+        else:
+            theirs = [having.get(person.id, {}).get(name.removeprefix(_FEATURE)) for person in people]
+            columns[named[name]] = [features.value_text(place, one) if one else UNKNOWN for one in theirs]
     config: dict[str, Any] = {
         "open": OPEN.column(),
         "Name": OPEN.text_column(width=180),
@@ -256,6 +329,9 @@ def people_table(place: Here, people: Sequence[PersonRow]) -> None:
     }
     for name in ("mrr", "spent", "lifetime_value", "events", "active_days", "core_actions", "identifiers"):
         config[_COLUMNS[name]] = st.column_config.TextColumn(alignment="right", width=80 if name == "mrr" else 95)
+    for name in wanted:
+        if name not in _COLUMNS:
+            config[named[name]] = st.column_config.TextColumn(alignment="right")
     layout.table(columns, alt="People who match the filters", config=config, height="content")
 
 

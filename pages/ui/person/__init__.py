@@ -15,6 +15,7 @@ TABS = {
     "timeline": "Timeline",
     "identity": "Identity",
     "traits": "Traits",
+    "features": "Features",
     "billing": "Billing",
     "mail": "E-mails",
 }

@@ -98,8 +98,7 @@ def _present(turn: Turn, bands: tuple[Band, ...]) -> None:
             "people",
             label="In People: those likelier than not",
             icon=":material/group:",
-            has="churn_risk",
-            least="50",
+            has="churn_risk>=50",
         )
 
 

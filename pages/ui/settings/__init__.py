@@ -5,6 +5,7 @@ from pages.ui import state
 TABS = {
     "general": "General",
     "roles": "Event roles",
+    "features": "Features",
     "internal": "Internal",
     "plans": "Plans",
     "rates": "Rates",
