@@ -103,15 +103,17 @@ def test_another_attempt_keeps_a_person_open_but_not_when_it_is_voided():
 def test_times_are_those_of_the_converted(minutes):
     crowd = [went(("a", at(28, 0)), ("b", at(28, 0) + taken * MINUTE)) for taken in minutes]
     crowd.append(went(("a", at(28))))
-    total = funnel(timeline_of(crowd), SCOPE, AB).total
+    timeline = timeline_of(crowd)
+    total = funnel(timeline, SCOPE, AB).total
     p25, median, p75 = quantiles([taken * 60 for taken in minutes], n=4, method="inclusive")
     assert (total.time.p25, total.time.median, total.time.p75) == pytest.approx((p25, median, p75))
     assert total.time.mean == pytest.approx(fmean(minutes) * 60)
     assert total.time == total.steps[1].time
     for number, one in enumerate(total.histogram):
         is_last = number == len(total.histogram) - 1
-        inside = [taken for taken in minutes if one.since <= taken * 60 < one.until + is_last]
+        inside = [place for place, taken in enumerate(minutes) if one.since <= taken * 60 < one.until + is_last]
         assert one.people == len(inside)
+        assert numbers(timeline, SCOPE, AB, state="converted", took=one) == [10 + place for place in inside]
     assert total.histogram[-1].until == 86_400
 
 
@@ -276,7 +278,8 @@ def test_what_the_dropped_have_more_often():
     waiting = [went(("error", at(45)), ("a", at(46)), traits={"plan": "free"}) for _ in range(50)]
     scope = replace(SCOPE, end=date(2026, 6, 1))
     asked = replace(AB, factors=FactorQuestion(("person.plan",)))
-    result = funnel(timeline_of(crowd + waiting, watermark=at(46, 13), shards=2), scope, asked)
+    timeline = timeline_of(crowd + waiting, watermark=at(46, 13), shards=2)
+    result = funnel(timeline, scope, asked)
     assert (result.total.open, result.factors.dropped, result.factors.converted) == (50, 200, 100)
     found = {(one.kind, one.field, one.value): one.found for one in result.factors.found}
     assert set(found) == {
@@ -293,6 +296,12 @@ def test_what_the_dropped_have_more_often():
     missing = found["trait", "person.plan", "(none)"]
     assert (missing.first, missing.second, missing.ratio) == (0, 50, 0)
     assert result.to_json()["factors"]["note"]
+    for factor in result.factors.found:
+        for state, count in (("dropped", factor.found.first), ("converted", factor.found.second)):
+            chosen = numbers(timeline, scope, asked, state=state, mature=True, factor=factor)
+            assert len(chosen) == count
+            assert {number < 10 + 200 for number in chosen} <= {state == "dropped"}
+        assert len(numbers(timeline, scope, asked, mature=True, factor=factor)) == factor.support
     longer = replace(asked, factors=FactorQuestion(lookback=Window(9, "d")))
     compared = funnel(timeline_of(crowd, watermark=at(46)), scope, longer).factors
     assert [one.value for one in compared.found] == ["error"]  # everybody had the one of long ago: it tells nothing

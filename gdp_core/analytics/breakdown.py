@@ -70,7 +70,7 @@ def split(values: Sequence[Value], seen: NDArray[np.bool_], weights: NDArray[np.
     found = np.flatnonzero(present)
     if len(found) > most:  # only what is as heavy as the last one to be named needs its label
         found = found[totals[found] >= np.partition(totals[found], -most)[-most]]
-    labels = {place: _label(values[first[place]]) for place in found.tolist()}
+    labels = {place: label(values[first[place]]) for place in found.tolist()}
     named = sorted(labels, key=lambda place: (-totals[place], labels[place]))[:most]
     groups = [Group("value", labels[place]) for place in named]
     of_place = np.where(present, len(groups), -1)
@@ -88,11 +88,12 @@ def _places(values: Sequence[Value]) -> tuple[NDArray[np.int64], NDArray[np.int6
     if len(set(map(type, values))) <= 1:
         return np.arange(len(values)), np.arange(len(values))
     places: dict[str, int] = {}
-    place_of = np.array([places.setdefault(_label(value), len(places)) for value in values])
+    place_of = np.array([places.setdefault(label(value), len(places)) for value in values])
     return place_of, np.unique(place_of, return_index=True)[1]
 
 
-def _label(value: Value) -> str:
+def label(value: Value) -> str:
+    """What the group of a value is called; values that read the same are one."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

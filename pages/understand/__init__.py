@@ -8,6 +8,7 @@ SECTION = Section(
     entries=(
         Entry("overview", "Overview", ":material/dashboard:", "overview.read"),
         Entry("funnels", "Funnels", ":material/filter_alt:", "reports.read"),
+        Entry("trends", "Trends", ":material/show_chart:", "reports.read"),
         Entry("retention", "Retention", ":material/grid_on:", "reports.read"),
         Entry("lifecycle", "Lifecycle", ":material/sync_alt:", "reports.read"),
         Entry("activation", "Activation", ":material/bolt:", "reports.read"),

@@ -97,13 +97,12 @@ class Outcomes:
         cells[states, int(mature) :, depths] = True
         return cells.ravel()
 
-    def took(self, step: int, later: int) -> NDArray[np.int64]:
-        """Microseconds from a required step to a later one, of those who took both and were not excluded."""
+    def took(self, step: int, later: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Microseconds from a required step to a later one, of those who took both and were not excluded; their places."""
         both = self.times[later] > kernel.NEVER
         if self.count("excluded"):
             both &= self.who("reached")[self.traced]
-        elapsed: NDArray[np.int64] = (self.times[later] - self.times[step])[both]
-        return elapsed
+        return (self.times[later] - self.times[step])[both], self.traced[both]
 
     def part(self, chosen: NDArray[np.bool_]) -> "Outcomes":
         """Those of some people; what they did before they entered is not among it."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gdp_core.analytics.breakdown import Group, split
 from gdp_core.analytics.calendar import Interval, instant, micros
 from gdp_core.analytics.counting import begun, complete_until, unheard
-from gdp_core.analytics.funnel.factors import Factors, factors
+from gdp_core.analytics.funnel.factors import Factor, Factors, factors, had
 from gdp_core.analytics.funnel.outcomes import STATES, Outcomes, State, outcomes
 from gdp_core.analytics.funnel.question import FunnelQuestion
 from gdp_core.analytics.scope import Scope
@@ -243,6 +243,8 @@ def people(
     group: Group | None = None,
     since: date | None = None,
     mature: bool = False,
+    took: Bin | None = None,
+    factor: Factor | None = None,
     within: NDArray[np.bool_] | None = None,
     executor: Executor | None = None,
 ) -> NDArray[np.int64]:
@@ -250,7 +252,8 @@ def people(
 
     `state` alone is of the whole funnel ("reached": who entered); with `step` (1 is the first) the number of that name
     in the step, "reached" being its `people`. `group`: of a group of the report. `since`: of the point of the trend that
-    starts on that day. `mature`: only those none of whose windows is open. With `scope.earlier()` it is the people of the
+    starts on that day. `mature`: only those none of whose windows is open. `took`: of a bin of the histogram. `factor`:
+    only those who had it; with `mature` and "reached" its support. With `scope.earlier()` it is the people of the
     compared period. Raises InvalidInput for what the report does not have.
     """
     if state not in STATES:
@@ -270,7 +273,20 @@ def people(
             raise InvalidInput(f"No point of the trend starts on {since.isoformat()}; choose one that it shows.")
         number = days.index(since)
         chosen &= (found.entered_at >= bounds[number]) & (found.entered_at < bounds[number + 1])
+    if took is not None:
+        chosen &= _within_bin(asked, found, took)
+    if factor is not None:
+        chosen &= had(timeline, found, asked, factor)
     return np.sort(timeline.numbers[found.people[chosen]])
+
+
+def _within_bin(asked: FunnelQuestion, found: Outcomes, wanted: Bin) -> NDArray[np.bool_]:
+    elapsed, places = found.took(0, len(asked.steps) - 1)
+    since, until = wanted.since * _SECOND, wanted.until * _SECOND
+    chosen = np.zeros(len(found.people), np.bool_)
+    last = until == asked.window.micros
+    chosen[places[(elapsed >= since) & ((elapsed <= until) if last else (elapsed < until))]] = True
+    return chosen
 
 
 def _interval(scope: Scope) -> Interval:
@@ -298,11 +314,11 @@ def _tally(asked: FunnelQuestion, found: Outcomes) -> Tally:
                 overall=_ratio(reached, entered),
                 mature_rate=_ratio(matured, previous.mature_people if previous else mature),
                 mature_overall=_ratio(matured, mature),
-                time=_spread(found.took(before, step)) if step else None,
+                time=_spread(found.took(before, step)[0]) if step else None,
             )
         )
         before = before if asked_step.optional else step
-    took = found.took(0, len(asked.steps) - 1)
+    took, _ = found.took(0, len(asked.steps) - 1)
     return Tally(
         entered=entered,
         converted=count("converted"),

@@ -79,10 +79,10 @@ def _numbers(step: StepResult, write: Format, *, is_first: bool) -> str:
 
 def times(found: Sequence[Bin], write: Format) -> go.Figure:
     """How many took how long from the first step to the last."""
-    shown = _trimmed(found)
+    shown = trimmed(found)
     figure = go.Figure()
     figure.add_bar(
-        y=[_span(item, write) for item in shown],
+        y=[span(item, write) for item in shown],
         x=[item.people for item in shown],
         orientation="h",
         text=[write.number(item.people) if item.people else "" for item in shown],
@@ -98,15 +98,15 @@ def times(found: Sequence[Bin], write: Format) -> go.Figure:
     return figure
 
 
-def _span(item: Bin, write: Format) -> str:
+def span(item: Bin, write: Format) -> str:
     """15 – 30 min, or 12 h – 1 day."""
     since, until = write.lasting(item.since), write.lasting(item.until)
     unit = until.split(" ")[1]
     return f"{since.removesuffix(f' {unit}')} – {until}"
 
 
-def _trimmed(found: Sequence[Bin]) -> Sequence[Bin]:
-    """Without the empty bins at both ends."""
+def trimmed(found: Sequence[Bin]) -> Sequence[Bin]:
+    """The bins that are shown: without the empty ones at both ends."""
     there = [place for place, item in enumerate(found) if item.people]
     return found[there[0] : there[-1] + 1] if there else ()
 
@@ -134,6 +134,7 @@ def groups(found: Sequence[tuple[str, Tally]], write: Format) -> go.Figure:
     figure.update_yaxes(
         autorange="reversed",
         showgrid=False,
+        zeroline=False,
         tickfont={"size": 13, "color": INK},
         tickvals=list(range(len(found))),
         ticktext=names,

@@ -25,7 +25,6 @@ from gdp_core.timeline.matching import Match
 from pages.ui import layout
 from pages.ui.charts import funnel as charts
 from pages.ui.charts import trend
-from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN
@@ -41,6 +40,7 @@ ORDERS: dict[Order, str] = {"ordered": "In this order", "strict": "Strictly", "a
 _PREFERRED: dict[Prefer, str] = {"earliest": "The earliest", "shortest": "The shortest"}
 _INTERVALS = {"day": "Day", "week": "Week", "month": "Month"}
 _TRAITS = ("source", "medium", "campaign", "cohort", "industry")
+_MOST_FACTORS = 25  # of the table; the file has all
 _USUAL_PATH = ("signup", "activation", "core")
 
 
@@ -399,10 +399,10 @@ def over_time(place: Here, found: FunnelResult) -> None:
             layout.note("Dotted: the time of some who entered then is not over yet, so it may still rise.")
     with right, layout.card("Time to convert", key="funnel-times"):
         if total.time:
-            st.plotly_chart(
+            clicking.chart(
                 charts.times(total.histogram, write),
-                config=CONFIG,
-                alt=f"Time to convert: median {safe_text(write.lasting(total.time.median))}",
+                "funnel.times",
+                alt=f"Time to convert: median {write.lasting(total.time.median)}",
             )
             layout.note(
                 f"Half took {write.lasting(total.time.p25)} to {write.lasting(total.time.p75)}; on average"
@@ -471,7 +471,7 @@ def factors(place: Here, found: Factors) -> None:
             " converted people whose time is over: a trait or an earlier event counts when at least 30 of them have it."
         )
         return
-    rows = found.found[:25]
+    rows = found.found[:_MOST_FACTORS]
     columns: dict[str, list[Any]] = {
         "What": [_factor_name(place, factor) for factor in rows],
         "Of the dropped": [write.percent(factor.found.first / found.dropped) for factor in rows],
@@ -487,18 +487,31 @@ def factors(place: Here, found: Factors) -> None:
         "People": [write.number(factor.support) for factor in rows],
         "By chance": [_chance(factor.found.corrected) for factor in rows],
     }
-    layout.table(
+    clicking.table(
         columns,
+        "funnel.factors",
         alt="What the dropped have more or less often than the converted",
+        numbers=["People"],
         config={"What": st.column_config.TextColumn(width="medium")}
-        | _right(columns, *(name for name in columns if name != "What")),
-        height="content",
+        | _right(columns, *(name for name in columns if name not in ("What", "People"))),
     )
     layout.note(
         f"{write.number(found.dropped)} dropped and {write.number(found.converted)} converted people whose time is over,"
         f" compared by {write.number(found.compared)} traits and events of the 7 days before they entered. By chance:"
         " corrected for looking at so many. It goes together with dropping out; it need not be why."
     )
+    explaining.below(place, "funnel factors", _factors_csv(place, found), key="funnel-factors-csv")
+
+
+def _factors_csv(place: Here, found: Factors) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {"factor": [_factor_name(place, factor) for factor in found.found]}
+    columns |= {
+        "dropped": [factor.found.first for factor in found.found],
+        "converted": [factor.found.second for factor in found.found],
+    }
+    for name in ("ratio", "low", "high", "p", "corrected"):
+        columns[name] = [getattr(factor.found, name) for factor in found.found]
+    return columns
 
 
 def _factor_name(place: Here, factor: Factor) -> str:
@@ -560,6 +573,12 @@ def _cell(
         group = found.groups[click.row][0]
         step = 1 if click.column == "Entered" else int(click.column.partition(".")[0])
         return f"Took step {step}, {named(place, by, group)}", {"step": step, "group": group}
+    if click.of == "funnel.times":
+        took = charts.trimmed(found.total.histogram)[click.row]
+        return f"Converted in {charts.span(took, place.write)}", {"state": "converted", "took": took}
+    if click.of == "funnel.factors" and found.factors:
+        factor = found.factors.found[click.row]
+        return f"Dropped or converted, {_factor_name(place, factor)}", {"factor": factor, "mature": True}
     if click.of == "funnel.trend":
         mature = next((at for at, point in enumerate(found.trend) if not point.is_mature), len(found.trend))
         point = found.trend[click.row if click.column == "0" else click.row + max(0, mature - 1)]
