@@ -1,13 +1,16 @@
 """The command of reports: what the pages show, as a table or as JSON.
 
 A step or an event is a name, or several with | between them: --step signup --step "trial_started|purchase", or * for
-any. Conditions are like plan=pro|team, plan!=free, amount>=10, url~/pricing or plan? (set). A period is half-open: --to is not in it.
+any. Conditions are like plan=pro|team, plan!=free, amount>=10, url~/pricing or plan? (set); 2:plan=pro is for the second
+step or event alone. A period is half-open: --to is not in it.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar, get_args
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,7 +19,7 @@ import typer
 from numpy.typing import NDArray
 from sqlmodel import Session
 
-from gdp_core import clock
+from gdp_core import clock, reports
 from gdp_core.accounts import workspaces
 from gdp_core.analytics import revenue as revenue_report
 from gdp_core.analytics.activation import SIGNUP, Activating, Activation, Criterion, activating
@@ -66,6 +69,8 @@ app = typer.Typer(
 
 ANY = "*"
 _DAYS = 30
+_ALONE = re.compile(r"(?P<number>[0-9]{1,2}):(?P<condition>.+)", re.DOTALL)
+_LIST = "in:"
 R = TypeVar("R")
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", metavar="SLUG", help="The workspace's short name.")]
@@ -74,9 +79,15 @@ ToOption = Annotated[str, typer.Option("--to", metavar="DAY", help="The day afte
 WhereOption = Annotated[
     list[str] | None, typer.Option("--where", metavar="COND", help="Only events for which this holds. Several: all do.")
 ]
+EachWhereOption = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="[N:]COND", help="Only events for which this holds; N: of the Nth alone."),
+]
 PeopleOption = Annotated[
     list[str] | None,
-    typer.Option("--people", metavar="COND", help="Only people for whom this holds, like stage=active."),
+    typer.Option(
+        "--people", metavar="COND|in:LIST", help="Only people like stage=active, or in a saved list, by its id."
+    ),
 ]
 BreakdownOption = Annotated[
     str,
@@ -128,9 +139,11 @@ def funnel(
         str, typer.Option(metavar="first|last|N", help="Whose event's value a breakdown takes.")
     ] = "first",
     factor: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Compare the dropped by a trait.")] = None,
+    factors: Annotated[bool, typer.Option("--factors", help="Compare the dropped by what they did before.")] = False,
+    everything: EverythingOption = False,
     breakdown: BreakdownOption = "",
     top: TopOption = 10,
-    where: WhereOption = None,
+    where: EachWhereOption = None,
     of: PeopleOption = None,
     since: FromOption = "",
     until: ToOption = "",
@@ -140,11 +153,8 @@ def funnel(
 ) -> None:
     """How many people take these steps within a time."""
     left_out = set(optional or ())
-    conditions = _conditions(where)
     asked = FunnelQuestion(
-        steps=tuple(
-            Step(_match(names, conditions), optional=number in left_out) for number, names in enumerate(step, 1)
-        ),
+        steps=tuple(Step(match, number in left_out) for number, match in enumerate(_matches(step, where), 1)),
         window=Window.parse(window),
         order=_choice("--order", order, Order),
         exclusions=tuple(map(_exclusion, exclude or ())),
@@ -152,7 +162,8 @@ def funnel(
         breakdown=Breakdown(breakdown, top) if breakdown else None,
         touch=int(touch) if touch.isdigit() else _choice("--touch", touch, Literal["first", "last"]),
         interval=_choice("--interval", interval, Interval) if interval else None,
-        factors=FactorQuestion(tuple(factor)) if factor else None,
+        factors=FactorQuestion(tuple(factor or ())) if factor or factors else None,
+        everything=everything,
     )
     found = _of_timeline(_Asked(workspace, since, until, compare, tuple(of or ())), asked, funnel_report)
     if as_json:
@@ -188,10 +199,12 @@ def trend(
         str, typer.Option(metavar="events|people|sum|average|minimum|maximum|median", help="What is counted.")
     ] = "events",
     field: Annotated[str, typer.Option(metavar="FIELD", help="What is added up: value_micros, or a property.")] = "",
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Of money; the workspace's else.")] = "",
     cumulative: Annotated[bool, typer.Option("--cumulative", help="Each interval with all before it.")] = False,
+    everything: EverythingOption = False,
     breakdown: BreakdownOption = "",
     top: TopOption = 10,
-    where: WhereOption = None,
+    where: EachWhereOption = None,
     of: PeopleOption = None,
     since: FromOption = "",
     until: ToOption = "",
@@ -200,14 +213,15 @@ def trend(
     as_json: JsonOption = False,
 ) -> None:
     """Events, people or a sum over time."""
-    conditions = _conditions(where)
     asked = Trend(
-        series=tuple(_match(names, conditions) for names in event or ("",)),
+        series=_matches(event or ("",), where),
         measure=_choice("--measure", measure, Measure),
         field=field or None,
+        currency=currency or None,
         interval=_choice("--interval", interval, Interval),
         breakdown=Breakdown(breakdown, top) if breakdown else None,
         cumulative=cumulative,
+        everything=everything,
     )
     found = _of_timeline(_Asked(workspace, since, until, compare, tuple(of or ())), asked, trend_report)
     if as_json:
@@ -586,6 +600,19 @@ def _match(names: str, conditions: tuple[Condition, ...]) -> Match:
     return Match(tuple(name.strip() for name in names.split("|") if name.strip() not in ("", ANY)), conditions)
 
 
+def _matches(events: Sequence[str], where: Iterable[str] | None) -> tuple[Match, ...]:
+    """Each event with the conditions for all of them, and those for it alone."""
+    conditions: list[list[Condition]] = [[] for _ in events]
+    for text in where or ():
+        alone = _ALONE.fullmatch(text)
+        if alone and not 1 <= int(alone["number"]) <= len(events):
+            raise InvalidInput(f"--where {text}: there is no event {alone['number']}; they are 1-{len(events)}.")
+        condition = Condition.parse(alone["condition"] if alone else text)
+        for each in [conditions[int(alone["number"]) - 1]] if alone else conditions:
+            each.append(condition)
+    return tuple(_match(names, tuple(each)) for names, each in zip(events, conditions, strict=True))
+
+
 def _conditions(texts: Iterable[str] | None) -> tuple[Condition, ...]:
     return tuple(map(Condition.parse, texts or ()))
 
@@ -631,7 +658,7 @@ def _of_both(asked: _Asked, report: Callable[[Session, Timeline, Scope, NDArray[
         following.follow(lake(), database("gdp_worker"), folder, workspace_id, now)
         timeline = Store(folder, workspace_id).open(lake())
         with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
-            return report(session, timeline, _scope(session, asked, now), _within(timeline, asked.people))
+            return report(session, timeline, _scope(session, asked, now), _within(session, timeline, asked.people))
 
 
 def _of_postgres(asked: _Asked, question: Any, report: Callable[..., Any]) -> Any:
@@ -659,9 +686,20 @@ def _day(option: str, text: str) -> date:
         raise InvalidInput(f"{option} is a day like 2026-01-31, not {text[:40]!r}.") from None
 
 
-def _within(timeline: Timeline, texts: Iterable[str]) -> NDArray[np.bool_] | None:
-    conditions = [Condition.parse(text if text.startswith("person.") else f"person.{text}") for text in texts]
-    return people(timeline, conditions) if conditions else None
+def _within(session: Session, timeline: Timeline, texts: Iterable[str]) -> NDArray[np.bool_] | None:
+    """Of whom the report counts; None for everybody."""
+    if not texts:
+        return None
+    lists = [text.removeprefix(_LIST) for text in texts if text.startswith(_LIST)]
+    conditions = [text for text in texts if not text.startswith(_LIST)]
+    chosen = people(timeline, [Condition.parse(f"person.{text.removeprefix('person.')}") for text in conditions])
+    for identifier in lists:
+        try:
+            listed = reports.read_list(session, UUID(identifier))
+        except ValueError:
+            raise InvalidInput(f"--people {_LIST}LIST takes the id of a saved list, not {identifier[:40]!r}.") from None
+        chosen &= np.isin(timeline.numbers, reports.read_numbers(session, listed.id))
+    return chosen
 
 
 # ------------------------------------------------------------------------------------------------------- telling

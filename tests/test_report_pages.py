@@ -3,6 +3,8 @@
 import asyncio
 import csv
 import io
+import json
+import shlex
 
 import httpx
 import pytest
@@ -10,9 +12,14 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from gdp_core import reports
-from gdp_core.analytics.funnel.question import FunnelQuestion, Step
+from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
+from gdp_core.analytics.trends import Trend
 from gdp_core.analytics.window import Window
+from gdp_core.settings import settings
 from gdp_core.timeline.matching import Condition, Match
+from jobs import report as report_command
+from jobs.commands import main
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
@@ -25,7 +32,7 @@ from .browsing import browsing, plain, words
 from .test_pipeline import identify, track
 
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
-PAGES = ["funnels"]
+PAGES = ["funnels", "trends"]
 
 
 @pytest.fixture
@@ -297,3 +304,210 @@ def test_the_file_of_a_number_holds_its_people(browser, workspace):
     assert get("unknown").status_code == 404
     browser.sign_in(workspace.id, "VIEWER")
     assert get(name).status_code == 403
+
+
+# ---------------------------------------------------------------------------------------------------------- trends
+
+
+def trend_of(shown, column):
+    """A column of the trend's table by what stands in its first one, without zeros."""
+    found = table(shown, "When")
+    return {when: number for when, number in zip(found["When"], found[column], strict=True) if number not in ("0", "–")}
+
+
+TREND = '{"v":1,"ask":{"series":[["signup_completed"],["letter_sent"]],"measure":"people","interval":"month"%s}}'
+
+
+def test_every_number_of_a_trend_opens_exactly_its_people(browser, workspace):
+    browser.sign_in(workspace.id, "MEMBER")
+    shown = browser.open("trends", q=TREND % ',"breakdown":"plan"', period="365d", compare="none")
+    assert not shown.exception
+    found = table(shown, "When")
+    assert {name for name in found.columns if name.startswith("letter_sent")} == {
+        "letter_sent, all",
+        "letter_sent, free",
+        "letter_sent, pro",
+    }
+    saved = 0
+    for column in found.columns[1:]:
+        for row, number in enumerate(found[column]):
+            if number != "0":
+                saved += 1
+                clicked(shown, "trend.table", row, column, save=f"Trend {saved}")
+                assert not shown.exception
+                assert str(len(listed(shown))) == number
+                assert workspace.members(f"Trend {saved}") == listed(shown)
+                assert ("u1" in listed(shown)) == (not column.endswith("free"))
+    assert saved >= 10
+
+
+def test_the_earlier_period_of_a_trend_has_its_people(browser, workspace, database):
+    workspace.send(
+        database.source(workspace.id, "segment", name="old"),
+        track("letter_sent", "u4", message="u4-old", at=workspace.now - counting.ago(40)),
+    )
+    workspace.count()
+    browser.sign_in(workspace.id, "MEMBER")
+    shown = browser.open("trends", q='{"v":1,"ask":{"series":[["letter_sent"]],"measure":"people"}}')
+    assert table(shown, "When")["Before"][0] == "1"
+    assert [*trend_of(shown, "letter_sent").values()] == ["2", "2"]
+    clicked(shown, "trend.table", 0, "Before")
+    assert listed(shown) == ["u4"]
+    (row,) = [row for row, number in enumerate(table(shown, "When")["Before"]) if number == "1" and row]
+    clicked(shown, "trend.table", row, "Before", save="Then")
+    assert listed(shown) == workspace.members("Then") == ["u4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"v":1,"ask":{"series":[]}}', "A trend shows between 1 and 10 events."),
+        ('{"v":1,"ask":{"series":[["x"]],"measure":"sum"}}', "Give a field with a sum"),
+        ('{"v":1,"ask":{"series":[["never_was"]]}}', "Nothing of this happened in the period"),
+        ('{"v":1,"ask":{"series":[["letter_sent"]],"measure":"sum","field":"plan"}}', "Nothing of this happened"),
+    ],
+)
+def test_a_trend_that_cannot_be_says_why(browser, workspace, text, said):
+    browser.sign_in(workspace.id)
+    shown = browser.open("trends", q=text)
+    assert not shown.exception
+    assert not shown.error
+    assert said in words(shown)
+
+
+# --------------------------------------------------------------------------------------------------- bad questions
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        ('{"steps":[{"match":["signup_completed"]}]}', "A funnel has between 2 and 20 steps; this one has 1."),
+        (
+            '{"steps":[{"match":["signup_completed"]},{"match":["letter_sent"]}],"window":"0d"}',
+            "A window needs a length of at least 1",
+        ),
+        (
+            '{"steps":[{"match":["signup_completed"]},{"match":["never_was"]}]}',
+            "No event named never_was has ever been recorded.",
+        ),
+        ('{"steps":[{"match":["never_was"]},{"match":["letter_sent"]}]}', "Nobody entered in this period"),
+    ],
+)
+def test_a_funnel_that_cannot_be_says_why(browser, workspace, ask, said):
+    browser.sign_in(workspace.id)
+    shown = browser.open("funnels", q=f'{{"v":1,"ask":{ask}}}')
+    assert not shown.exception
+    assert not shown.error
+    assert said in words(shown)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "period", ["2026-05-01..2026-01-01", "2026-02-30..2026-03-01", "yesterday", "9999-01-01..9999-12-31"]
+)
+def test_a_period_that_no_calendar_has_is_the_usual_one(browser, workspace, page, period):
+    browser.sign_in(workspace.id)
+    shown = browser.open(page, period=period)
+    assert not shown.exception
+    assert not shown.error
+
+
+def test_a_property_of_mixed_types_and_a_thousand_values_break_down(browser, workspace, database):
+    values = [1, "1", True, None, 2.5, "=1+1", "<b>", *(f"v{number}" for number in range(300))]
+    at = workspace.now - counting.ago(2)
+    workspace.send(
+        database.source(workspace.id, "segment", name="mixed"),
+        *(track("mixed", f"m{n}", message=f"m{n}", at=at, what=value) for n, value in enumerate(values)),
+    )
+    workspace.count()
+    browser.sign_in(workspace.id)
+    steps = '"steps":[{"match":["mixed"]},{"match":["letter_sent"]}]'
+    shown = browser.open("funnels", q=f'{{"v":1,"ask":{{{steps},"breakdown":["what",50]}}}}')
+    assert not shown.exception
+    groups = table(shown, "Group")
+    entered = dict(zip(groups["Group"], map(int, groups["Entered"]), strict=True))
+    assert sum(entered.values()) == len(values) == int(metrics(shown)["Entered"])
+    assert (entered["1"], entered["(none)"]) == (2, 1)  # the number 1 and the text "1" read the same
+    other = [*entered].index("(other)")
+    clicked(shown, "funnel.group-table", other, "Entered")
+    assert len(listed(shown)) == min(behind.SHOWN, entered["(other)"])
+
+
+# ------------------------------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def command(workspace, database, monkeypatch, tmp_path, capsys):
+    """Runs the command that a page prints, in its workspace: what it answers."""
+    monkeypatch.setenv("DATABASE_URL", database.dsn)
+    monkeypatch.setenv("GDP_DATA_DIR", str(tmp_path))
+    settings.cache_clear()
+    monkeypatch.setattr(report_command, "lake", lambda: workspace.lake)
+
+    def run(shown):
+        assert "The command cannot say" not in words(shown)
+        (line,) = [item.value for item in shown.code]
+        python, module, jobs, *arguments = shlex.split(line)
+        assert (python, module, jobs) == ("python", "-m", "jobs")
+        capsys.readouterr()
+        assert main(arguments) == 0
+        return json.loads(capsys.readouterr().out)
+
+    yield run
+    settings.cache_clear()
+
+
+def test_the_command_gives_the_numbers_of_the_funnel(browser, workspace, command):
+    browser.sign_in(workspace.id)
+    clicked(browser.open("funnels"), "funnel.step-table", 1, "People", save="Makers")
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (makers,) = reports.list_lists(session)
+    plan, mail = Condition("plan", "is", ("free",)), Condition("person.email", "is_not", ("u2@acme.example",))
+    first, second, last = (Match((name,)) for name in ("signup_completed", "letter_created", "letter_sent"))
+    for question, who in (
+        (FunnelQuestion((Step(first), Step(Match(second.names, (plan,)), optional=True), Step(last))), Who()),
+        (FunnelQuestion((Step(first), Step(last)), exclusions=(Exclusion(second, 1),), prefer="shortest"), Who()),
+        (FunnelQuestion((Step(first), Step(last)), order="strict", everything=True), Who((mail,), makers.id)),
+        (
+            FunnelQuestion(
+                (Step(first), Step(Match((*second.names, *last.names)))),
+                breakdown=Breakdown("plan", 1),
+                touch="last",
+                interval="week",
+                factors=FactorQuestion(("source",)),
+            ),
+            Who(),
+        ),
+    ):
+        shown = browser.open("funnels", q=asking.text_of(Asked(question, who)), period="90d")
+        assert not shown.exception
+        found = command(shown)
+        assert metrics(shown)["Entered"] == str(found["entered"])
+        if not found["entered"]:
+            continue
+        steps = table(shown, "Step")
+        assert [*steps["People"]] == [str(step["people"]) for step in found["steps"]]
+        assert [*steps["Stopped before it"]][1:] == [str(step["dropped"]) for step in found["steps"][1:]]
+        if question.breakdown:
+            groups = table(shown, "Group")
+            assert [*groups["Group"]] == [group["name"] for group in found["groups"]]
+            assert [*groups["Entered"]] == [str(group["entered"]) for group in found["groups"]]
+
+
+def test_the_command_gives_the_numbers_of_the_trend(browser, workspace, command):
+    browser.sign_in(workspace.id)
+    plan = Condition("plan", "is", ("free",))
+    for question in (
+        Trend((Match(("letter_sent",)), Match(("letter_created",), (plan,))), "events", interval="week"),
+        Trend((Match((), (plan,)),), "people", breakdown=Breakdown("plan"), cumulative=True, everything=True),
+        Trend((Match(("letter_sent",)),), "sum", "value_micros", "EUR"),
+    ):
+        shown = browser.open("trends", q=asking.text_of(Asked(question)), period="90d", compare="none")
+        assert not shown.exception
+        found = command(shown)
+        if not any(map(any, (line["events"] for line in found["lines"]))):
+            assert "Nothing of this happened" in words(shown)
+            continue
+        numbers = table(shown, "When").drop(columns="When")
+        for column, line in zip(numbers.columns, found["lines"], strict=True):
+            assert [*numbers[column]] == [str(value) for value in (line["total"], *reversed(line["values"]))]

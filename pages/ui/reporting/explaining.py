@@ -16,7 +16,7 @@ from pages.ui.escape import clean, safe_text
 from pages.ui.format import label
 from pages.ui.reporting.asking import Who
 
-_NAMED = "Conditions on single events, and saved lists, are not among what the command takes: it counts without them."
+_NAMED = "The command cannot say all of this question: it counts without what it cannot say."
 
 
 class Command:
@@ -40,13 +40,14 @@ class Command:
         return self
 
     def events(self, name: str, matches: Sequence[Match]) -> "Command":
-        """Events by their names; the conditions they all share become --where."""
+        """Events by their names; the conditions they all share are said once, others with the number of their event."""
         self.options(name, ["|".join(match.names) or "*" for match in matches])
-        shared = matches[0].conditions if matches else ()
-        if any(match.conditions != shared for match in matches):
-            self.partial = True
-            return self
-        return self.options("--where", (condition.text for condition in shared))
+        if len({match.conditions for match in matches}) == 1:
+            return self.options("--where", (condition.text for condition in matches[0].conditions))
+        return self.options(
+            "--where",
+            (f"{number}:{one.text}" for number, match in enumerate(matches, 1) for one in match.conditions),
+        )
 
     def breakdown(self, by: Breakdown | None) -> "Command":
         """By which field, and into how many groups."""
@@ -64,8 +65,8 @@ class Command:
 
     def of(self, who: Who) -> "Command":
         """Of whom it counts."""
-        self.partial |= who.list_id is not None
-        return self.options("--people", (condition.text.removeprefix("person.") for condition in who.conditions))
+        self.options("--people", (condition.text.removeprefix("person.") for condition in who.conditions))
+        return self.option("--people", f"in:{who.list_id}" if who.list_id else None)
 
     @property
     def text(self) -> str:

@@ -38,6 +38,7 @@ MEASURES: dict[Measure, str] = {
 }
 INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 _OF_FIELD = ("sum", "average", "median", "minimum", "maximum")
+_BEFORE = "Before"
 _DRAWN = 6  # lines; the table has all
 DEFINITION = (
     "Events of an interval, the people who did them, each once in every interval, once in every group of it and once in"
@@ -125,9 +126,9 @@ def command(turn: Turn) -> Command:
     """The command that gives the same numbers."""
     question: Trend = turn.question
     made = Command("trend", turn.place).events("--event", question.series)
-    made.option("--measure", question.measure).option("--field", question.field)
+    made.option("--measure", question.measure, "events").option("--field", question.field)
     made.option("--cumulative", question.cumulative or None).breakdown(question.breakdown)
-    made.partial |= question.everything or question.currency is not None
+    made.option("--currency", question.currency).option("--everything", question.everything or None)
     return made.option("--interval", question.interval, "day").compared(turn.sight.scope)
 
 
@@ -216,7 +217,7 @@ def chart(place: Here, found: TrendResult) -> None:
         said = []
         if final < len(found.points):
             said.append("Dotted: not over yet, or not all known.")
-        if len(found.lines) > len(chosen) + (found.asked.breakdown is not None):
+        if len(_lines(found)) > len(chosen):
             said.append(f"Drawn are the {_DRAWN} largest; the table has all.")
         if found.overlapping:
             said.append("Somebody with several values is in several groups, so groups may add up to more than all.")
@@ -227,25 +228,32 @@ def chart(place: Here, found: TrendResult) -> None:
 
 def drawn(found: TrendResult) -> list[int]:
     """Which lines are in the chart: of all, or with a breakdown of the groups."""
-    is_split = found.asked.breakdown is not None and any(line.group != ALL for line in found.lines)
-    lines = [index for index, line in enumerate(found.lines) if (line.group != ALL) == is_split]
-    largest = sorted(lines, key=lambda index: -(found.lines[index].total or 0))[:_DRAWN]
+    largest = sorted(_lines(found), key=lambda index: -(found.lines[index].total or 0))[:_DRAWN]
     return sorted(largest)
 
 
+def _lines(found: TrendResult) -> list[int]:
+    is_split = found.asked.breakdown is not None and any(line.group != ALL for line in found.lines)
+    return [index for index, line in enumerate(found.lines) if (line.group != ALL) == is_split]
+
+
 def table(place: Here, found: TrendResult) -> None:
-    """Every interval, the newest first, below the whole period."""
+    """Every interval, the newest first, below the whole period; with one line beside the one it is compared with."""
     called = _columns(names(place, found))
     points = list(reversed(found.points))
     with layout.card("Table", key="trend-table"):
         columns: dict[str, list[Any]] = {"When": ["Whole period", *(_when(place, found, point) for point in points)]}
         for name, line in zip(called, found.lines, strict=True):
             columns[name] = [written(place, found, value) for value in (line.total, *reversed(line.values))]
+        if found.earlier and len(found.lines) == 1:
+            line = found.earlier.lines[0]
+            before = [*line.values, *[None] * len(points)][: len(points)]
+            columns[_BEFORE] = [written(place, found, value) for value in (line.total, *reversed(before))]
         clicking.table(
             columns,
             "trend.table",
             alt="The trend in numbers",
-            numbers=called,
+            numbers=[name for name in columns if name != "When"],
             config={"When": st.column_config.TextColumn(width=170, pinned=True)},
             height=min(560, 36 * (len(points) + 2)),
         )
@@ -262,7 +270,10 @@ def table(place: Here, found: TrendResult) -> None:
 
 def _columns(called: Sequence[str]) -> list[str]:
     """Names that are unique, as columns have to be."""
-    return [name if called.index(name) == place else f"{name} ({place + 1})" for place, name in enumerate(called)]
+    taken = ["When", _BEFORE]
+    for name in called:
+        taken.append(name if name not in taken else f"{name} ({len(taken) - 1})")
+    return taken[2:]
 
 
 def _when(place: Here, found: TrendResult, point: Any) -> str:
@@ -277,9 +288,10 @@ def behind(turn: Turn, found: TrendResult, click: Click) -> Behind | None:
     """The people of the number that was clicked."""
     place, called = turn.place, names(turn.place, found)
     if click.of == "trend.table":
-        index = _columns(called).index(click.column)
-        start = None if click.row == 0 else found.points[len(found.points) - click.row].start
-        earlier = False
+        earlier = click.column == _BEFORE
+        index = 0 if earlier else _columns(called).index(click.column)
+        of = found.earlier if earlier and found.earlier else found
+        start = None if click.row == 0 else of.points[len(found.points) - click.row].start
     elif click.of == "trend.chart":
         trace, chosen = int(click.column), drawn(found)
         earlier = trace // 2 >= len(chosen)
