@@ -432,8 +432,8 @@ def clear(database: TestDatabase) -> None:
 # --------------------------------------------------------------------------------------------------------- digest
 
 CONFIGURED = frozenset(
-    """api_key audit_log event_role fx_rate internal_rule invitation membership plan_mapping setting source_instance
-    source_secret workspace""".split()
+    """api_key audit_log event_role feature_definition fx_rate internal_rule invitation membership plan_mapping
+    saved_report setting source_instance source_secret static_list static_list_member workspace""".split()
 )
 """Tables that people write, not the pipeline."""
 
@@ -443,6 +443,8 @@ ARRIVAL: dict[str, str] = {
     "fact_reject": "names the delivery, of which there may be copies",
     "import_run": "progress of a command",
     "event_gone": "what the lake must forget of what it may have seen",
+    "person_feature": "reckoned from the lake by the clock",
+    "churn_model": "learnt from the lake by the clock",
 }
 """Tables that depend on how things arrived, and why they may."""
 

@@ -46,7 +46,7 @@ def test_who_may_only_become_the_runtime_roles_can_start_what_is_prepared(owned)
     prepare(owner)
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("CREATE ROLE runner LOGIN PASSWORD 'x' NOINHERIT")
-        connection.execute("GRANT gdp_web, gdp_worker, gdp_ingest, gdp_gate TO runner")
+        connection.execute("GRANT gdp_web, gdp_worker, gdp_ingest, gdp_gate, gdp_lake TO runner")
     prepare(f"postgresql://runner:x@{owned.host}:{owned.port}/managed")
 
 

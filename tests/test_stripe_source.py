@@ -1,6 +1,7 @@
 """Stripe's deliveries to facts, and reading a whole account through its API."""
 
 import ast
+import copy
 import json
 import os
 import re
@@ -343,7 +344,7 @@ class TestHostileInput:
                 if isinstance(inner, dict | list) and inner and data.draw(st.booleans()):
                     spot = inner
                     continue
-                spot[key] = data.draw(junk)
+                spot[key] = copy.deepcopy(data.draw(junk))  # a drawn list may be changed, and drawn again
                 break
         stated = [found for sent in told for found in normalise(delivery(sent))]
         kept_states = kept(found for found in stated if isinstance(found, Fact))
