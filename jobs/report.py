@@ -18,6 +18,7 @@ import orjson
 import typer
 from numpy.typing import NDArray
 from sqlmodel import Session
+from typer.core import TyperGroup
 
 from gdp_core import clock, reports
 from gdp_core.accounts import workspaces
@@ -51,7 +52,7 @@ from gdp_core.analytics.trends import Measure, Trend
 from gdp_core.analytics.trends import trend as trend_report
 from gdp_core.analytics.window import Window
 from gdp_core.analytics.workspace import read_workspace
-from gdp_core.errors import InvalidInput
+from gdp_core.errors import BadSetting, InvalidInput
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
 from gdp_core.settings import settings
@@ -63,8 +64,27 @@ from jobs import terminal
 from jobs.session import connected
 from jobs.terminal import note, result
 
+
+class _Questions(TyperGroup):
+    """What cannot be asked is a wrong call, like an option that does not exist: a sentence and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BadSetting:
+            raise
+        except InvalidInput as error:
+            note(str(error))
+            raise typer.Exit(2) from None
+
+
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+    cls=_Questions,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=__doc__,
 )
 
 ANY = "*"

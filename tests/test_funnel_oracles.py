@@ -164,9 +164,9 @@ INSTANTS = [
 
 
 @st.composite
-def happened(draw):
+def happened(draw, instants=INSTANTS):
     return Happened(
-        draw(st.sampled_from(INSTANTS)),
+        draw(st.sampled_from(instants)),
         draw(st.sampled_from(NAMES)),
         draw(st.sampled_from([{}, {"p": 1}, {"p": 2}])),
         draw(st.sampled_from([0, 0, 0, 0, int(MACHINE), int(BILLING), int(WEAK), int(MACHINE | WEAK)])),
@@ -184,6 +184,27 @@ matches = st.one_of(
     st.sampled_from([Match((name,), (Condition("p", "is", (1,)),)) for name in ("a", "b", "c")]),
 )
 windows = st.sampled_from([Window(1, "s"), Window(2, "s"), Window(5, "s"), Window(1, "d"), Window(1, "mo")])
+
+
+def crowded(edge: int, seconds: range):
+    """Histories of a few seconds: most of what happens stands exactly a window apart, or at an edge of the period."""
+    return st.lists(happened([edge + second * SECOND for second in seconds]), min_size=3, max_size=9)
+
+
+close = st.one_of(crowded(SINCE, range(-1, 6)), crowded(UNTIL, range(-3, 4))).map(lambda events: [events])
+
+
+@st.composite
+def plain_questions(draw, order):
+    count = draw(st.integers(2, 3))
+    exclusions = (Exclusion(Match(("d",)), 1),) if order == "ordered" and draw(st.booleans()) else ()
+    return FunnelQuestion(
+        tuple(Step(Match((name,))) for name in draw(st.permutations(NAMES[:3]))[:count]),
+        draw(st.sampled_from([Window(1, "s"), Window(2, "s"), Window(5, "s")])),
+        order,
+        exclusions,
+        draw(st.sampled_from(["earliest", "shortest"])),
+    )
 
 
 @st.composite
@@ -205,14 +226,19 @@ def questions(draw, order):
     )
 
 
-watermarks = st.sampled_from([SINCE + 5 * SECOND, SINCE + 6 * SECOND + 1, UNTIL + 2 * SECOND, UNTIL + 10**14])
+watermarks = st.sampled_from(
+    [SINCE + 3 * SECOND, SINCE + 5 * SECOND, SINCE + 6 * SECOND + 1, UNTIL + 2 * SECOND, UNTIL + 10**14]
+)
 
 
 @pytest.mark.parametrize("order", ["ordered", "strict", "any"])
 def test_everybody_is_read_as_the_definition_says(order):
-    @settings(max_examples=400, deadline=None)
-    @given(questions(order), histories, watermarks, st.integers(1, 3))
-    def check(asked, events, watermark, shards):
+    asking = st.tuples(questions(order), histories) | st.tuples(plain_questions(order), close)
+
+    @settings(max_examples=600, deadline=None)
+    @given(asking, watermarks, st.integers(1, 3))
+    def check(asking, watermark, shards):
+        asked, events = asking
         timeline = timeline_of([Somebody(one) for one in events], shards=shards, watermark=watermark, names=NAMES)
         expected = {number: read(one, asked, watermark) for number, one in enumerate(events)}
         assert found_in(timeline, asked) == {number: one for number, one in expected.items() if one}
