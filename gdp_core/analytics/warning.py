@@ -186,14 +186,15 @@ def train(
     for name, part in (("learn from", learned), ("be calibrated on", seen[-2]), ("be judged on", seen[-1])):
         if lacking := part.lacking:
             return TooLittle(f"of the people to {name}, {lacking}.")
-    logistic = fit(learned.values, learned.silent)
-    calibration = calibrate(logistic.odds(seen[-2].values), seen[-2].silent)
-    judged = evaluate(calibration.probabilities(logistic.odds(seen[-1].values)), seen[-1].silent)
+    used = _explaining(learned)
+    logistic = fit(learned.values[:, used], learned.silent)
+    calibration = calibrate(logistic.odds(seen[-2].values[:, used]), seen[-2].silent)
+    judged = evaluate(calibration.probabilities(logistic.odds(seen[-1].values[:, used])), seen[-1].silent)
     return Model(
         core=asked.core,
         quiet=quiet,
         baseline=baseline,
-        features=tuple(terms),
+        features=tuple(terms[place] for place in used),
         logistic=logistic,
         calibration=calibration,
         dates=tuple(map(instant, dates)),
@@ -221,6 +222,24 @@ class _Observed:
         if people - silent < LEAST_OF_EACH:
             return f"{people - silent} stayed and {LEAST_OF_EACH} are needed"
         return ""
+
+
+def _explaining(learned: _Observed) -> list[int]:
+    """The columns a model may use: those whose weight says what they say alone.
+
+    Of two features that tell nearly the same one may get a weight against all evidence, to make up for the other. It
+    would be given to people as a reason, so it is left out; what is left is fitted again until all agree.
+    """
+    values, silent = learned.values, learned.silent
+    alone = values[silent].mean(axis=0) - values[~silent].mean(axis=0)
+    used = list(range(values.shape[1]))
+    while used:
+        weights = fit(values[:, used], silent).weights
+        agreeing = [place for place, weight in zip(used, weights, strict=True) if weight * alone[place] > 0]
+        if len(agreeing) == len(used):
+            break
+        used = agreeing
+    return used
 
 
 def _dates(timeline: Timeline, asked: EngagementChurn, complete: int) -> list[int]:

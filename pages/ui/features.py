@@ -52,6 +52,7 @@ def level_text(place: Here, feature: Feature, level: Level, bound: float | None)
 def _amount(write: Format, feature: Feature, value: float) -> str:
     number = write.number(value, decimals=0 if value == int(value) else 1)
     unit = "days" if feature.kind in ("since", "instant") else feature.unit
+    unit = "day" if unit == "days" and value == 1 else unit
     return clean(f"{number} {unit}".strip(), longest=60)
 
 
