@@ -271,6 +271,27 @@ def test_stages_by_source_with_their_last_thirty_days(database, ws, segment):
     assert cells[("lead", None)] == (1, 1)
 
 
+def test_every_number_of_the_customer_table_is_its_people(database, ws, segment):
+    for user, source, age in (("a1", "google", 90), ("a2", "google", 1), ("a3", "facebook", 2), ("a4", None, 3)):
+        at, campaign = NOW - age * DAY, {"source": source, "medium": "cpc"} if source else {}
+        fill(database, ws, segment, page_view(user, message=user, at=at, **campaign), at=at)
+    fill(database, ws, segment, identify("u8", message="u8"), identify("u9", message="u9"))
+    internal(database, ws, person_id(database, ws, "u9"))
+    subscription(database, ws, database.source(ws, "stripe"), actor_id(database, ws, "a2"))
+    cells = read(database, ws, customers.read_stages, NOW)
+    for which in ("people", "last_30_days", "subscribed"):
+        for cell in cells:
+            asked = customers.CustomerCell(cell.stage, cell.source, which)
+            assert len(read(database, ws, customers.read_customers, asked, NOW)) == getattr(cell, which)
+        everybody = read(database, ws, customers.read_customers, customers.CustomerCell(which=which), NOW)
+        assert len(set(everybody)) == sum(getattr(cell, which) for cell in cells)
+    assert sum(cell.people for cell in cells) == 5
+    of_none = read(database, ws, customers.read_customers, customers.CustomerCell(source=None), NOW)
+    assert of_none == (person_id(database, ws, "u8"),)
+    table = customers.table_json(cells, NOW)
+    assert sum(row["count_30d"] for row in table["rows"]) == 4
+
+
 def test_an_empty_workspace_says_so(database, ws, segment):
     assert read(database, ws, overview.is_empty)
     found = metrics(database, ws, period(ws))

@@ -1,6 +1,7 @@
 """Lifecycle, stickiness and a trend of a real social app, against pandas."""
 
-from datetime import UTC, date, datetime
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -93,3 +94,26 @@ def test_a_trend_of_messages_and_of_who_sent_them(messages: pd.DataFrame, timeli
     assert (line.total, list(line.values)) == (len(inside), events.tolist())
     [line] = trend(timeline, SUMMER, Trend(measure="people", interval=interval)).lines
     assert (line.total, list(line.values)) == (inside.src.nunique(), people.tolist())
+
+
+def test_lifecycle_and_stickiness_read_plainly(messages: pd.DataFrame, timeline: Timeline):
+    """The definitions word by word, in sets of people, day by day."""
+    on = defaultdict(set)
+    for person, day in zip(messages.src.tolist(), messages.day.dt.date.tolist(), strict=True):
+        on[day].add(person)
+    ever, known, sticky = set(), [], []
+    one = min(on)
+    while one < SUMMER.end:
+        today, yesterday = on[one], on[one - timedelta(days=1)]
+        if one >= SUMMER.start:
+            states = today - ever, today & yesterday, (today & ever) - yesterday, yesterday - today
+            known.append([len(people) for people in states])
+            week, month = (set().union(*(on[one - timedelta(days=back)] for back in range(span))) for span in (7, 30))
+            mean = sum(len(on[one - timedelta(days=back)]) for back in range(30)) / 30
+            sticky.append((len(today), len(week), len(month), pytest.approx(mean / len(month))))
+        ever |= today
+        one += timedelta(days=1)
+    points = lifecycle(timeline, SUMMER, Lifecycle(interval="day")).points
+    assert [[point.new, point.returning, point.resurrecting, point.dormant] for point in points] == known
+    days = stickiness(timeline, SUMMER, Stickiness()).days
+    assert [(day.daily, day.weekly, day.monthly, day.ratio) for day in days] == sticky

@@ -45,7 +45,7 @@ def triangle(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell])
             "cornerradius": 3,
             "pattern": {
                 "shape": ["/" if cell.state == "open" else "" for cell in cells],
-                "fgcolor": _HATCH,
+                "fgcolor": [_HATCH] * len(cells),
                 "size": 6,
                 "solidity": 0.18,
             },

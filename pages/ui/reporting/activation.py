@@ -154,7 +154,8 @@ class Form:
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
             st.caption("back is", width=52)
             self._return.draw(sight, fields, "Return event", width="stretch")
-            st.caption("in the", width="content")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption("in the", width=52)
             _whole(draft, "Days after", MOST_DAYS, "back")
             st.caption("days after; at least", width="content")
             _whole(draft, "People", 1_000_000, "support")
