@@ -431,7 +431,7 @@ def activation(
     back_within: Annotated[int, typer.Option(help="Back in so many times 24 h after that time.")] = 30,
     times: Annotated[list[int] | None, typer.Option(metavar="N", help="Rank events done at least N times.")] = None,
     support: Annotated[int, typer.Option(help="How many people who did, and who did not, are enough to compare.")] = 30,
-    where: WhereOption = None,
+    where: EachWhereOption = None,
     start_where: StartWhereOption = None,
     return_where: ReturnWhereOption = None,
     everything: EverythingOption = False,
@@ -442,10 +442,10 @@ def activation(
     as_json: JsonOption = False,
 ) -> None:
     """Who met the criteria soon after they started, which is signing up else, and which early events go with coming back."""
-    conditions = _conditions(where)
+    names, needed = zip(*map(_repeated, event), strict=True)
     asked = Activating(
         Activation(
-            criteria=tuple(_criterion(text, conditions) for text in event),
+            criteria=tuple(map(Criterion, _matches(names, where), needed)),
             start=_start(start, known, _conditions(start_where)) if start or known else SIGNUP,
             days=days,
             interval=_choice("--interval", interval, Interval),
@@ -641,11 +641,10 @@ def _start(names: str, known: str, conditions: tuple[Condition, ...]) -> Match |
     return Known(known) if known else _match(names, conditions)
 
 
-def _criterion(text: str, conditions: tuple[Condition, ...]) -> Criterion:
+def _repeated(text: str) -> tuple[str, int]:
+    """An event, and how often it has to happen."""
     names, colon, times = text.rpartition(":")
-    if colon and times.isdigit():
-        return Criterion(_match(names, conditions), int(times))
-    return Criterion(_match(text, conditions))
+    return (names, int(times)) if colon and times.isdigit() else (text, 1)
 
 
 def _exclusion(text: str) -> Exclusion:

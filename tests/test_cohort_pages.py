@@ -1,13 +1,20 @@
 """Retention, lifecycle and activation through the frame: their numbers, the people behind them, what a link says."""
 
+import json
+import shlex
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from gdp_core.analytics.activation import Activating, Activation, Criterion
+from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.retention import Retention
+from gdp_core.settings import settings
 from gdp_core.timeline.matching import Match
+from jobs import report as report_command
+from jobs.commands import main
 from pages.ui.reporting import asking
 from pages.ui.reporting.asking import Asked
 from pages.ui.reporting.clicking import Click
@@ -49,10 +56,15 @@ def browser(database, patch):
 
 
 @pytest.fixture(scope="module")
-def workspace(database, browser, tmp_path_factory, patch):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("counted")
+
+
+@pytest.fixture(scope="module")
+def workspace(database, browser, folder, patch):
     """The lives above, counted."""
     ws = database.workspace()
-    with counting.counted(database, tmp_path_factory.mktemp("counted"), ws, patch) as made:
+    with counting.counted(database, folder, ws, patch) as made:
         messages = []
         for user, life in LIVES.items():
             first = made.now - counting.ago(max(life["signup_completed"]))
@@ -341,3 +353,103 @@ def test_a_click_is_forgotten_after_its_run(browser, workspace):
     assert listed(shown.run()) is None
     shown.session_state["report.click"] = Click("trend.chart", 0, "0")
     assert listed(shown.run()) is None  # of another page
+
+
+# ------------------------------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def answers(workspace, database, monkeypatch, folder, capsys):
+    """Runs the commands that a page prints: what each answers."""
+    monkeypatch.setenv("DATABASE_URL", database.dsn)
+    monkeypatch.setenv("GDP_DATA_DIR", str(folder))
+    settings.cache_clear()
+    monkeypatch.setattr(report_command, "lake", lambda: workspace.lake)
+
+    def run(line):
+        program, dash, module, *arguments = shlex.split(line)
+        assert (program, dash, module) == ("python", "-m", "jobs")
+        capsys.readouterr()
+        assert main(arguments) == 0
+        return json.loads(capsys.readouterr().out)
+
+    def of(shown):
+        assert "The command cannot say" not in words(shown)
+        return [run(item.value) for item in shown.code]
+
+    of.run = run
+    yield of
+    settings.cache_clear()
+
+
+def numbers(shown, first):
+    """A table's rows without their names, as numbers where they are whole ones."""
+    return [
+        [int(cell) if cell.isdecimal() else cell for cell in row[1:]] for row in table(shown, first).values.tolist()
+    ]
+
+
+def test_the_commands_give_the_numbers_of_retention(browser, workspace, answers):
+    shown = opened(browser, workspace, "retention", replace(DAILY, breakdown=Breakdown("person.stage")))
+    found, worth = answers(shown)
+    everybody, *_ = found["triangles"]
+    assert metrics(shown)["Started"] == str(everybody["people"])
+    cohorts = [cohort for cohort in everybody["cohorts"] if cohort["people"]]
+    assert [cohort["returned"][7] for cohort in cohorts] == [2, 0]
+    assert found["notes"] == []
+    worths = table(shown, "Cohort")
+    assert [*worths["People"]] == [str(one["people"]) for one in worth["cohorts"]]
+    assert worth["cohorts"][0]["retention_d7"] == pytest.approx(2 / 3)
+    assert worth["days"][0]["people"] == 3
+
+
+def test_the_commands_give_the_numbers_of_the_lifecycle(browser, workspace, answers):
+    shown = opened(browser, workspace, "lifecycle", replace(BY_DAY, everything=True))
+    found, sticky = answers(shown)
+    points = [
+        [point[name] for name in ("new", "returning", "resurrecting", "dormant")] for point in reversed(found["points"])
+    ]
+    assert [row[:4] for row in numbers(shown, "When")] == points
+    shown_metrics = metrics(shown)
+    last = [one for one in sticky["days"] if one["complete"]][-1]
+    assert shown_metrics["MAU, " + day(workspace, 1)] == str(last["monthly"])
+    assert sum(sticky["people"]) == 2
+
+
+def test_the_command_gives_the_numbers_of_activation(browser, workspace, answers):
+    shown = opened(browser, workspace, "activation", RANKED)
+    (found,) = answers(shown)
+    rate, ranking = found["activation"], found["candidates"]["candidates"]
+    points = [rate["total"], *reversed(rate["points"])]
+    assert [row[:3] for row in numbers(shown, "Started in")] == [
+        [point["started"], point["mature"], point["activated"]] for point in points
+    ]
+    candidates = table(shown, "Event")
+    assert [*candidates["Event"]] == [one["name"] for one in ranking]
+    assert [*candidates["Did it"]] == [str(one["did"]) for one in ranking]
+
+
+def test_the_command_gives_the_customer_table(browser, workspace, answers):
+    shown = opened(browser, workspace, "lifecycle")
+    found = answers.run("python -m jobs report customers --workspace acme --json")
+    assert sum(row["count"] for row in found["rows"]) == int([*table(shown, "Stage")["All sources"]][-1]) == 4
+    assert found["rows"][0].keys() == {"stage", "source", "count", "count_30d", "avg_days_to_subscription"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("retention --mode bracket --bracket soon", "is no bracket"),
+        ("retention --intervals 0", "between 1 and"),
+        ("retention --from 2026-05-01 --to 2026-01-01", "ends before it begins"),
+        ("lifecycle --interval year", "--interval is one of day, week, month"),
+        ("activation --event signup_completed:0", "at least once"),
+        ("activation --event signup_completed --days 0", "between 1 and 365 days"),
+    ],
+)
+def test_a_bad_command_is_one_sentence(answers, capsys, arguments, says):
+    name, *rest = arguments.split()
+    assert main(["report", name, "--workspace", "acme", *rest]) == 1
+    said = capsys.readouterr()
+    assert says in said.err
+    assert "Traceback" not in said.err

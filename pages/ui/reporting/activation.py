@@ -193,9 +193,7 @@ def command(turn: Turn) -> Command:
     for criterion in asked.criteria:
         names = "|".join(criterion.event.names) or "*"
         made.option("--event", f"{names}:{criterion.times}" if criterion.times > 1 else names)
-    shared = asked.criteria[0].event.conditions
-    made.partial |= any(criterion.event.conditions != shared for criterion in asked.criteria)
-    made.options("--where", () if made.partial else (condition.text for condition in shared))
+    made.where([criterion.event for criterion in asked.criteria])
     if isinstance(asked.start, Match):
         made.options("--start-where", (condition.text for condition in asked.start.conditions))
     made.option("--return", "|".join(question.returning.names))

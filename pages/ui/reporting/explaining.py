@@ -41,7 +41,10 @@ class Command:
 
     def events(self, name: str, matches: Sequence[Match]) -> "Command":
         """Events by their names; the conditions they all share are said once, others with the number of their event."""
-        self.options(name, ["|".join(match.names) or "*" for match in matches])
+        return self.options(name, ["|".join(match.names) or "*" for match in matches]).where(matches)
+
+    def where(self, matches: Sequence[Match]) -> "Command":
+        """The conditions of the events that stand before, as `events` says them."""
         if len({match.conditions for match in matches}) == 1:
             return self.options("--where", (condition.text for condition in matches[0].conditions))
         return self.options(
