@@ -71,6 +71,8 @@ def outcome(text: str, asked: FunnelQuestion) -> str:
         ("a0 b2 a4 c11", ask("a b c"), "0 2 -"),  # another attempt's step is not taken over
         ("a86399 b86405", ask("a b"), "86399 86405"),  # the period is for the first step alone
         ("a86400 b86405", ask("a b"), "nobody"),
+        ("a86395 a86400 b86407", ask("a b"), "86395 -"),  # what begins at the period's end is no attempt
+        ("a0 b1 a5 b6 d12", ask("a b|c c|b d"), "0 1 6 -"),  # a row takes each attempt one step further
         ("b5", ask("a b"), "nobody"),
     ],
 )

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from gdp_core.analytics.breakdown import NONE, OTHER, Breakdown, Group
 from gdp_core.analytics.calendar import micros
+from gdp_core.analytics.funnel.outcomes import outcomes
 from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
 from gdp_core.analytics.funnel.report import funnel, people
 from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
+from gdp_core.timeline.arrays import MACHINE
 from gdp_core.timeline.matching import Match
 
 from .timelines import Happened, Somebody, timeline_of
@@ -85,6 +87,15 @@ def test_open_until_the_window_has_passed_and_what_is_over_does_not_change():
     assert (passed.rate, passed.mature_rate) == (2 / 3, 1 / 2)
     final = [tally(at(31) + Window(days, "d").micros).mature_rate for days in (1, 3, 300)]
     assert final == [2 / 3] * 3
+
+
+@pytest.mark.parametrize("more", [{}, {"prefer": "shortest"}, {"order": "strict"}, {"order": "any"}], ids=str)
+def test_a_window_is_open_at_its_last_instant(more):
+    asked = replace(AB, window=Window(24, "h"), **more)
+    edge = at(28) + Window(24, "h").micros
+    for watermark, state in ((edge, "open"), (edge + 1, "dropped")):
+        timeline = timeline_of([went(("a", at(28)))], watermark=watermark)
+        assert numbers(timeline, SCOPE, asked, state=state) == [10]
 
 
 def test_another_attempt_keeps_a_person_open_but_not_when_it_is_voided():
@@ -305,6 +316,17 @@ def test_what_the_dropped_have_more_often():
     longer = replace(asked, factors=FactorQuestion(lookback=Window(9, "d")))
     compared = funnel(timeline_of(crowd, watermark=at(46)), scope, longer).factors
     assert [one.value for one in compared.found] == ["error"]  # everybody had the one of long ago: it tells nothing
+
+
+def test_what_was_before_begins_with_the_lookback_and_ends_before_the_entry():
+    began, week = at(28), Window(7, "d").micros
+    moments = {"early": began - week - 1, "first": began - week, "last": began - 1, "at once": began, "a": began}
+    events = [Happened(moment, name) for name, moment in moments.items()]
+    events.append(Happened(began - 2, "scanned", flags=int(MACHINE)))
+    timeline = timeline_of([Somebody(events)])
+    found = outcomes(timeline, SCOPE, replace(AB, factors=FactorQuestion((), Window(7, "d"))))
+    dropped = dict(zip(timeline.names, found.before[0].tolist(), strict=True))
+    assert {name for name, count in dropped.items() if count} == {"first", "last"}
 
 
 def test_only_those_within_are_counted():

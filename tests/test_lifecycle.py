@@ -155,6 +155,17 @@ def test_who_was_there_years_ago_is_not_new():
     assert (second.new, second.returning, second.resurrecting, second.dormant) == (0, 1, 0, 2)
 
 
+def test_every_edge_belongs_to_what_begins_there():
+    first, second = (micros_of(datetime(2024, 3, day, tzinfo=UTC)) for day in (4, 11))
+    people = [Somebody([Happened(moment, "visit")]) for moment in (first - 1, first, second - 1, second)]
+    result = lifecycle(timeline_of(people), MARCH, Lifecycle())
+    assert result.before == 1
+    assert [(point.new, point.dormant) for point in result.points] == [(2, 1), (1, 2)]
+    by_day = {one.day.day: one for one in stickiness(timeline_of(people), MARCH, Stickiness()).days}
+    assert [by_day[day].daily for day in (4, 5, 10, 11)] == [1, 0, 1, 1]
+    assert [by_day[day].weekly for day in (4, 10, 11, 17)] == [2, 2, 2, 1]
+
+
 def test_the_running_interval_is_not_complete_and_the_future_is_not_there():
     running = replace(scope_of(date(2024, 3, 4), date(2024, 4, 4)), now=datetime(2024, 3, 13, tzinfo=UTC))
     result = lifecycle(timeline_of([Somebody(on("03-05", "03-14"))]), running, Lifecycle())
