@@ -25,7 +25,7 @@ from gdp_core.timeline import engine
 from gdp_core.timeline.matching import Match
 
 from .lives import EPOCH, World, counts_for, first_day, first_instant, micros_of, place, worlds
-from .timelines import Somebody, timeline_of
+from .timelines import Happened, Somebody, timeline_of
 from .timelines_bulk import bulk
 
 CORE = Match(("buy",))
@@ -84,6 +84,32 @@ def test_every_number_is_what_the_definition_says(world: World, asked: Engagemen
             cell = ChurnCell(point.start, name)
             listed = engagement_churn_people(timeline, scope, asked, cell, within=within)
             assert listed.tolist() == people
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        ((-15 * DAY - 1,), None),
+        ((-15 * DAY,), "churned"),
+        ((-5 * DAY - 1,), "churned"),
+        ((-5 * DAY,), None),
+        ((-6 * DAY, -5 * DAY), "kept"),
+        ((-6 * DAY, -1), "kept"),
+        ((-6 * DAY, 0), "churned"),
+        ((-15 * DAY - 1, -5 * DAY), None),
+        ((-15 * DAY - 1, 0), None),
+        ((0,), None),
+    ],
+)
+def test_every_edge_belongs_to_what_begins_there(moments, expected):
+    """Active in [T - 15 d, T - 5 d), silent in [T - 5 d, T)."""
+    at = micros_of(datetime(2024, 6, 2, tzinfo=UTC))
+    scope = Scope(UUID(int=0), "UTC", "EUR", date(2024, 6, 1), date(2024, 6, 2), datetime(2024, 7, 1, tzinfo=UTC))
+    somebody = Somebody([Happened(at + moment, "buy") for moment in moments])
+    asked = EngagementChurn(CORE, Window(5, "d"), Window(10, "d"), "day")
+    assert state(somebody, asked, at) == expected
+    (point,) = engagement_churn(timeline_of([somebody]), scope, asked).points
+    assert (point.churned, point.kept) == (expected == "churned", expected == "kept")
 
 
 def test_factors_are_what_was_so_before_the_silence():

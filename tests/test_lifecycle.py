@@ -156,14 +156,17 @@ def test_who_was_there_years_ago_is_not_new():
 
 
 def test_every_edge_belongs_to_what_begins_there():
+    week = 7 * 86_400_000_000
     first, second = (micros_of(datetime(2024, 3, day, tzinfo=UTC)) for day in (4, 11))
-    people = [Somebody([Happened(moment, "visit")]) for moment in (first - 1, first, second - 1, second)]
+    moments = [(first - 1,), (first,), (second - 1,), (second,), (second - 1, second), (first - week,)]
+    people = [Somebody([Happened(at, "visit") for at in each]) for each in moments]
     result = lifecycle(timeline_of(people), MARCH, Lifecycle())
-    assert result.before == 1
-    assert [(point.new, point.dormant) for point in result.points] == [(2, 1), (1, 2)]
+    assert result.before == 2
+    assert [(point.new, point.returning, point.dormant) for point in result.points] == [(3, 0, 2), (1, 1, 2)]
+    assert stickiness(timeline_of(people), MARCH, Stickiness(interval="week")).people == (3, 1)
     by_day = {one.day.day: one for one in stickiness(timeline_of(people), MARCH, Stickiness()).days}
-    assert [by_day[day].daily for day in (4, 5, 10, 11)] == [1, 0, 1, 1]
-    assert [by_day[day].weekly for day in (4, 10, 11, 17)] == [2, 2, 2, 1]
+    assert [by_day[day].daily for day in (4, 5, 10, 11)] == [1, 0, 2, 2]
+    assert [by_day[day].weekly for day in (4, 10, 11, 17)] == [2, 3, 3, 2]
 
 
 def test_the_running_interval_is_not_complete_and_the_future_is_not_there():

@@ -314,6 +314,24 @@ def test_every_edge_belongs_to_what_begins_there():
         assert only(calendar, Retention(cohort="month", unit="day", intervals=1), scope) == (1, (0, back))
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Retention(VISIT, cohort="month"),
+        Retention(VISIT, cohort="month", occurrence="first_in_period"),
+        Retention(VISIT, cohort="month", occurrence="recurring"),
+        Retention(Known(), cohort="month"),
+    ],
+    ids=lambda asked: asked.occurrence if asked.start == VISIT else "known",
+)
+def test_the_period_holds_its_first_instant_and_not_its_end(asked):
+    since, until = at("03-01T00:00"), at("04-01T00:00")
+    moments = (since - 1, since, until - 1, until)
+    timeline = timeline_of([Somebody([Happened(when, "visit")], {"signup_at": when}) for when in moments])
+    assert retention(timeline, MARCH, asked).triangles[0].people == 2
+    assert retention_people(timeline, MARCH, asked, RetentionCell(date(2024, 3, 1))).tolist() == [11, 12]
+
+
 def test_first_ever_looks_at_all_history_and_first_in_the_period_does_not():
     early = Somebody([Happened(at("02-20T10:00"), "visit"), Happened(at("03-04T10:00"), "visit")])
     late = Somebody([Happened(at("03-05T10:00"), "visit"), Happened(at("03-12T10:00"), "visit")])
