@@ -4,6 +4,7 @@ Each is idempotent and takes `now`; a missed tick is made good by the next.
 """
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from gdp_core.timeline import following
 from gdp_core.timeline.arrays import Timeline
 from gdp_core.timeline.files import Damaged
 from gdp_core.timeline.store import Store
+from jobs.child import spawn
 from jobs.logs import log_json
 from jobs.pulse import keep_beating
 from jobs.runner import Job, run_job
@@ -32,16 +34,16 @@ from jobs.runner import Job, run_job
 _MEASURE_EVERY = 60.0
 
 
-def timetable(pool: Database) -> tuple[Job, ...]:
-    """Every job, in the order of the data flow."""
+def timetable(pool: Database, is_warm: Callable[[], bool] = lambda: True) -> tuple[Job, ...]:
+    """Every job, in the order of the data flow. Those that need compiled kernels do nothing until `is_warm`."""
     return (
         Job("partitions", timedelta(hours=1), lambda now: retention.make_room(pool, now)),
         Job("recompute", timedelta(seconds=5), _each(pool, recompute.recompute), quiet=True),
         Job("stages", timedelta(minutes=1), _each_locked(pool, people.refresh_due), quiet=True),
         Job("stripe", timedelta(minutes=5), lambda _: _settle(pool), quiet=True),
         Job("lake", timedelta(seconds=10), lambda now: _follow(pool, now), quiet=True, prompt=True),
-        Job("features", timedelta(minutes=1), _of_timelines(pool, _tell), quiet=True),
-        Job("warning", timedelta(hours=1), _of_timelines(pool, _learn), quiet=True),
+        Job("features", timedelta(minutes=1), _of_timelines(pool, _tell, is_warm), quiet=True),
+        Job("warning", timedelta(hours=1), _of_timelines(pool, _learn, is_warm), quiet=True),
         Job("upkeep", timedelta(days=1), lambda now: _keep_up(pool, now)),
         Job("ledger", timedelta(hours=1), _each_locked(pool, _fold)),
         Job("retention", timedelta(hours=6), lambda now: retention.enforce(pool, now)),
@@ -88,7 +90,7 @@ def _keep_up(pool: Database, now: datetime) -> dict[str, Any]:
 
 
 def _of_timelines(
-    pool: Database, task: Callable[[Database, UUID, Timeline, datetime], int]
+    pool: Database, task: Callable[[Database, UUID, Timeline, datetime], int], is_warm: Callable[[], bool]
 ) -> Callable[[datetime], dict[str, Any]]:
     """A task for the newest timeline of every workspace that has one."""
 
@@ -103,7 +105,7 @@ def _of_timelines(
 
     def job(now: datetime) -> dict[str, Any]:
         try:
-            return each(now)
+            return each(now) if is_warm() else {}
         except Unavailable:
             reopen()
             raise
@@ -139,12 +141,13 @@ def _fold(session: Session, _workspace_id: UUID, now: datetime) -> int:
 def main() -> int:
     """Run the timetable until SIGTERM. Returns the exit code."""
     log_json(settings().verbosity)
+    compiling = spawn([sys.executable, "-m", "gdp_core.analytics.warming"], on_parent_death=signal.SIGKILL)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     pool = database("gdp_worker")
     pulse = keep_beating(pool, "analyst", Vitals(pool).measured, stopping)
-    work(pool, timetable(pool), stopping)
+    work(pool, timetable(pool, lambda: compiling.poll() is not None), stopping)
     pulse.join(1.0)
     return 0
 

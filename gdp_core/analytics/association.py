@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc
 
 _Z = 1.959963984540054  # of a 95 % interval
 _FEWEST_EXPECTED = 5  # in each of the four cells: fewer, and the test's distribution is not the true one
@@ -67,6 +66,8 @@ def associations(
 
 def _by_chance(a: NDArray[np.float64], m: int, b: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     """Pearson's chi-squared test of a in m against b in n, two-sided, one degree of freedom."""
+    from scipy.special import erfc  # a second and fifty megabytes, which few reports need
+
     share = (a + b) / (m + n)
     z = (a / m - b / n) / np.sqrt(share * (1 - share) * (1 / m + 1 / n))
     return np.asarray(erfc(np.abs(z) / np.sqrt(2)))

@@ -4,12 +4,12 @@ It is an event (their first ever, their first in the period, or the first of eve
 person, such as when they signed up. What is after t0 is what follows that row; for an instant, what is later than it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from gdp_core.analytics.calendar import micros
@@ -50,9 +50,18 @@ def instants(column: PersonColumn) -> NDArray[np.int64]:
     found = np.full(len(column.values) + 1, NEVER, np.int64)
     is_text = np.fromiter((isinstance(value, str) for value in column.values), np.bool_, len(column.values))
     texts = [value for value in column.values if isinstance(value, str)]
-    read = pd.to_datetime(pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce")
-    found[:-1][is_text] = read.to_numpy("datetime64[us]").astype(np.int64)  # what cannot be read becomes NEVER
+    if texts:
+        found[:-1][is_text] = _read(texts)
     found[:-1][~is_text] = [_counted_up(value) for value in column.values if not isinstance(value, str)]
+    return found
+
+
+def _read(texts: Sequence[str]) -> NDArray[np.int64]:
+    """ISO 8601 as microseconds; what cannot be read becomes NEVER."""
+    import pandas as pd  # half a second and fifty megabytes, which few reports need
+
+    read = pd.to_datetime(pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce")
+    found: NDArray[np.int64] = read.to_numpy("datetime64[us]").astype(np.int64)
     return found
 
 

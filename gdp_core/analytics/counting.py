@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gdp_core.analytics.calendar import Interval, edges, micros, starts
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
-from gdp_core.timeline.arrays import FLAGS, MACHINE, Shard, Timeline
+from gdp_core.timeline.arrays import FLAGS, MACHINE, Shard, Timeline, still
 from gdp_core.timeline.engine import over
 from gdp_core.timeline.kernels.history import History
 from gdp_core.timeline.matching import Match, mark
@@ -38,7 +38,7 @@ class Counting:
     def history(self, number: int, part: Shard) -> History:
         """A part of a shard for a kernel."""
         counted = part.live if self.within is None else part.live & self.within[part.people]
-        return History(part.offsets, counted, part.at, self.marks[number], part.flags, self.matches)
+        return History(part.offsets, still(counted), part.at, self.marks[number], part.flags, self.matches)
 
 
 def counting(

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
-from scipy.stats import rankdata
 
 _Z = 1.959963984540054  # 95 % of a normal distribution lie within so many deviations
 _TURNS, _HALVINGS, _NEAR = 100, 40, 1e-10
@@ -46,7 +44,7 @@ class Calibration:
 
     def probabilities(self, odds: Floats) -> Floats:
         """(N,) from 0 to 1."""
-        return np.asarray(expit(self.slope * odds + self.offset))
+        return _share(self.slope * odds + self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def _newton(design: Floats, target: Floats, penalties: Floats) -> Floats:
     beta = np.zeros(design.shape[1])
     now = loss(beta)
     for _ in range(_TURNS):
-        chance = expit(design @ beta)
+        chance = _share(design @ beta)
         slope = design.T @ (chance - target) + penalties * beta
         curve = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalties + _NEAR)
         step = np.linalg.solve(curve, slope)
@@ -153,9 +151,18 @@ def evaluate(said: Floats, happened: Flags, *, bins: int = 10) -> Evaluation:
     )
 
 
+def _share(odds: Floats) -> Floats:
+    """Log odds as shares from 0 to 1."""
+    from scipy.special import expit  # a second and fifty megabytes, which few reports need
+
+    return np.asarray(expit(odds))
+
+
 def _auc(said: Floats, happened: Flags) -> float:
     """Ties count half."""
     positive = int(happened.sum())
+    from scipy.stats import rankdata  # a second and fifty megabytes, which few reports need
+
     ranks = rankdata(said)[happened].sum()
     return float((ranks - positive * (positive + 1) / 2) / (positive * (len(said) - positive)))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, fisher_exact
 
 _Z = 1.959963984540054  # 95 % of a normal distribution lie within so many deviations
 
@@ -49,6 +48,11 @@ def risks(features: NDArray[np.bool_], left: NDArray[np.bool_], *, least: int) -
     cells = [
         (int(both[place]), int(have[place]), leavers - int(both[place]), people - int(have[place])) for place in told
     ]
+    from scipy.stats import (
+        false_discovery_control,
+        fisher_exact,
+    )  # a second and fifty megabytes, which few reports need
+
     p = [fisher_exact([[a, m - a], [b, n - b]]).pvalue for a, m, b, n in cells]
     corrected = false_discovery_control(p, method="bh")
     found = [

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import CensoredData, ecdf
 
 _Z = 1.959963984540054  # 95 % of a normal distribution lie within so many deviations
 _EXACTLY = 1e-12  # a product of fractions that should be 0.5 may miss it by a few units in the last place
@@ -45,6 +44,8 @@ def survival(durations: ArrayLike, ended: ArrayLike) -> Survival:
     left = np.asarray(ended, np.bool_)
     if not len(lasted):
         return Survival((), (), (), (), (), 0, 0, None, None, None)
+    from scipy.stats import CensoredData, ecdf  # a second and fifty megabytes, which few reports need
+
     found = ecdf(CensoredData(uncensored=lasted[left], right=lasted[~left])).sf
     at_risk = len(lasted) - np.searchsorted(np.sort(lasted), found.quantiles)
     leaving = np.diff(np.searchsorted(np.sort(lasted[left]), found.quantiles, side="right"), prepend=0)

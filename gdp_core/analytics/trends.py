@@ -22,7 +22,7 @@ from gdp_core.analytics.counting import ANYTHING, Counting, begun, complete_unti
 from gdp_core.analytics.measures import Amounts, amounts, in_currency, is_money, nothing
 from gdp_core.analytics.scope import Scope, midnight
 from gdp_core.errors import InvalidInput
-from gdp_core.timeline.arrays import EventColumn, PersonColumn, Shard, Timeline
+from gdp_core.timeline.arrays import EventColumn, PersonColumn, Shard, Timeline, still
 from gdp_core.timeline.engine import over
 from gdp_core.timeline.kernels.trend import Adding, Counted, Grouping, Room, Wanted, count_rows
 from gdp_core.timeline.matching import Match
@@ -170,12 +170,12 @@ class _Counter:
         """One part counted, and where there is `room`, the numbers of its rows."""
         none = np.empty(0, np.int32)
         by = Grouping(
-            self.column.codes[number] if isinstance(self.column, EventColumn) else none,
+            self.column.codes[number] if isinstance(self.column, EventColumn) else still(none),
             self.column.codes[part.people] if isinstance(self.column, PersonColumn) else none,
             none if self.group_of is None else self.group_of,
             self.groups,
         )
-        adding = Adding(self.amounts.codes[number], self.amounts.numbers, self.amounts.known)
+        adding = Adding(still(self.amounts.codes[number]), self.amounts.numbers, self.amounts.known)
         kept = Room(np.empty(room, np.int64), np.empty(room, self.amounts.numbers.dtype))
         history = self.counting.history(number, part)
         return count_rows(history, self.series, bounds, until, by, adding, wanted, kept), kept

@@ -2,11 +2,14 @@
 
 A person's rows are adjacent and in the order of (occurred_at, rank of the source, event id), the order of ties in every
 definition. Everything is per person, so shards never need each other. It knows nothing of files or of SQL.
+
+What a kernel reads cannot be written to, wherever it comes from: a kernel is compiled for the types of its arrays, and
+one that can be written to is of another type.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +31,15 @@ MISSING = -1
 """The code of a row or person without the field."""
 
 
+def still(array: NDArray[Any]) -> NDArray[Any]:
+    """A view of an array that cannot be written to."""
+    if not array.flags.writeable:
+        return array
+    found = array.view()
+    found.flags.writeable = False
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shard:
     """Whole histories of P people with N events.
@@ -43,6 +55,10 @@ class Shard:
     code: NDArray[np.uint16]
     flags: NDArray[np.uint8]
     live: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, still(getattr(self, name)))
 
     @property
     def rows(self) -> int:
@@ -68,6 +84,9 @@ class EventColumn:
     codes: tuple[NDArray[np.int32], ...]
     values: tuple[Value, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "codes", tuple(map(still, self.codes)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonColumn:
@@ -75,6 +94,9 @@ class PersonColumn:
 
     codes: NDArray[np.int32]
     values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "codes", still(self.codes))
 
 
 class Columns(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.errors import InvalidInput
-from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value
+from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value, still
 
 Comparison = Literal[
     "is", "is_not", "contains", "not_contains", "starts_with", "ends_with", "gt", "gte", "lt", "lte", "set", "not_set"
@@ -96,6 +96,9 @@ class Marks:
 
     codes: tuple[NDArray[np.uint16], ...]
     bits: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "codes", tuple(map(still, self.codes)))
 
 
 def mark(timeline: Timeline, matches: Sequence[Match]) -> Marks:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import streamlit as st
 
+from gdp_core.analytics import warming
 from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.workspace import Freshness, read_freshness
 from gdp_core.errors import Unavailable
@@ -62,6 +63,7 @@ def timeline(place: Here, snapshot: str | None = None) -> Timeline | None:
 
 def counted(place: Here, found: Timeline, key: tuple[Any, ...], count: Callable[[], R], /) -> R:
     """What `count()` finds in this timeline, remembered for it. The repr of `key` says all else that it depends on."""
+    warming.wait()
     try:
         counted: R = _counted(place.workspace.id, place.role.value, found.snapshot, repr(key), count)
     except Unavailable:  # a column could not be read: Postgres was away, and what was connected to it is of no use

@@ -14,7 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from gdp_core import reports
-from gdp_core.analytics import overview
+from gdp_core.analytics import overview, warming
 from gdp_core.analytics.calendar import instant
 from gdp_core.analytics.fields import PERSONAL, values_of
 from gdp_core.analytics.scope import Scope
@@ -104,7 +104,13 @@ def caption(place: Here, sight: Sight | None, *, compares: bool = True) -> str:
 
 
 def late(place: Here, sight: Sight) -> None:
-    """Say so when counting has fallen behind."""
+    """Say so when counting has fallen behind, or waits for what every installation does once after an update."""
+    if warming.is_under_way():
+        st.info(
+            "Reports are being made ready for this machine, once after an update. It takes a minute or two; this page"
+            " goes on by itself.",
+            icon=":material/hourglass_top:",
+        )
     if place.now - sight.scope.now > _LATE:
         st.warning(
             f"Nothing has been counted since {place.write.instant(sight.scope.now)}. The jobs may have stopped: start them"
