@@ -57,16 +57,17 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(
-        self, workspace_id: UUID | None, *, timeout: float = 30.0, read_only: bool = False
+        self, workspace_id: UUID | None, *, timeout: float = 30.0, read_only: bool = False, still: bool = False
     ) -> Iterator[Session]:
         """One transaction for one workspace; None sees only what has no tenant. Commits on success.
 
-        `timeout` is the longest a statement may take, in seconds. Raises Unavailable when Postgres cannot be reached,
+        `timeout` is the longest a statement may take, in seconds. `still`: every statement sees the same state, whatever
+        others commit meanwhile. Raises Unavailable when Postgres cannot be reached,
         or when others hold what this needs.
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                _checked_out(session).exec_driver_sql(
+                _checked_out(session, still=still).exec_driver_sql(
                     "SELECT set_config('app.ws', %s, true), set_config('statement_timeout', %s, true)"
                     + (", set_config('transaction_read_only', 'on', true)" if read_only else ""),
                     ("" if workspace_id is None else str(workspace_id), str(int(timeout * 1000))),
@@ -92,10 +93,10 @@ class Database:
         self.engine.dispose()
 
 
-def _checked_out(session: Session) -> Connection:
+def _checked_out(session: Session, *, still: bool) -> Connection:
     """The session's connection. Raises Unavailable when each of two that were opened was dead at once."""
     try:
-        return session.connection()
+        return session.connection(execution_options={"isolation_level": "REPEATABLE READ"} if still else None)
     except exc.InvalidRequestError as error:
         raise Unavailable("Postgres cannot be reached; it is tried again by itself.", retry_after=1.0) from error
 

@@ -43,6 +43,7 @@ from gdp_core.analytics.funnel.question import (
 from gdp_core.analytics.funnel.report import funnel as funnel_report
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.lifecycle import lifecycle as lifecycle_report
+from gdp_core.analytics.ltv import Birth
 from gdp_core.analytics.retention import Mode, Retention, parse_bracket
 from gdp_core.analytics.retention import retention as retention_report
 from gdp_core.analytics.scope import Scope
@@ -588,8 +589,16 @@ def revenue(
     view: Annotated[
         str, typer.Option(metavar="ledger|net", help="Every movement, or each customer's net one.")
     ] = "ledger",
+    margin: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Gross margin for predicted lifetime value, like 0.8.")
+    ] = None,
+    birth: Annotated[
+        str, typer.Option(metavar="first_payment|signup", help="What begins a cohort of realised lifetime value.")
+    ] = "first_payment",
+    of: PeopleOption = None,
     since: FromOption = "",
     until: ToOption = "",
+    compare: CompareOption = "none",
     interval: IntervalOption = "month",
     as_json: JsonOption = False,
 ) -> None:
@@ -598,8 +607,10 @@ def revenue(
         interval=_choice("--interval", interval, Interval),
         view=_choice("--view", view, revenue_report.View),
         currency=currency or None,
+        margin=margin,
+        birth=_choice("--birth", birth, Birth),
     )
-    found = _of_postgres(_Asked(workspace, since, until), asked, revenue_report.report)
+    found = _of_postgres(_Asked(workspace, since, until, compare, tuple(of or ())), asked, revenue_report.report)
     if as_json:
         _print_json(found)
         return
@@ -672,19 +683,29 @@ def _of_timeline(asked: _Asked, question: Any, report: Callable[..., Any]) -> An
 def _of_both(asked: _Asked, report: Callable[[Session, Timeline, Scope, NDArray[np.bool_] | None], R]) -> R:
     """The answer of a report on the timeline, which is brought up to date first, and on Postgres."""
     with connected():
-        workspace_id = workspaces.find(database("gdp_gate"), asked.workspace)
-        now, folder = clock.now(), settings().timeline_folder
-        following.follow(lake(), database("gdp_worker"), folder, workspace_id, now)
-        timeline = Store(folder, workspace_id).open(lake())
+        workspace_id, now = workspaces.find(database("gdp_gate"), asked.workspace), clock.now()
+        timeline = _timeline(workspace_id, now)
         with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
             return report(session, timeline, _scope(session, asked, now), _within(session, timeline, asked.people))
 
 
 def _of_postgres(asked: _Asked, question: Any, report: Callable[..., Any]) -> Any:
     with connected():
-        workspace_id = workspaces.find(database("gdp_gate"), asked.workspace)
+        workspace_id, now = workspaces.find(database("gdp_gate"), asked.workspace), clock.now()
+        timeline = _timeline(workspace_id, now) if asked.people else None
         with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
-            return report(session, _scope(session, asked, clock.now()), question)
+            within = None
+            if timeline is not None:
+                chosen = timeline.numbers[_within(session, timeline, asked.people)]
+                within = reports.persons_of(session, chosen.tolist())
+            return report(session, _scope(session, asked, now), question, within=within)
+
+
+def _timeline(workspace_id: UUID, now: datetime) -> Timeline:
+    """The workspace's timeline, brought up to date."""
+    folder = settings().timeline_folder
+    following.follow(lake(), database("gdp_worker"), folder, workspace_id, now)
+    return Store(folder, workspace_id).open(lake())
 
 
 def _scope(session: Session, asked: _Asked, now: datetime) -> Scope:

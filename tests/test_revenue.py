@@ -188,6 +188,12 @@ def test_every_count_is_its_people_and_their_amounts_its_money(database, ws, til
             if number != "lost":
                 total = sum(share.micros for share in who)
                 assert total == pytest.approx(getattr(shown.flow, number), abs=400), (number, start)
+        revalued = people(database, ws, "fx", start=start, view=view)
+        assert sum(share.micros for share in revalued) == pytest.approx(shown.flow.fx, abs=400)
+        assert all(share.micros for share in revalued)
+        assert shown.flow.closes
+        assert shown.closed_days == shown.days
+    assert any(shown.flow.fx for shown in found.periods)
     assert len(people(database, ws, "trials")) == found.standing.trials
     assert sum(share.micros for share in people(database, ws, "trials")) == pytest.approx(found.standing.trial, abs=50)
     leaving = people(database, ws, "leaving")
@@ -195,6 +201,60 @@ def test_every_count_is_its_people_and_their_amounts_its_money(database, ws, til
     assert found.standing.mrr - sum(share.micros for share in leaving) == pytest.approx(
         found.standing.committed, abs=50
     )
+
+
+def test_what_it_is_compared_with_is_the_report_of_those_days(database, ws, till):
+    rate(database, ws, "EUR", "1.1", date(2026, 1, 10))
+    crowd(till, 7, customers=12)
+    till.invoice("c0", at(7, 10), 2000)
+    till.ring()
+    before = report(database, ws, "2026-08-01..2026-10-31").earlier
+    assert (before.start, before.end) == (date(2026, 5, 1), date(2026, 8, 1))
+    same = report(database, ws, "2026-05-01..2026-07-31")
+    assert (before.mrr, before.customers, before.arpa) == (
+        same.standing.mrr,
+        same.standing.customers,
+        same.standing.arpa,
+    )
+    assert (before.ratios, before.cash) == (same.total.ratios, same.total.cash)
+    assert before.customers
+    assert before.cash.paid == 20_000_000
+
+
+def test_members_of_a_cohort_brought_what_its_cells_say(database, ws, till):
+    rate(database, ws, "EUR", "1.1", date(2026, 1, 10))
+    for number, currency in enumerate(("usd", "eur", "usd", "jpy")):
+        till.customer(f"c{number}", at(6, 5))
+        for month in (6, 7, 9):
+            till.invoice(f"c{number}", at(month, 6), 1111 * (number + 1), number=str(month), currency=currency)
+    till.refund("c0", at(8, 1), 500, number="6")
+    till.ring()
+    seen = {}
+    for birth in ("first_payment", "signup"):
+        found = report(database, ws, "2026-10-20..2026-11-18", birth=birth).realised
+        seen[birth] = len(found.cohorts)
+        for cohort in found.cohorts:
+            for until in (*range(len(cohort.cumulative)), None):
+                with database.web.transaction(ws, read_only=True) as session:
+                    asked = Asked(birth=birth)
+                    who = revenue.cohort_of(session, period(ws), asked, cohort.month, until=until)
+                assert len(who) == cohort.people
+                told = cohort.so_far if until is None else cohort.cumulative[until]
+                assert sum(share.micros for share in who) == pytest.approx(told, abs=len(who))
+    assert seen["first_payment"] == 1
+
+
+def test_whom_a_month_of_the_prediction_lost(database, ws, till):
+    for n in range(4):
+        till.customer(f"c{n}", at(1, 5))
+        till.subscription(f"c{n}", at(1, 5))
+    till.subscription("c1", at(8, 10), "canceled")
+    till.ring()
+    (august,) = [month for month in report(database, ws, "2026-11-01..2026-11-18").predicted.months if month.lost]
+    with database.web.transaction(ws, read_only=True) as session:
+        whole = period(ws, "2026-11-01..2026-11-18")
+        (lost,) = revenue.people_of_month(session, whole, Asked(), "lost", august.start)
+    assert (august.start, august.customers, lost.micros) == (date(2026, 8, 1), 4, 20_000_000)
 
 
 def test_mrr_is_the_overviews_to_the_micro(database, ws, till):
@@ -328,8 +388,9 @@ def test_predicted_lifetime_value_is_arpa_by_the_churn_of_six_months_before_this
     till.subscription("c2", at(11, 2), "canceled")  # this month: not in the mean
     till.ring()
     found = report(database, ws, margin=0.8).predicted
-    assert [month for month, _ in found.months] == [date(2026, month, 1) for month in range(5, 11)]
-    assert [churn for _, churn in found.months] == pytest.approx([1 / 10, 0, 1 / 9, 0, 0, 0])
+    assert [month.start for month in found.months] == [date(2026, month, 1) for month in range(5, 11)]
+    assert [month.churn for month in found.months] == pytest.approx([1 / 10, 0, 1 / 9, 0, 0, 0])
+    assert [(month.customers, month.lost) for month in found.months][:3] == [(10, 1), (9, 0), (9, 1)]
     mean = (1 / 10 + 1 / 9) / 6
     assert found.arpa == 20_000_000
     assert found.churn == pytest.approx(mean)

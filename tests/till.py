@@ -27,6 +27,7 @@ class Till:
         self.database, self.ws = database, ws
         self.source = database.source(ws, "stripe")
         self._told = []
+        self._rung = 0
 
     def event(self, kind, at, thing):
         number = len(self._told)
@@ -142,8 +143,9 @@ class Till:
                 body=orjson.dumps(told),
                 headers={},
             )
-            for told in self._told
+            for told in self._told[self._rung :]
         ]
+        self._rung = len(self._told)
         history.put(self.database, deliveries)
         history.drain(self.database, [self.ws], now=now)
         history.books(self.database, [self.ws])

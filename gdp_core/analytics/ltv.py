@@ -18,6 +18,7 @@ from gdp_core.analytics.calendar import floor, following
 from gdp_core.analytics.payments import MONEY, bound, check_currency, rates_for
 from gdp_core.analytics.rates import Rates
 from gdp_core.analytics.scope import Scope, midnight
+from gdp_core.analytics.shares import Share, shares_of
 from gdp_core.db import rows
 from gdp_core.errors import InvalidInput
 
@@ -55,6 +56,11 @@ class Cohort:
     def per_member(self) -> tuple[int, ...]:
         """The lifetime value: `cumulative` per member."""
         return tuple(round(Fraction(micros, self.people)) for micros in self.cumulative)
+
+    @property
+    def so_far_per_member(self) -> int:
+        """The same until now."""
+        return round(Fraction(self.so_far, self.people))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,37 @@ def people_of(
     with_members = _BORN.format(births=_BIRTHS[asked.birth])
     found = rows(session, f"{with_members} SELECT person FROM member WHERE month = :month ORDER BY 1", **values)
     return tuple(row.person for row in found)
+
+
+def brought(
+    session: Session,
+    scope: Scope,
+    asked: Asked,
+    month: date,
+    *,
+    until: int | None = None,
+    within: Sequence[UUID] | None = None,
+) -> tuple[Share, ...]:
+    """The members of the cohort of a month, and what each of them paid and did not get back until the end of month
+    `until` since then, or until now. By id."""
+    rates = rates_for(session, scope, asked.currency)
+    end = scope.today + timedelta(days=1)
+    if until is not None:
+        end = month
+        for _ in range(until + 1):
+            end = following(end, "month")
+    found = rows(
+        session,
+        f"{_BORN.format(births=_BIRTHS[asked.birth])} SELECT b.person, coalesce(m.currency, :base) AS currency,"
+        " coalesce(m.day, b.month) AS day, coalesce(sum(m.paid - m.refunded - m.disputed), 0)::bigint AS amount"
+        " FROM member b LEFT JOIN money m ON m.person = b.person AND m.day < :before WHERE b.month = :month"
+        " GROUP BY 1, 2, 3 ORDER BY 1",
+        **_values(scope, asked, within),
+        base=rates.base,
+        month=month,
+        before=end,
+    )
+    return shares_of(found, rates)
 
 
 def _values(scope: Scope, asked: Asked, within: Sequence[UUID] | None) -> dict[str, Any]:

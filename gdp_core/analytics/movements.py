@@ -118,6 +118,12 @@ class Flow:
     end: int
     rest: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def closes(self) -> bool:
+        """Whether the lines lead from the start to the end, to the micro."""
+        gained, lost = self.new + self.reactivation + self.expansion, self.contraction + self.churn
+        return self.start + gained - lost + self.fx == self.end
+
 
 # ------------------------------------------------------------------------------------------------------- reading
 
@@ -392,6 +398,12 @@ def together(flows: Sequence[Flow]) -> Flow:
     """Days that follow each other as one."""
     sums = {name: sum(getattr(flow, name) for flow in flows) for name in (*KINDS, "fx")}
     return Flow(start=flows[0].start, **sums, end=flows[-1].end, rest=flows[-1].rest)
+
+
+def closed(days: Sequence[Flow]) -> int:
+    """How many of days that follow each other close, each beginning where the one before ended."""
+    begun = [days[0].start, *(day.end for day in days[:-1])]
+    return sum(day.closes and day.start == start for day, start in zip(days, begun, strict=True))
 
 
 def _in_all(ledger: Ledger, level: Ints) -> list[int]:

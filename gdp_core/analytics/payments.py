@@ -60,6 +60,16 @@ def check_currency(code: str | None) -> None:
         raise InvalidInput("Choose a currency by its code, like USD.")
 
 
+def read_currencies(session: Session) -> tuple[str, ...]:
+    """The currencies in which anybody ever paid or had recurring revenue, by code."""
+    found = rows(
+        session,
+        "SELECT currency FROM mrr_change UNION SELECT currency FROM invoice WHERE status = 'paid'"
+        " UNION SELECT currency FROM actor_value_day ORDER BY 1",
+    )
+    return tuple(row.currency for row in found)
+
+
 def rates_for(session: Session, scope: Scope, currency: str | None) -> Rates:
     """The rates of a report in the workspace's own currency (None), or in a single one, where there is none to convert."""
     return read_rates(session, scope.currency) if currency is None else Rates(currency, {})

@@ -7,7 +7,7 @@ alone: amounts without a rate are listed by currency and never added. Definition
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from types import MappingProxyType
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlmodel import Session
 
-from gdp_core.analytics import payments
-from gdp_core.analytics.calendar import Interval
+from gdp_core.analytics import ltv, payments
+from gdp_core.analytics.calendar import Interval, floor, following
+from gdp_core.analytics.ltv import Birth, Realised
 from gdp_core.analytics.movements import (
     CHURN,
     CONTRACTION,
@@ -30,6 +31,7 @@ from gdp_core.analytics.movements import (
     Ledger,
     Span,
     Stretch,
+    closed,
     daily_flows,
     net_flow,
     net_kinds,
@@ -55,6 +57,7 @@ Number = Literal[
     "expansion",
     "contraction",
     "churn",
+    "fx",
     "lost",
     "end",
     "trials",
@@ -66,6 +69,8 @@ Number = Literal[
 _DAY = timedelta(days=1)
 _STRIPE_DAYS = 30
 _TRAILING_MONTHS = 6
+_LEAST_COHORTS = 12
+_LEAST = 0.5  # micros: less is rounding
 
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -87,6 +92,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "gross_mrr_churn": "Churn and contraction of customers at the start, of MRR at the start.",
         "nrr": "MRR now of the customers at the start, of their MRR then.",
         "grr": "The same with no customer counted above what they paid at the start.",
+        "realised_ltv": "What the members of a month's cohort paid and did not get back until the end of each month"
+        " since then, per member; of months that are over for all of them.",
         "predicted_ltv": "ARPA divided by the mean customer churn of the six months before the current one.",
     }
 )
@@ -97,13 +104,15 @@ class Asked:
     """How to cut the period and count in it. Raises InvalidInput.
 
     `view` "ledger" adds up every movement; "net" compares each customer at the two ends of an interval. `currency` None
-    is everything in the workspace's own. `margin` is the gross margin for predicted lifetime value, 1 for all of it.
+    is everything in the workspace's own. `margin` is the gross margin for predicted lifetime value, 1 for all of it;
+    `birth` what makes somebody a member of a cohort of realised lifetime value.
     """
 
     interval: Interval = "month"
     view: View = "ledger"
     currency: str | None = None
     margin: float | None = None
+    birth: Birth = "first_payment"
 
     def __post_init__(self) -> None:
         if self.interval not in get_args(Interval):
@@ -113,6 +122,7 @@ class Asked:
         check_currency(self.currency)
         if self.margin is not None and not 0 < self.margin <= 1:
             raise InvalidInput("A gross margin is more than 0 and at most 1.")
+        ltv.Asked(self.birth)  # which says what a birth is
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +155,22 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Local days [start, end). `cut`: only a part of its day, week or month, or not over."""
+    """Local days [start, end). `cut`: only a part of its day, week or month, or not over. `closed_days` are those of
+    its days whose lines lead to the micro from where the day before ended to where they end: all of them."""
 
     start: date
     end: date
     cut: bool
+    closed_days: int
     flow: Flow
     customers: Headcount
     ratios: Ratios
     cash: Cash
+
+    @property
+    def days(self) -> int:
+        """How many days it has."""
+        return (self.end - self.start).days
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +199,36 @@ class InCurrency:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the period is compared with, local days [start, end): where it stood at their end, and what became of it."""
+
+    start: date
+    end: date
+    mrr: int
+    customers: int
+    arpa: int | None
+    ratios: Ratios
+    cash: Cash
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """Customers when a month began, those of them at zero at its end, and their share."""
+
+    start: date
+    customers: int
+    lost: int
+    churn: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Predicted:
     """Lifetime value by the churn of the months before the current one. None when nobody left, or nothing is known."""
 
     value: int | None
     arpa: int | None
     churn: float | None  # the mean of the months that have one
-    months: tuple[tuple[date, float | None], ...]
+    months: tuple[Month, ...]
     margin: float | None
 
 
@@ -201,8 +241,17 @@ class Revenue:
     currencies: tuple[InCurrency, ...]
     periods: tuple[Period, ...]
     total: Period
+    earlier: Earlier | None
     stripe_churn: float | None  # of the last 30 days, to compare with Stripe's own page
     predicted: Predicted
+    realised: Realised  # of the period's months, and at least of twelve
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to report: no recurring revenue, no trial, no payment of the period or a cohort."""
+        flow = self.total.flow
+        told = (flow.start, flow.end, flow.rest, self.total.customers.churns, self.standing.trials)
+        return not any(told) and self.total.cash == Cash() and not self.realised.cohorts
 
 
 def report(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> Revenue:
@@ -215,14 +264,17 @@ def report(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUI
     month = next(spans(ledger, [Stretch(over.end - _STRIPE_DAYS * _DAY, over.end)]))
     standing = _standing(session, ledger, over, scope, asked, rates, within)
     periods, total = count(ledger, cuts, asked.view, rates, cash)
+    worth = ltv.report(session, _cohort_scope(scope), ltv.Asked(asked.birth, asked.currency), within=within)
     return Revenue(
         currency=rates.base,
         standing=standing,
         currencies=_currencies(ledger, over, rates),
         periods=periods,
         total=total,
+        earlier=_earlier(session, ledger, scope, asked, rates, within),
         stripe_churn=_ratios(ledger, month, rates).stripe_churn,
         predicted=_predicted(ledger, standing.arpa, over.last, asked.margin),
+        realised=worth,
     )
 
 
@@ -271,6 +323,37 @@ def people_of(
     return shares(ledger.people[who], worth[who])
 
 
+def cohort_of(
+    session: Session,
+    scope: Scope,
+    asked: Asked,
+    month: date,
+    *,
+    until: int | None = None,
+    within: Sequence[UUID] | None = None,
+) -> tuple[Share, ...]:
+    """The members of a cohort of realised lifetime value, and what each brought until the end of month `until` since
+    then, or until now."""
+    wanted = ltv.Asked(asked.birth, asked.currency)
+    return ltv.brought(session, _cohort_scope(scope), wanted, month, until=until, within=within)
+
+
+def people_of_month(
+    session: Session, scope: Scope, asked: Asked, number: Number, month: date, *, within: Sequence[UUID] | None = None
+) -> tuple[Share, ...]:
+    """Exactly the people of a number of a whole month, which need not be in the period."""
+    days = replace(scope, start=month, end=following(month, "month"))
+    return people_of(session, days, asked, number, within=within)
+
+
+def _cohort_scope(scope: Scope) -> Scope:
+    """The days whose months have a cohort: a period of a few weeks would show nothing that is old enough to tell."""
+    first = floor(min(scope.end, scope.today + _DAY) - _DAY, "month")
+    for _ in range(_LEAST_COHORTS - 1):
+        first = floor(first - _DAY, "month")
+    return replace(scope, start=min(scope.start, first))
+
+
 def _bound(scope: Scope, days: Stretch, asked: Asked, within: Sequence[UUID] | None) -> dict[str, Any]:
     return bound(scope, days.start, days.end, within=within, only=asked.currency)
 
@@ -292,6 +375,7 @@ def _period(
         start=cut.start,
         end=cut.end,
         cut=cut.cut,
+        closed_days=closed(days),
         flow=together(days) if net is None else net_flow(ledger, span, net, rates),
         customers=_headcount(ledger, span, net),
         ratios=_ratios(ledger, span, rates),
@@ -365,10 +449,7 @@ def _standing(
     rates: Rates,
     within: Sequence[UUID] | None,
 ) -> Standing:
-    there = over.closing > 0
-    levels = [rates.in_base(level, code, over.last) for code, level in _levels(ledger, over).items()]
-    mrr = sum(level or 0 for level in levels)
-    counted = int(ledger.has(there & ~np.isnan(pair_rates(ledger, rates, over.last))).sum())
+    mrr, customers, arpa = _level(ledger, over, rates)
     leaving = (
         subscribers(session, "leaving", rates, over.last, within=within, only=asked.currency)
         if scope.is_running
@@ -386,14 +467,35 @@ def _standing(
         trial=trials.total if trials else None,
         trials=len(trials.shares) if trials else None,
         leaving=len(leaving.shares) if leaving else None,
-        customers=int(ledger.has(there).sum()),
-        arpa=round(Fraction(mrr, counted)) if counted else None,
+        customers=customers,
+        arpa=arpa,
         rest={
             code: level
             for code, level in _levels(ledger, over).items()
             if level and rates.in_base(level, code, over.last) is None
         },
     )
+
+
+def _level(ledger: Ledger, over: Span, rates: Rates) -> tuple[int, int, int | None]:
+    """(MRR, customers, MRR per customer who has some in a currency with a rate) at the end of a stretch."""
+    there = over.closing > 0
+    mrr = sum(rates.in_base(level, code, over.last) or 0 for code, level in _levels(ledger, over).items())
+    counted = int(ledger.has(there & ~np.isnan(pair_rates(ledger, rates, over.last))).sum())
+    return mrr, int(ledger.has(there).sum()), round(Fraction(mrr, counted)) if counted else None
+
+
+def _earlier(
+    session: Session, ledger: Ledger, scope: Scope, asked: Asked, rates: Rates, within: Sequence[UUID] | None
+) -> Earlier | None:
+    before = scope.earlier()
+    if before is None:
+        return None
+    days = Stretch(before.start, before.end)
+    span = next(spans(ledger, [days]))
+    mrr, customers, arpa = _level(ledger, span, rates)
+    cash = payments.together([*daily_cash(session, rates, _bound(before, days, asked, within)).values()])
+    return Earlier(before.start, before.end, mrr, customers, arpa, _ratios(ledger, span, rates), cash)
 
 
 def _levels(ledger: Ledger, over: Span) -> dict[str, int]:
@@ -417,14 +519,24 @@ def _predicted(ledger: Ledger, arpa: int | None, last: date, margin: float | Non
     churns = []
     for span in spans(ledger, cuts):
         had, has = ledger.has(span.opening > 0), ledger.has(span.closing > 0)
-        churns.append((span.start, _ratio(float((had & ~has).sum()), float(had.sum()))))
-    known = [churn for _, churn in churns if churn is not None]
+        customers, lost = int(had.sum()), int((had & ~has).sum())
+        churns.append(Month(span.start, customers, lost, _ratio(lost, customers)))
+    known = [month.churn for month in churns if month.churn is not None]
     mean = sum(known) / len(known) if known else None
     value = round(arpa / mean * (margin or 1)) if arpa is not None and mean else None
     return Predicted(value, arpa, mean, tuple(churns), margin)
 
 
 # ------------------------------------------------------------------------------------------------ who is behind it
+
+
+def _moved(ledger: Ledger, span: Span, asked: Asked, rates: Rates) -> NDArray[np.float64]:
+    """What every customer's movements come to, without what rates did."""
+    if asked.view == "net":
+        return worths(ledger, span.closing - span.opening, rates, span.last)
+    part = span.rows
+    amounts = np.nan_to_num(ledger.delta[part] * ledger.rate[part])
+    return np.bincount(ledger.customer[part], amounts, len(ledger.people)).astype(np.float64)
 
 
 def _chosen(
@@ -440,6 +552,9 @@ def _chosen(
         return (had if number == "start" else had & ~has), before
     if number == "end":
         return has, after
+    if number == "fx":
+        revalued = after - before - _moved(ledger, span, asked, rates)
+        return np.abs(revalued) >= _LEAST, revalued
     kind = KINDS.index(number)
     sign = -1 if kind in (CHURN, CONTRACTION) else 1
     if asked.view == "net":

@@ -82,7 +82,7 @@ def subscribers(
     total = sum(
         rates.in_base(int(amounts[codes == currency].sum()), currency, today) or 0 for currency in set(codes.tolist())
     )
-    return Behind(total, _shares_of(found, rates))
+    return Behind(total, shares_of(found, rates))
 
 
 def payers(
@@ -98,10 +98,10 @@ def payers(
         number=number,
         **values,
     )
-    return _shares_of(found, rates)
+    return shares_of(found, rates)
 
 
-def _shares_of(found: Sequence[Any], rates: Rates) -> tuple[Share, ...]:
+def shares_of(found: Sequence[Any], rates: Rates) -> tuple[Share, ...]:
     """Rows of (person, currency, day, amount), by person, as shares."""
     if not found:
         return ()

@@ -69,6 +69,12 @@ class Here:
             return reader(session, *args, **kwargs)
 
     @contextmanager
+    def still(self) -> Iterator[Session]:
+        """A read-only transaction in which every read sees the same state."""
+        with database("gdp_web").transaction(self.workspace.id, read_only=True, still=True) as session:
+            yield session
+
+    @contextmanager
     def change(self, pool: PoolRole = "gdp_web", *, timeout: float = 30.0) -> Iterator[Session]:
         """A transaction for a change. Core checks the role again inside it."""
         with database(pool).transaction(self.workspace.id, timeout=timeout) as session:

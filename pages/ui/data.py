@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import streamlit as st
+from sqlmodel import Session
 
 from gdp_core.analytics import warming
 from gdp_core.analytics.scope import Scope
@@ -42,8 +43,12 @@ def remembered(place: Here, reader: Callable[..., R], /, *args: Any) -> R:
     `args` are hashable and say everything the result depends on; a Scope is cut to the minute. No personal data.
     """
     where = f"{reader.__module__}.{reader.__qualname__}"
-    version = freshness(place).version
-    found: R = _read(where, place.workspace.id, place.role.value, version, _key(args), reader, args)
+    return answered(place, (where, *args), lambda session: reader(session, *args))
+
+
+def answered(place: Here, key: tuple[Any, ...], answer: Callable[[Session], R], /) -> R:
+    """What `answer(session)` reads, remembered likewise. `key` says all that it depends on."""
+    found: R = _read(place.workspace.id, place.role.value, freshness(place).version, _key(key), answer)
     return found
 
 
@@ -95,16 +100,14 @@ def _key(args: tuple[Any, ...]) -> str:
 
 @st.cache_data(ttl=_SECONDS, max_entries=300, show_spinner=False)
 def _read(
-    where: str,  # noqa: ARG001 - part of the key
     workspace_id: UUID,
     role: str,  # noqa: ARG001 - part of the key
     version: str,  # noqa: ARG001 - part of the key
     key: str,  # noqa: ARG001 - part of the key
-    _reader: Callable[..., Any],
-    _args: tuple[Any, ...],
+    _answer: Callable[[Session], Any],
 ) -> Any:
     with database("gdp_web").transaction(workspace_id, read_only=True) as session:
-        return _reader(session, *_args)
+        return _answer(session)
 
 
 @st.cache_data(ttl=_FRESH_SECONDS, max_entries=300, show_spinner=False)

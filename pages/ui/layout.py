@@ -77,7 +77,7 @@ def scope_bar(place: Here, *, compares: bool = True) -> None:
         st.date_input(
             "First and last day",
             value=(place.scope.start, place.scope.end - timedelta(days=1)),
-            max_value=place.scope.today,
+            max_value=max(place.scope.today, place.scope.end - timedelta(days=1)),  # a link may name days to come
             key=_DAYS.key,
             format="YYYY-MM-DD",
             on_change=_choose_days,

@@ -13,5 +13,6 @@ SECTION = Section(
         Entry("lifecycle", "Lifecycle", ":material/sync_alt:", "reports.read"),
         Entry("activation", "Activation", ":material/bolt:", "reports.read"),
         Entry("churn", "Churn", ":material/trending_down:", "reports.read"),
+        Entry("revenue", "Revenue", ":material/payments:", "reports.read"),
     ),
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import streamlit as st
+from sqlmodel import Session
 
 from gdp_core.analytics.fields import Fields
 from gdp_core.errors import InvalidInput
@@ -20,6 +21,8 @@ from pages.ui.reporting.drafts import Draft
 from pages.ui.reporting.explaining import Command
 from pages.ui.reporting.picking import People
 from pages.ui.reporting.sight import Sight
+
+_SHOWN: state.Slot[tuple[str, Any] | None] = state.Slot("report.answer", None)
 
 
 class Form(Protocol):
@@ -78,6 +81,28 @@ class Turn:
         with st.skeleton(height=height):
             return self.sight.count(report, self.question)
 
+    def ask(
+        self,
+        report: Callable[..., Any],
+        find: Callable[["Turn", Session, Any, Click], Behind | None],
+        height: int = 600,
+    ) -> tuple[Any, Behind | None]:
+        """The answer of a report that asks Postgres, and the people behind the number that was clicked, for `drawer`.
+
+        Both are read in one view of the database, so they agree whatever arrives. `find` is given the answer that was
+        shown when it was clicked, by which it knows which number was meant.
+        """
+        asked, shown = repr((self.asked, self.sight.scope.start, self.sight.scope.end)), _SHOWN.get()
+        with st.skeleton(height=height):
+            if self.click is None:
+                found = self.sight.ask(report, self.question)
+                _SHOWN.set((asked, found))
+                return found, None
+            with self.place.still() as session:
+                found = self.sight.answer(session, report, self.question)
+                before = shown[1] if shown and shown[0] == asked else found
+                return found, find(self, session, before, self.click)
+
     def behind(self, title: str, report: str, people: Any, **more: Any) -> Behind:
         """The people of a number as they are kept; `report` says of which question."""
         said = f"{self.report.title}: {report}, {layout.period_name(self.place)}"
@@ -89,7 +114,10 @@ class Turn:
 
     def open(self, find: Callable[["Turn", Click], Behind | None]) -> None:
         """Open the people of the number that was clicked, if one was."""
-        found = find(self, self.click) if self.click else None
+        self.drawer(find(self, self.click) if self.click else None)
+
+    def drawer(self, found: Behind | None) -> None:
+        """Open these people, if there are any to open."""
         if found is not None:
             behind.open_drawer(self.place, found)
 

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from sqlmodel import Session
 
 from gdp_core import reports
 from gdp_core.analytics import overview, warming
@@ -56,6 +58,20 @@ class Sight:
     def people(self, find: Callable[..., NDArray[np.int64]], asked: Any, *cell: Any, **named: Any) -> NDArray[np.int64]:
         """The lasting numbers of the people behind a number of the answer."""
         return find(self.timeline, self.scope, asked, *cell, within=self.within(), **named)
+
+    def ask(self, report: Callable[..., R], asked: Any) -> R:
+        """The answer of a report that asks Postgres, remembered while the data stays the same."""
+        key = (report.__module__, report.__qualname__, self.scope, asked, self.who)
+        return data.answered(self.place, key, lambda session: self.answer(session, report, asked))
+
+    def answer(self, session: Session, report: Callable[..., R], asked: Any, *cell: Any, **named: Any) -> R:
+        """The same as this session sees it; and so whatever else is asked of Postgres about it."""
+        return report(session, self.scope, asked, *cell, within=self.persons(session), **named)
+
+    def persons(self, session: Session) -> list[UUID] | None:
+        """Who counts, by the ids of persons; None for everybody."""
+        chosen = self.within()
+        return None if chosen is None else reports.persons_of(session, self.timeline.numbers[chosen].tolist())
 
     def values(self, field: str) -> tuple[str, ...]:
         """The most frequent values of a field, as far as the role may see them."""
