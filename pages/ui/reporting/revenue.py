@@ -697,17 +697,22 @@ def _opened(turn: Turn, currency: str, title: str, who: Sequence[Share]) -> Behi
     return turn.behind(title, said, people, amounts=tuple(share.micros for share in who), currency=currency)
 
 
-def _cohort_behind(turn: Turn, session: Session, found: Revenue, click: Click) -> Behind | None:
-    cohort: Cohort | None
+def _cohort_behind(turn: Turn, session: Session, found: Revenue, click: Click) -> Behind:
+    """The members of a cohort, or behind an average those of all cohorts that are so old."""
+    cohorts, until = found.realised.cohorts, None
     if click.of == "revenue.worth":
         _, cohort, until = _cells(turn.place, found)[click.row]
+        chosen = [cohort] if cohort else [each for each in cohorts if len(each.cumulative) > until]
     else:
-        cohort, until = found.realised.cohorts[click.row], None
-    if cohort is None:
-        return None
-    who = turn.sight.answer(session, revenue.cohort_of, turn.question, cohort.month, until=until)
+        chosen = [cohorts[click.row]]
+    who = [
+        share
+        for each in chosen
+        for share in turn.sight.answer(session, revenue.cohort_of, turn.question, each.month, until=until)
+    ]
+    named = f"Cohort of {turn.place.write.month(chosen[0].month)}" if len(chosen) == 1 else f"{len(chosen)} cohorts"
     when = "so far" if until is None else f"until the end of month {until}"
-    return _opened(turn, found.currency, f"Cohort of {turn.place.write.month(cohort.month)}, brought {when}", who)
+    return _opened(turn, found.currency, f"{named}, brought {when}", who)
 
 
 def _clicked(found: Revenue, click: Click) -> tuple[Number, Period] | None:
