@@ -524,8 +524,7 @@ def _write(session: Session, workspace_id: UUID, changes: _Changes) -> None:
         )
     if changes.people:
         names = [name for name in changes.people[0] if name not in {"id", "workspace_id"}]
-        updates = ", ".join(f'"{name}" = excluded."{name}"' for name in (*names, "tx"))
-        insert(session, Person, changes.people, f"ON CONFLICT (id, workspace_id) DO UPDATE SET {updates}")
+        insert(session, Person, changes.people, f"ON CONFLICT (id, workspace_id) DO UPDATE {_where_changed(names)}")
     _write_tokens(session, workspace_id, changes)
     if changes.lost_stages:
         later(
@@ -543,6 +542,19 @@ def _write(session: Session, workspace_id: UUID, changes: _Changes) -> None:
             " WHERE actor.id = incoming.id",
             rows=records(changes.primary),
         )
+
+
+def _where_changed(names: Sequence[str]) -> str:
+    """Set these columns where one differs: a row that is written again goes to the lake again.
+
+    So it must where the person's own actor was written since, or the lake takes the person for gone (lake/tables.py).
+    """
+    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in (*names, "tx"))
+    now, then = (", ".join(f'{row}."{name}"' for name in names) for row in ("excluded", "person"))
+    return (
+        f"SET {updates} WHERE ({now}) IS DISTINCT FROM ({then}) OR EXISTS (SELECT FROM actor a"
+        " WHERE a.id = person.id AND a.workspace_id = person.workspace_id AND a.tx > person.tx)"
+    )
 
 
 def _write_tokens(session: Session, workspace_id: UUID, changes: _Changes) -> None:

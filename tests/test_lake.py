@@ -9,8 +9,8 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from gdp_core import clock, retention
-from gdp_core.db import one, run
+from gdp_core import clock, people, retention
+from gdp_core.db import one, rows, run
 from gdp_core.errors import NotFound, Unavailable
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.tables import schema_of
@@ -57,6 +57,29 @@ def test_an_event_is_there_once_however_often_it_is_flushed(database, lake, ws, 
     again = flush(lake, database.worker, ws, NOW)
     assert again.is_nothing
     assert is_equal(lake, ws) == {"event": 3, "actor": 1, "person": 1}
+
+
+def refreshed(database, ws):
+    with database.worker.transaction(ws) as session:
+        found = [row.id for row in rows(session, "SELECT id FROM person")]
+        people.refresh(session, ws, found, NOW)
+
+
+def test_a_person_is_sent_again_only_when_something_of_theirs_changed(database, lake, ws, segment):
+    put(database, delivery(ws, segment, batch(identify(message="i1", email="ada@acme.example"), track(message="m1"))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    refreshed(database, ws)
+    assert flush(lake, database.worker, ws, NOW).is_nothing
+    with database.worker.transaction(ws) as session:
+        run(session, "UPDATE actor SET tx = pg_current_xact_id()")  # as when the component around it changes
+    refreshed(database, ws)
+    again = flush(lake, database.worker, ws, NOW)
+    assert (again.actors > 0, again.people) == (True, 1)
+    assert is_equal(lake, ws)["person"] == 1
+    put(database, delivery(ws, segment, batch(track(message="m2"))))
+    drain(database, ws)
+    assert flush(lake, database.worker, ws, NOW).people == 1
 
 
 def test_nothing_to_do_on_an_empty_workspace(database, lake, ws):
