@@ -449,7 +449,7 @@ def test_the_command_gives_the_customer_table(browser, workspace, answers):
 )
 def test_a_bad_command_is_one_sentence(answers, capsys, arguments, says):
     name, *rest = arguments.split()
-    assert main(["report", name, "--workspace", "acme", *rest]) == 1
+    assert main(["report", name, "--workspace", "acme", *rest]) == 2
     said = capsys.readouterr()
     assert says in said.err
     assert "Traceback" not in said.err

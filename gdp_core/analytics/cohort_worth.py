@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from gdp_core.analytics.breakdown import ALL, Group
 from gdp_core.analytics.cohorts import State
+from gdp_core.analytics.measures import read_numbers
 from gdp_core.analytics.retention import (
     Average,
     Retention,
@@ -28,7 +30,6 @@ from gdp_core.analytics.retention import (
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import PersonColumn, Timeline
-from gdp_core.timeline.matching import number
 
 Metric = Literal["people", "retention_d7", "retention_d30", "ltv", "arr"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -139,10 +140,10 @@ def _foreign(timeline: Timeline, currency: str) -> NDArray[np.bool_]:
     return found
 
 
+@lru_cache(maxsize=4)  # reading a million numbers takes longer than the report; a column stands for one snapshot
 def _amounts(column: PersonColumn) -> NDArray[np.int64]:
     """A column of micros, aligned with the timeline's people; 0 where it is missing."""
-    known = [number(value) for value in column.values]
-    values = np.array([*(0 if value is None else int(value) for value in known), 0], np.int64)
+    values = np.append(read_numbers(column.values)[0].astype(np.int64), 0)
     amounts: NDArray[np.int64] = values[column.codes]
     return amounts
 

@@ -31,7 +31,7 @@ class Amounts:
 def amounts(timeline: Timeline, field: str) -> Amounts:
     """The numbers of a field. The last ones, which code -1 finds, are for rows without it."""
     column = timeline.columns.event(Condition(field, "set").name)
-    found, known = _numbers(column.values)
+    found, known = read_numbers(column.values)
     padded = np.append(found, 0)
     exact = _is_whole(found) and _fits(found, column.codes)
     numbers: Numbers = padded.astype(np.int64) if exact else padded.astype(np.float64)
@@ -61,7 +61,8 @@ def in_currency(timeline: Timeline, match: Match, currency: str) -> tuple[Match,
     return replace(match, conditions=(*match.conditions, Condition(CURRENCY, "is", (currency,)))), others
 
 
-def _numbers(values: Sequence[Value]) -> tuple[Numbers, NDArray[np.bool_]]:
+def read_numbers(values: Sequence[Value]) -> tuple[Numbers, NDArray[np.bool_]]:
+    """The values as numbers, 0 for what is none, and which are. Whole numbers of 64 bits stay exact."""
     if set(map(type, values)) <= {int}:
         try:
             return np.array(values, np.int64), np.ones(len(values), np.bool_)

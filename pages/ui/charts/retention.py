@@ -14,7 +14,7 @@ from pages.ui.charts.style import GROUND, INK, SCALE, plain, styled
 
 _ROW = 28  # pixels
 _MOST_TEXTS = 18  # columns; of more, only hovering tells
-_HATCH = "rgba(128, 128, 128, 0.5)"
+_HATCH, _FILLING = "rgba(128, 128, 128, 0.38)", "rgba(128, 128, 128, 0.06)"
 _GAP = 0.06  # of a cell
 
 
@@ -40,12 +40,13 @@ def triangle(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell])
         width=0.9,
         orientation="h",
         marker={
-            "color": [SCALE[_shade(cell)] for cell in cells],
+            "color": [_FILLING if cell.state == "open" else SCALE[_shade(cell)] for cell in cells],
             "line": {"width": [int(cell.state == "open") for cell in cells], "color": _HATCH},
             "cornerradius": 3,
             "pattern": {
                 "shape": ["/" if cell.state == "open" else "" for cell in cells],
-                "fgcolor": [_HATCH] * len(cells),
+                "fillmode": "overlay",
+                "fgcolor": _HATCH,
                 "size": 6,
                 "solidity": 0.18,
             },

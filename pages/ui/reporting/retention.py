@@ -217,7 +217,12 @@ def headline(place: Here, found: RetentionResult) -> None:
                 _average(place, found, average),
                 help=f"Of {write.number(average.people)} people in the cohorts whose {found.columns[index].title} is over.",
             )
-    if not told:
+    if found.asked.value and not any(any(cohort.sums) for cohort in whole.cohorts):
+        layout.note(
+            "Nothing was brought: none of these events carries a number there. Choose as what they did an event that does,"
+            " such as a payment; what the billing system does counts when it is asked for by its name."
+        )
+    elif not told:
         layout.note(
             "No cell is full yet, so there is no average: the time of the newest cohorts is still running. Choose an"
             " earlier period, or shorter intervals."
@@ -281,6 +286,8 @@ def picture(place: Here, found: RetentionResult, triangle: Triangle) -> None:
         alt=f"Of {write.number(triangle.people)} people in {len(rows)} cohorts, the share that came back in each interval",
     )
     said = "At the left: when they started, and how many. Hatched: still filling, so not in the average. Click a cell to see its people."
+    if found.asked.occurrence == "recurring":
+        said += " Somebody is in several cohorts when starts recur, so an average is of no list of people."
     if len(triangle.cohorts) > _MOST_ROWS:
         said += f" Shown are the {_MOST_ROWS} newest cohorts."
     if found.other_currencies:
@@ -522,12 +529,13 @@ def behind(
 
 def _clicked(place: Here, found: RetentionResult, triangle: Triangle, click: Click) -> RetentionCell | None:
     if click.of == "retention.triangle":
-        return _cells(place, found, triangle)[click.row][1]
+        cell = _cells(place, found, triangle)[click.row][1]
+        return None if cell.cohort is None and found.asked.occurrence == "recurring" else cell
     if click.of == "retention.table":
         cohort = [cohort for cohort in triangle.cohorts if cohort.people][click.row]
         column = None if click.column == "Started" else [_short(each) for each in found.columns].index(click.column)
         return RetentionCell(cohort.start, column, triangle.group)
-    if click.of == "retention.curves":
+    if click.of == "retention.curves" and found.asked.occurrence != "recurring":
         return RetentionCell(None, click.row, _drawn(found)[int(click.column) // 2].group)
     return None
 
