@@ -9,7 +9,7 @@ import streamlit as st
 from gdp_core.errors import Forbidden
 from pages.ui import layout, nav, shell, state, workspaces
 from pages.ui.boundary import guarded
-from pages.ui.context import SCOPE_FIELDS, Homeless, here
+from pages.ui.context import SCOPE_FIELDS, Homeless, arrive
 
 # The icon before the navigation, which would fetch its own from elsewhere.
 st.set_page_config(page_icon=shell.ICON, layout="wide", initial_sidebar_state=shell.WIDTH)
@@ -22,7 +22,7 @@ with guarded(f"frame {name}"):
     state.adopt(SCOPE_FIELDS)
     state.publish(SCOPE_FIELDS)  # before anything is read or linked: a period just chosen counts for the whole page
     try:
-        place = here()
+        place = arrive()
     except Homeless as nobody:
         workspaces.of_nobody(nobody.signed_in)
         st.stop()

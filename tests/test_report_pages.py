@@ -358,6 +358,14 @@ def test_the_earlier_period_of_a_trend_has_its_people(browser, workspace, databa
     assert listed(shown) == workspace.members("Then") == ["u4"]
 
 
+def test_the_overview_and_trends_count_the_same_people(browser, workspace):
+    browser.sign_in(workspace.id)
+    told = metrics(browser.open("overview"))
+    for measure, name in (("people", "Active people"), ("events", "Events")):
+        shown = browser.open("trends", q=f'{{"v":1,"ask":{{"series":[[]],"measure":"{measure}"}}}}')
+        assert table(shown, "When")["any event"][0] == told[name]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

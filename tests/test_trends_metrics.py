@@ -1,4 +1,4 @@
-"""Every headline number is declared once, and the overview says of its own what is declared."""
+"""Every headline number is declared once, and the overview tells what is declared."""
 
 import ast
 import inspect
@@ -11,17 +11,16 @@ from gdp_core.errors import NotFound
 
 
 def test_the_overview_tells_what_is_declared():
-    """Each of its metrics begins with name, title, definition, unit."""
+    """Each of its metrics names one, and says nothing of it itself."""
     calls = [
         node
         for node in ast.walk(ast.parse(inspect.getsource(overview)))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Metric"
     ]
-    told = [tuple(ast.literal_eval(argument) for argument in call.args[:4]) for call in calls]
-    assert {name for name, *_ in told} == {"new_people", "active_people", "mrr", "trial_to_paid", "events"}
-    for name, title, definition, unit in told:
-        declared = metric(name)
-        assert (declared.title, declared.definition, declared.unit) == (title, definition, unit)
+    names = [ast.literal_eval(call.args[0]) for call in calls]
+    assert sorted(names) == ["active_people", "events", "mrr", "new_people", "trial_to_paid"]
+    for name in names:
+        assert overview.Metric(name, 1, 1, 1, (), {}).declared is METRICS[name]
 
 
 def test_metrics_are_found_by_slug_and_declared_once():

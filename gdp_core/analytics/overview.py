@@ -1,7 +1,7 @@
 """The overview's numbers, in plain SQL over the summaries the worker keeps. Internal people are in none of them.
 
 Days are the workspace's local days, except where a summary only knows UTC days (events, money of valued events).
-Definitions follow docs/definitions; every metric carries its own sentence.
+Definitions follow docs/definitions; what people are told of a metric is declared in `metrics`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from sqlmodel import Session
 
+from gdp_core.analytics.metrics import Declared, metric
 from gdp_core.analytics.rates import Rates, Sum, read_rates
 from gdp_core.analytics.scope import Scope, midnight
 from gdp_core.db import one, rows
 
-Unit = Literal["count", "money", "ratio"]
 Interval = Literal["day", "week", "month"]
 _FEW_DAYS, _MANY_DAYS = 45, 200
 _MOST_SERIES = 4
@@ -23,17 +23,20 @@ _MOST_SERIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A headline number. Money in micros of the workspace's currency; a ratio is None on a zero denominator."""
+    """A headline number, `declared` under its name. Money in micros of the workspace's currency; a ratio is None on a
+    zero denominator."""
 
     name: str
-    title: str
-    definition: str
-    unit: Unit
     value: float | None
     compared: float | None  # `value` as far as `before` reaches: without the running day where only whole days are kept
     before: float | None  # in the period it is compared with; None: nothing to compare with
     days: tuple[float, ...]  # one value for each local day of the period, the running one last
     rest: Mapping[str, int]  # micros per currency without an exchange rate, not in `value`
+
+    @property
+    def declared(self) -> Declared:
+        """What people are told of it."""
+        return metric(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,6 @@ def _new_people(session: Session, scope: Scope, earlier: Scope | None) -> Metric
     now = counts(scope)
     return Metric(
         "new_people",
-        "New people",
-        "People seen for the first time in the period, visitors nobody knows yet included.",
-        "count",
         sum(now.values()),
         sum(now.values()),
         sum(counts(earlier).values()) if earlier else None,
@@ -135,9 +135,6 @@ def _active_people(session: Session, scope: Scope, earlier: Scope | None) -> Met
     now = counts(scope)
     return Metric(
         "active_people",
-        "Active people",
-        "People who did something in the period: a machine's or the billing system's events do not count, nor opened mails.",
-        "count",
         now.get(None, 0),
         now.get(None, 0),
         counts(earlier).get(None, 0) if earlier else None,
@@ -162,10 +159,6 @@ def _mrr(session: Session, scope: Scope, earlier: Scope | None) -> Metric:
     current = days[-1] if days else Sum(0, {})
     return Metric(
         "mrr",
-        "MRR",
-        "What the subscriptions that are active or past due are worth a month at the end of the period, by the exchange"
-        " rate of each day. Trials, one-off payments and usage are not in it.",
-        "money",
         current.micros,
         current.micros,
         before.micros if before else None,
@@ -222,9 +215,6 @@ def _trial_to_paid(session: Session, scope: Scope, earlier: Scope | None) -> Met
     now = counts(scope)
     return Metric(
         "trial_to_paid",
-        "Trial to paid",
-        "Of the trials that ended in the period, the share that became paying.",
-        "ratio",
         rate(now),
         rate(now),
         rate(counts(earlier)) if earlier else None,
@@ -258,10 +248,6 @@ def _events(session: Session, scope: Scope, earlier: Scope | None) -> Metric:
         shown[min(day, _last_day(scope))] = shown.get(min(day, _last_day(scope)), 0) + n
     return Metric(
         "events",
-        "Events",
-        "Everything that was recorded in the period, machine events included, by UTC day. The comparison leaves the"
-        " running day out on both sides.",
-        "count",
         sum(now.values()),
         sum(n for day, n in now.items() if day < whole),
         before,

@@ -113,6 +113,21 @@ def here() -> Here:
     )
 
 
+_ARRIVED: state.Slot[Here | None] = state.Slot("shell.here", None)
+
+
+def arrive() -> Here:
+    """`here`, kept for the page that the frame goes on to run."""
+    place = here()
+    _ARRIVED.set(place)
+    return place
+
+
+def arrived() -> Here:
+    """What `arrive` found in this run, once; `here` where nothing has. At the top of a page only."""
+    return _ARRIVED.take() or here()
+
+
 def _remembered(found: SignedIn) -> str:
     slug = state.WORKSPACE.get()
     slugs = [member.slug for member in found.memberships]

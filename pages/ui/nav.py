@@ -5,6 +5,7 @@ are unique across sections; that is checked here, at import.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -58,6 +59,12 @@ def page(name: str) -> Any:
     )
 
 
+@cache
+def _target(name: str) -> Any:
+    """A page as links know it: made once, because making one looks at the disk. The navigation has its own."""
+    return page(name)
+
+
 def pages() -> list[Any]:
     """Every page, hidden ones too: a role that may not see one is told so rather than shown another."""
     return [page(name) for name in _INDEX]
@@ -82,7 +89,7 @@ def link(
 ) -> None:
     """A link to a page; `label` is plain text. What `more` says goes into its address."""
     st.page_link(
-        page(name),
+        _target(name),
         label=safe_text(label if label is not None else entry(name).title),
         icon=icon if icon is not None else entry(name).icon,
         disabled=disabled,

@@ -29,24 +29,24 @@ _STATES = {
 
 def kpi(place: Here, metric: Metric) -> None:
     """One headline with its trend, its days and its definition."""
-    write = place.write
+    write, told = place.write, metric.declared
     value = _value(write, metric)
-    change = (write.points if metric.unit == "ratio" else write.change)(metric.compared, metric.before)
+    change = (write.points if told.unit == "ratio" else write.change)(metric.compared, metric.before)
     difference = round((metric.compared or 0) - (metric.before or 0), 6)
-    cut = place.scope.is_running and metric.unit != "money" and len(metric.days) > 2
+    cut = place.scope.is_running and told.unit != "money" and len(metric.days) > 2
     days = metric.days[:-1] if cut else metric.days  # the running day would look like a fall
     rest = ", ".join(write.money(micros, currency) for currency, micros in metric.rest.items())
     extra = f" Without an exchange rate, so not in it: {rest}." if rest else ""
     colour: Literal["gray", "green", "red"] = "gray"
-    if change and difference:
-        colour = "green" if difference > 0 else "red"
+    if change and difference and told.good != "neither":
+        colour = "green" if (difference > 0) == (told.good == "up") else "red"
     st.metric(
-        safe_text(metric.title),
+        safe_text(told.title),
         safe_text(value),
         safe_text(change) if change and difference else (0 if change else None),
         delta_arrow="auto" if not difference else ("up" if difference > 0 else "down"),
         delta_color=colour,
-        help=safe_text(metric.definition + extra, longest=800),
+        help=safe_text(told.definition + extra, longest=800),
         border=True,
         height="stretch",
         chart_data=list(days) if len(days) > 1 and any(days) else None,
@@ -54,11 +54,13 @@ def kpi(place: Here, metric: Metric) -> None:
 
 
 def _value(write: Format, metric: Metric) -> str:
-    match metric.unit:
+    match metric.declared.unit:
         case "money":
             return write.money_short(None if metric.value is None else int(metric.value))
         case "ratio":
             return write.percent(metric.value)
+        case "seconds":
+            return write.lasting(metric.value)
         case "count":
             return write.compact(metric.value)
 

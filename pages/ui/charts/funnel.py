@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from gdp_core.analytics.funnel.report import Bin, StepResult, Tally
-from pages.ui.charts.style import FADED, INK, SERIES, plain, styled
+from pages.ui.charts.style import FADED, INK, SERIES, laid, plain, styled
 from pages.ui.format import Format
 
 REACHED, OPEN, DROPPED = 0, 1, 2
@@ -43,26 +43,36 @@ def steps(found: Sequence[StepResult], write: Format) -> go.Figure:
         marker={"color": FADED, "line": {"width": 0}},
         hovertemplate="%{x:,} stopped before it<extra></extra>",
     )
-    for name, step in zip(names, found, strict=True):
-        figure.add_annotation(
-            x=1,
-            xref="paper",
-            xanchor="left",
-            xshift=12,
-            y=name,
-            align="left",
-            text=_numbers(step, write, is_first=step is found[0]),
-            font={"size": 13, "color": INK},
-            showarrow=False,
-        )
-    figure.update_layout(barmode="stack")
-    figure = styled(figure, height=_ROW * len(found) + 12, legend=False)
-    figure.update_layout(hovermode="closest", bargap=0.34, margin={"l": 8, "r": 240, "t": 6, "b": 6})
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(
-        autorange="reversed", showgrid=False, ticks="", ticklabelstandoff=8, tickfont={"size": 13, "color": INK}
+    numbers = [
+        {
+            "x": 1,
+            "xref": "paper",
+            "xanchor": "left",
+            "xshift": 12,
+            "y": name,
+            "align": "left",
+            "text": _numbers(step, write, is_first=step is found[0]),
+            "font": {"size": 13, "color": INK},
+            "showarrow": False,
+        }
+        for name, step in zip(names, found, strict=True)
+    ]
+    return laid(
+        styled(figure, height=_ROW * len(found) + 12, legend=False),
+        barmode="stack",
+        annotations=numbers,
+        hovermode="closest",
+        bargap=0.34,
+        margin={"l": 8, "r": 240, "t": 6, "b": 6},
+        xaxis={"visible": False},
+        yaxis={
+            "autorange": "reversed",
+            "showgrid": False,
+            "ticks": "",
+            "ticklabelstandoff": 8,
+            "tickfont": {"size": 13, "color": INK},
+        },
     )
-    return figure
 
 
 def _numbers(step: StepResult, write: Format, *, is_first: bool) -> str:
@@ -91,11 +101,19 @@ def times(found: Sequence[Bin], write: Format) -> go.Figure:
         marker={"line": {"width": 0}},
         hovertemplate="%{x:,} people<extra></extra>",
     )
-    figure = styled(figure, height=260, legend=False)
-    figure.update_layout(hovermode="closest", margin={"l": 8, "r": 40, "t": 4, "b": 4})
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(autorange="reversed", type="category", showgrid=False, nticks=len(shown), ticklabelstandoff=6)
-    return figure
+    return laid(
+        styled(figure, height=260, legend=False),
+        hovermode="closest",
+        margin={"l": 8, "r": 40, "t": 4, "b": 4},
+        xaxis={"visible": False},
+        yaxis={
+            "autorange": "reversed",
+            "type": "category",
+            "showgrid": False,
+            "nticks": len(shown),
+            "ticklabelstandoff": 6,
+        },
+    )
 
 
 def span(item: Bin, write: Format) -> str:
@@ -128,16 +146,18 @@ def groups(found: Sequence[tuple[str, Tally]], write: Format) -> go.Figure:
         cliponaxis=False,
         hovertemplate="%{x:.1%} converted<extra></extra>",
     )
-    figure = styled(figure, height=32 * len(found) + 20, legend=False)
-    figure.update_layout(hovermode="closest", margin={"l": 8, "r": 130, "t": 4, "b": 4})
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(
-        autorange="reversed",
-        showgrid=False,
-        zeroline=False,
-        tickfont={"size": 13, "color": INK},
-        tickvals=list(range(len(found))),
-        ticktext=names,
-        ticklabelstandoff=8,
+    return laid(
+        styled(figure, height=32 * len(found) + 20, legend=False),
+        hovermode="closest",
+        margin={"l": 8, "r": 130, "t": 4, "b": 4},
+        xaxis={"visible": False},
+        yaxis={
+            "autorange": "reversed",
+            "showgrid": False,
+            "zeroline": False,
+            "tickfont": {"size": 13, "color": INK},
+            "tickvals": list(range(len(found))),
+            "ticktext": names,
+            "ticklabelstandoff": 8,
+        },
     )
-    return figure

@@ -20,27 +20,32 @@ colours of the mode in their place; a trace that names none takes them in order.
 
 def styled(figure: go.Figure, *, height: int, legend: bool) -> go.Figure:
     """The figure with the shared layout. Titles belong to the card around it."""
-    figure.update_layout(
+    return laid(
+        figure,
         height=height,
         margin={"l": 8, "r": 8, "t": 34 if legend else 10, "b": 8},
         showlegend=legend,
-        legend={
-            "orientation": "h",
-            "yanchor": "bottom",
-            "y": 1.02,
-            "xanchor": "left",
-            "x": 0,
-            "title": None,
-            "traceorder": "normal",
-        },
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "traceorder": "normal"},
         hovermode="x unified",
         bargap=0.28,
         dragmode=False,
+        xaxis={"showgrid": False, "fixedrange": True, "automargin": True},
+        yaxis={
+            "gridcolor": _GRID,
+            "zerolinecolor": _GRID,
+            "fixedrange": True,
+            "rangemode": "tozero",
+            "automargin": True,
+            "nticks": 6,
+        },
     )
-    figure.update_xaxes(showgrid=False, fixedrange=True, automargin=True, title=None)
-    figure.update_yaxes(
-        gridcolor=_GRID, zerolinecolor=_GRID, fixedrange=True, rangemode="tozero", automargin=True, title=None, nticks=6
-    )
+
+
+def laid(figure: go.Figure, **layout: Any) -> go.Figure:
+    """The figure with these parts of the layout, what else they hold kept. Plotly's own updating takes ten times as long."""
+    for name, value in layout.items():
+        is_part = isinstance(value, dict)
+        figure.layout[name] = {**figure.layout[name].to_plotly_json(), **value} if is_part else value
     return figure
 
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import plotly.graph_objects as go
 
-from pages.ui.charts.style import MUTED, SERIES, named_ends, plain, styled
+from pages.ui.charts.style import MUTED, SERIES, laid, named_ends, plain, styled
 
 _HEIGHT = 300
 _MOST_NAMES = 16
@@ -45,15 +45,15 @@ def lines(
                 text=[f"{plain(line.name)}: {text}" for text in list(line.texts)[part]],
                 hovertemplate="%{text}<extra></extra>",
             )
-    figure = styled(figure, height=height, legend=False)
-    figure.update_layout(hovermode="closest")
+    figure = laid(styled(figure, height=height, legend=False), hovermode="closest")
     if named:
         step = max(1, -(-len(named) // _MOST_NAMES))
-        figure.update_xaxes(tickvals=places[::step], ticktext=[plain(name) for name in named][::step], tickangle=0)
+        names = [plain(name) for name in named]
+        laid(figure, xaxis={"tickvals": places[::step], "ticktext": names[::step], "tickangle": 0})
     else:
-        figure.update_xaxes(type="date", tickformat="%-d %b", hoverformat="%-d %b %Y", nticks=10)
+        laid(figure, xaxis={"type": "date", "tickformat": "%-d %b", "hoverformat": "%-d %b %Y", "nticks": 10})
     if percent:
-        figure.update_yaxes(tickformat=".0%")
+        laid(figure, yaxis={"tickformat": ".0%"})
     highest = max((value for line in found for value in line.values if value is not None), default=0)
     if len(found) > 1:
         ends = [(line.name, next((v for v in reversed(line.values) if v is not None), 0.0)) for line in found]

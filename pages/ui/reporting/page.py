@@ -10,7 +10,7 @@ from sqlmodel import Session
 from gdp_core.analytics.fields import Fields
 from gdp_core.errors import InvalidInput
 from pages.ui import layout, state
-from pages.ui.context import Here, here
+from pages.ui.context import Here, arrived
 from pages.ui.escape import safe_text
 from pages.ui.reporting import behind, clicking, drafts, explaining, picking, saving
 from pages.ui.reporting import sight as sights
@@ -124,7 +124,7 @@ class Turn:
 
 def begin(report: Report) -> Turn:
     """Everything above the answer. Ends the page where there is nothing to ask, or nothing to count yet."""
-    place, click = here(), clicking.taken()
+    place, click = arrived(), clicking.taken()
     state.adopt(report.fields)
     fields = picking.fields_of(place)
     usual = Asked(report.usual(place, fields))

@@ -1,0 +1,167 @@
+"""How long a report page takes from a click on a control to the new chart in the browser, in headless Chromium.
+
+On the demo workspace, then on a made-up crowd of 20 M events. Every click asks something that was not asked before, as
+far as the controls go. The clock is the browser's own: from the click to the last change of a chart, or to the end of
+what the server sent where that is later. Without peers: nobody else draws these pages.
+"""
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.rig import row
+from jobs import ports
+from jobs.login import runtime_url
+from jobs.postgres import EmbeddedPostgres
+from pages import understand
+from tests.browser.product import DEMO, ROOT, Product
+from tests.browser.visitor import Visitor
+
+CLICKS = 24
+CROWD = 20_000_000
+_EVERYWHERE = ("Period", "Compare with")
+_CONTROLS = {"funnels": ("Order", "Period", "Unit"), "trends": ("Interval", "Period")}
+_OF_THE_CROWD = ("funnels", "trends", "retention", "lifecycle")  # what asks the timeline alone
+_CLOCK = """
+(() => {
+  const seen = { clicked: 0, busy: 0, drawn: 0 }
+  window.seen = seen
+  addEventListener('click', () => { seen.clicked = performance.now() }, true)
+  const look = () => {
+    const app = document.querySelector('[data-testid="stApp"]')
+    const rests = app && app.dataset.testScriptState === 'notRunning'
+      && !document.querySelector('[data-testid="stSkeleton"], [data-stale="true"]')
+    if (!rests) seen.busy = performance.now()
+    requestAnimationFrame(look)
+  }
+  requestAnimationFrame(look)
+  const drawn = (changes) => {
+    const of = (node) => node.nodeType === 1 && node.closest('.js-plotly-plot')
+    if (changes.some((change) => of(change.target))) seen.drawn = performance.now()
+  }
+  new MutationObserver(drawn).observe(document, { subtree: true, childList: true, attributes: true })
+})()
+"""
+_TAKEN = """
+() => {
+  const last = Math.max(seen.busy, seen.drawn)
+  return seen.busy > seen.clicked && performance.now() - last > 400 && last - seen.clicked
+}
+"""
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows with name, value, unit, peer, peer_value, ratio."""
+    with tempfile.TemporaryDirectory(prefix="gdp-bench-") as folder:
+        Path(folder).chmod(0o755)  # Postgres may run as another user
+        product = Product(Path(folder) / "data")
+        try:
+            product.start("--demo", name="pages")
+            return [*_of_demo(product), *_of_crowd(product, CROWD)]
+        finally:
+            product.stop()
+
+
+def beside(folder: str, dashboard: int, door: int, events: int = 0) -> list[dict[str, Any]]:
+    """The same on a product that runs already: its demo, or where there are `events` a crowd of so many."""
+    product = Product(Path(folder), dashboard, door)
+    return _of_crowd(product, events) if events else _of_demo(product)
+
+
+def _of_demo(product: Product) -> list[dict[str, Any]]:
+    reports = [entry.name for entry in understand.SECTION.entries if not entry.hidden and entry.name != "overview"]
+    with _visitor(product, DEMO, product.dashboard) as visitor:
+        return [found for name in reports for found in _measured(visitor, name, DEMO, "the demo")]
+
+
+def _of_crowd(product: Product, events: int) -> list[dict[str, Any]]:
+    slug = product.workspace("Crowd")
+    with _dashboard(product, events) as home, _visitor(product, slug, home) as visitor:
+        size = f"{events // 1_000_000} M events"
+        return [found for name in _OF_THE_CROWD for found in _measured(visitor, name, slug, size)]
+
+
+@contextmanager
+def _visitor(product: Product, slug: str, home: str) -> Iterator[Visitor]:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    with sync_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, names)), None)
+        browser = playwright.chromium.launch(executable_path=found)
+        visitor = Visitor(browser, home)
+        visitor.context.add_init_script(_CLOCK)
+        visitor.sign_in_as(product.session(product.member("OWNER", slug)))
+        yield visitor
+        browser.close()
+
+
+@contextmanager
+def _dashboard(product: Product, events: int) -> Iterator[str]:
+    """A dashboard of its own whose workspaces all have the crowd's timeline: its address."""
+    urls = EmbeddedPostgres(product.folder).urls()
+    assert urls is not None, "the product's Postgres does not answer"
+    port = ports.choose()
+    environment = product.environment | {"DATABASE_URL": runtime_url(urls), "GDP_DASHBOARD_PORT": str(port)}
+    argv = [sys.executable, "-m", "benchmarks.crowded", str(events), str(port)]
+    process = subprocess.Popen(argv, cwd=ROOT, env=environment)
+    home = f"http://127.0.0.1:{port}"
+    try:
+        while not _answers(home):
+            assert process.poll() is None, "the dashboard of the crowd ended"
+            time.sleep(0.2)
+        yield home
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(home: str) -> bool:
+    try:
+        with urlopen(f"{home}/_stcore/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _measured(visitor: Visitor, page: str, slug: str, where: str) -> list[dict[str, Any]]:
+    """Medians and nine tenths of the clicks on a page's controls, each in turn."""
+    visitor.open(page, ws=slug)
+    shown = visitor.page.get_by_role("combobox")
+    controls = [name for name in _CONTROLS.get(page, _EVERYWHERE) if shown.and_(_box(visitor.page, name)).count()]
+    if not controls:
+        return []
+    turns = [(controls[number % len(controls)], number // len(controls)) for number in range(CLICKS + 2)]
+    taken = [_click(visitor.page, control, turn) for control, turn in turns][2:]  # the first two warm what comes after
+    name = f"{page}, {where}: from a click to the new chart"
+    nine_tenths = statistics.quantiles(taken, n=10)[-1]
+    return [
+        row(f"{name}, median of {len(taken)}", statistics.median(taken), "ms", None, None),
+        row(f"{name}, nine of ten", nine_tenths, "ms", None, None),
+    ]
+
+
+def _box(page: Page, control: str) -> Any:
+    return page.get_by_role("combobox", name=control, exact=True).locator("visible=true")
+
+
+def _click(page: Page, control: str, turn: int) -> float:
+    """Choose another option of a select box, and wait for what that draws: milliseconds."""
+    box = _box(page, control).first
+    box.click()
+    options = page.get_by_role("option")
+    options.first.wait_for()
+    count = options.count()
+    chosen = next(
+        number for number, option in enumerate(options.all()) if option.get_attribute("aria-selected") == "true"
+    )
+    options.nth((chosen + 1 + turn % (count - 1)) % count).click()
+    return float(page.wait_for_function(_TAKEN, polling=100).json_value())
