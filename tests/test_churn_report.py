@@ -8,12 +8,15 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from gdp_core import reports
 from gdp_core.analytics.churn import CELLS, crossed, crossed_people
 from gdp_core.analytics.engagement_churn import EngagementChurn
 from gdp_core.analytics.scope import scope
+from gdp_core.analytics.warning import Model, to_text, train
 from gdp_core.analytics.window import Window
-from gdp_core.db import rows
+from gdp_core.db import rows, run
 from gdp_core.errors import InvalidInput
+from gdp_core.features import FEATURES
 from gdp_core.timeline.matching import Match
 from jobs import report
 from pages.ui.reporting import asking
@@ -23,6 +26,7 @@ from . import counting
 from .browsing import browsing, words
 from .test_pipeline import track
 from .test_report_pages import clicked, listed, metrics, table
+from .test_warning import NOW, ROLES, lives, timeline_of
 from .till import Till
 
 CORE = Match(("letter_sent",))
@@ -241,3 +245,55 @@ def test_the_command_that_is_shown_gives_the_same_numbers(browser, workspace, mo
     cells = {(cell["use"], cell["pay"]): cell["people"] for cell in told["crossed"]["cells"]}
     assert [*both["Still pay"]] == [str(cells[use, "paying"]) for use in ("silent", "active", "away")]
     assert told["early_warning"] is None
+
+
+def test_a_saved_report_opens_as_it_was_looked_at(browser, workspace):
+    browser.sign_in(workspace.id, "MEMBER")
+    shown = browser.open("churn", view="both", period="90d")
+    (name,) = [item for item in shown.text_input if item.label == "Save this report as"]
+    name.set_value("Who pays and is away")
+    shown = shown.button(key="churn.saved.new").click().run()
+    assert shown.title[0].value == "Who pays and is away"
+    other = browser.open("churn")
+    assert [link for link in other.get("page_link") if "Who pays" in link.label]
+    (link,) = [link.query_string for link in other.get("page_link") if "Who pays" in link.label]
+    assert {"view=both", "period=90d"} <= set(link.split("&"))
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (kept,) = reports.list_reports(session, "churn")
+    assert kept.question.content["look"] == {"view": "both"}
+    assert not [item for item in shown.button if item.key == "churn.saved.change"]  # nothing has changed
+
+
+def test_a_score_is_told_with_its_worth_and_its_people(browser, workspace, database):
+    outcome = train_once()
+    with database.worker.transaction(workspace.id) as session:
+        run(
+            session,
+            "INSERT INTO churn_model (version, workspace_id, model, trained_at, checked_at)"
+            " VALUES (1, app_ws(), :model, :now, :now)",
+            model=to_text(outcome),
+            now=workspace.now,
+        )
+        run(
+            session,
+            "INSERT INTO person_feature (person_id, workspace_id, feature, number, computed_at)"
+            " SELECT a.person_id, app_ws(), 'churn_risk', CASE a.external_id WHEN 'user_free' THEN 0.9 ELSE 1 END, :now"
+            " FROM actor a WHERE a.namespace = 'user' AND a.external_id IN ('user_free', 'quiet_paying')",
+            now=workspace.now,
+        )
+    browser.sign_in(workspace.id, "MEMBER")
+    shown = browser.open("churn", view="warning")
+    assert not shown.exception
+    assert metrics(shown)["AUC on held-out time"] == f"{outcome.judged.auc:.2f}"
+    assert outcome.sentence in words(shown)
+    assert [*table(shown, "Likelihood")["People"]] == ["2", "0", "0", "0", "0"]
+    for column, meant in (("People", ["quiet_paying", "user_free"]), ("Paying", ["quiet_paying"])):
+        clicked(shown, "churn.bands", 0, column, save=f"risk {column}")
+        assert workspace.members(f"risk {column}") == meant
+
+
+def train_once():
+    """A model of a history of people who come and leave."""
+    found = train(timeline_of(lives(1200, 3)), FEATURES, ROLES, NOW)
+    assert isinstance(found, Model)
+    return found

@@ -16,7 +16,7 @@ wanted = people_list.asked_by(place.principal, people.chosen())
 
 total = (
     place.read(people_list.count, wanted, place.now)
-    if wanted.words
+    if wanted.words or wanted.features  # which change without an event: remembered, the count would not be the list's
     else data.remembered(place, people_list.count, wanted, place.now)
 )
 with layout.head("People", f"{people.total_text(place, total)} {'person' if total.people == 1 else 'people'}"):

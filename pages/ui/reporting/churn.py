@@ -31,6 +31,7 @@ VIEWS: dict[View, str] = {
 INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 VIEW = state.Field("churn", "view", default="using", choices=tuple(VIEWS))
 OF = state.Field("churn", "of", default="", pattern=r"\d{4}-\d\d-\d\d")
+_NEWEST = ""
 _SILENT = (
     "Somebody was active when they used the product in the baseline, the time before the quiet time, and fell silent when"
     " they did not in the quiet time that follows, up to the end of the interval. The rate is the silent among the active."
@@ -158,20 +159,19 @@ def people_of(turn: Turn, reader: Callable[..., R], *asked: Any, **named: Any) -
 
 def chosen_start(turn: Turn, found: EngagementChurnResult) -> date:
     """The interval that is looked at: the newest that is over unless another is chosen. There must be one."""
-    starts = [point.start for point in reversed(found.points)]
-    usual_start = churn.newest(found) or starts[0]
-    asked = OF.value
-    if asked not in [str(start) for start in starts]:
-        OF.set(str(usual_start))
+    newest = churn.newest(found) or found.points[0].start
+    starts = [str(point.start) for point in reversed(found.points)]
+    if OF.value not in starts:
+        OF.set(_NEWEST)
     st.selectbox(
         "Interval",
-        [str(start) for start in starts],
+        [_NEWEST, *starts],
         key=OF.key,
-        format_func=lambda text: when(turn, date.fromisoformat(text)),
+        format_func=lambda text: when(turn, date.fromisoformat(text)) if text else f"Newest: {when(turn, newest)}",
         label_visibility="collapsed",
-        width=170,
+        width=190,
     )
-    return date.fromisoformat(OF.value)
+    return date.fromisoformat(OF.value) if OF.value else newest
 
 
 def when(turn: Turn, start: date) -> str:

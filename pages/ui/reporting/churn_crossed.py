@@ -110,4 +110,4 @@ def _behind(turn: Turn, click: Click, *, start: date) -> Behind | None:
         crossed_people, sight.timeline, sight.scope, turn.question, start, use, pay, within=sight.within()
     )
     title = _USES[use] if pay is None else f"{_USES[use]}, {_PAYS[pay].lower()}"
-    return turn.behind(f"{title}, {churn.said(turn, start)}", churn.asks(turn.question), people)
+    return turn.behind(f"{title} {churn.said(turn, start)}", churn.asks(turn.question), people)

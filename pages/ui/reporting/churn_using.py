@@ -260,4 +260,4 @@ def _behind(
     else:
         return None
     people = turn.sight.people(engagement_churn_people, asked, ChurnCell(point.start, state))
-    return turn.behind(f"{_SAID[state]}, {churn.said(turn, point.start)}", question, people)
+    return turn.behind(f"{_SAID[state]} {churn.said(turn, point.start)}", question, people)

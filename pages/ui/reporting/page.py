@@ -137,7 +137,7 @@ def begin(report: Report) -> Turn:
     except InvalidInput as error:
         problem = str(error)
     sight = sights.look(place, click)
-    keeping = saving.keeping(place, report.kind, report.page)
+    keeping = saving.keeping(place, report.kind, report.page, report.more)
     with layout.head(keeping.title or report.title, sights.caption(place, sight, compares=report.compares)):
         layout.scope_bar(place, compares=report.compares)
         saving.draw(place, keeping, asked)

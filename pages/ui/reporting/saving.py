@@ -1,6 +1,6 @@
 """Reports kept under a name: open, save, rename, delete. What is kept is the question and the period, never its numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,16 +17,19 @@ from pages.ui.reporting import asking
 from pages.ui.reporting.asking import Asked
 
 _HEX = r"[0-9a-f]{32}"
+_LOOK = "look"
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """The saved reports of one kind, on their page. `opened` is the one the address names."""
+    """The saved reports of one kind, on their page. `opened` is the one the address names; `more` are fields of the
+    address that are saved too, because they say how the answer is looked at."""
 
     kind: str
     page: str
     opened: SavedReport | None = None
     problem: str | None = None
+    more: tuple[state.Field, ...] = ()
 
     @property
     def field(self) -> state.Field:
@@ -44,17 +47,18 @@ def opened_field(page: str) -> state.Field:
     return state.Field(page, "saved", pattern=_HEX)
 
 
-def keeping(place: Here, kind: str, page: str) -> Keeping:
+def keeping(place: Here, kind: str, page: str, more: tuple[state.Field, ...] = ()) -> Keeping:
     """After `state.adopt`: what is open."""
     named = opened_field(page).value
+    nothing = Keeping(kind, page, more=more)
     if not named:
-        return Keeping(kind, page)
+        return nothing
     try:
         found = place.read(reports.read_report, UUID(named))
     except NotFound as error:
         opened_field(page).set("")
-        return Keeping(kind, page, problem=str(error))
-    return Keeping(kind, page, found) if found.question.kind == kind else Keeping(kind, page)
+        return replace(nothing, problem=str(error))
+    return replace(nothing, opened=found) if found.question.kind == kind else nothing
 
 
 def draw(place: Here, keeping: Keeping, asked: Asked | None) -> None:
@@ -70,7 +74,7 @@ def draw(place: Here, keeping: Keeping, asked: Asked | None) -> None:
                 if keeping.opened and keeping.opened.id == report.id
                 else ":material/article:",
                 width="stretch",
-                **_address(report),
+                **_address(keeping, report),
             )
         if not listed:
             layout.note("No report of this kind is saved yet.")
@@ -82,10 +86,12 @@ def draw(place: Here, keeping: Keeping, asked: Asked | None) -> None:
             _new(keeping, asked)
 
 
-def _address(report: SavedReport) -> dict[str, Any]:
+def _address(keeping: Keeping, report: SavedReport) -> dict[str, Any]:
     """What a link says to open it; a question in a form of another release is told so by its page."""
-    return {
-        "q": asking.text_of_content(report.question.version, report.question.content),
+    asked = {name: part for name, part in report.question.content.items() if name != _LOOK}
+    look = report.question.content.get(_LOOK, {})
+    return {field.name: look.get(field.name) for field in keeping.more} | {
+        "q": asking.text_of_content(report.question.version, asked),
         "period": report.question.period,
         "compare": report.question.compare,
         "saved": report.id.hex,
@@ -135,7 +141,10 @@ def _new(keeping: Keeping, asked: Asked) -> None:
 
 
 def _question(keeping: Keeping, asked: Asked) -> Question:
-    return Question(keeping.kind, asking.content(asked), asking.VERSION, PERIOD.value, COMPARE.value)
+    said = {field.name: field.text(field.value) for field in keeping.more}
+    look = {name: text for name, text in said.items() if text is not None}
+    content = asking.content(asked) | ({_LOOK: look} if look else {})
+    return Question(keeping.kind, content, asking.VERSION, PERIOD.value, COMPARE.value)
 
 
 @boundary.guard
