@@ -19,7 +19,7 @@ from gdp_core.timeline import engine
 from gdp_core.timeline.arrays import BILLING, MACHINE
 from gdp_core.timeline.matching import Match
 
-from .lives import World, counts_for, day_of, first_day, first_instant, micros_of, place, worlds
+from .lives import EPOCH, World, counts_for, day_of, first_day, first_instant, micros_of, place, worlds
 from .timelines import Happened, Somebody, timeline_of
 
 MATCHES = st.sampled_from([ANYTHING, Match(("visit",)), Match(("buy", "open"))])
@@ -159,6 +159,7 @@ def test_every_edge_belongs_to_what_begins_there():
     week = 7 * 86_400_000_000
     first, second = (micros_of(datetime(2024, 3, day, tzinfo=UTC)) for day in (4, 11))
     moments = [(first - 1,), (first,), (second - 1,), (second,), (second - 1, second), (first - week,)]
+    moments.append((second + week,))  # the period's end
     people = [Somebody([Happened(at, "visit") for at in each]) for each in moments]
     result = lifecycle(timeline_of(people), MARCH, Lifecycle())
     assert result.before == 2
@@ -167,6 +168,9 @@ def test_every_edge_belongs_to_what_begins_there():
     by_day = {one.day.day: one for one in stickiness(timeline_of(people), MARCH, Stickiness()).days}
     assert [by_day[day].daily for day in (4, 5, 10, 11)] == [1, 0, 2, 2]
     assert [by_day[day].weekly for day in (4, 10, 11, 17)] == [2, 3, 3, 2]
+    for now, new in ((second, 0), (second + 1, 1)):
+        running = replace(MARCH, now=EPOCH + timedelta(microseconds=now))
+        assert lifecycle(timeline_of(people), running, Lifecycle()).points[1].new == new
 
 
 def test_the_running_interval_is_not_complete_and_the_future_is_not_there():

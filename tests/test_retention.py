@@ -309,8 +309,12 @@ def test_every_edge_belongs_to_what_begins_there():
         (4, (0, 1)),
         (5, (1, 0)),
     ]
+    spent = [Somebody([Happened(day + after, "buy", {"value_micros": 1, "currency": "EUR"}) for after in (0, 1, 2, 3)])]
+    valued = Retention(cohort="month", unit="day", intervals=1, value="value_micros")
     for now, back in ((day, 0), (day + 1, 1)):
         scope = replace(MARCH, now=EPOCH + timedelta(microseconds=now))
+        worth = retention(timeline_of(spent), replace(scope, now=scope.now + timedelta(microseconds=2)), valued)
+        assert worth.triangles[0].cohorts[0].sums == (1 + back, 0)
         assert only(calendar, Retention(cohort="month", unit="day", intervals=1), scope) == (1, (0, back))
 
 
