@@ -165,6 +165,32 @@ def test_a_cell_of_the_triangle_is_its_people(browser, workspace):
     assert listed(clicked(shown, "retention.triangle", one, "0")) == ["u1", "u2"]
 
 
+def test_a_group_and_its_triangle_are_their_people(browser, workspace):
+    shown = opened(browser, workspace, "retention", replace(DAILY, breakdown=Breakdown("person.email")))
+    figures = [asking.orjson.loads(item.proto.spec)["data"][0] for item in shown.get("plotly_chart")]
+    (cells,) = [one["customdata"] for one in figures if any("u2@" in text for text in one.get("customdata", ()))]
+    seventh = next(place for place, text in enumerate(cells) if text.startswith("u2@acme.example, day 7"))
+    assert "100%" in cells[seventh]
+    assert listed(clicked(shown, "retention.groups", seventh, "0", save="Group")) == ["u2"]
+    assert workspace.members("Group") == ["u2"]
+    group = next(item for item in shown.selectbox if item.label == "Group")
+    shown = group.set_value(group.options.index("u2@acme.example · 1")).run()
+    assert [*table(shown, "Cohort")["People"]] == ["1"]
+    assert shown.query_params["group"] in ("2", ["2"])
+    assert listed(clicked(shown, "retention.worth", 0, "People")) == ["u2"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_question_is_saved_and_opened(browser, workspace, page):
+    question = {"retention": DAILY, "lifecycle": BY_DAY, "activation": RANKED}[page]
+    shown = opened(browser, workspace, page, question)
+    (name,) = [item for item in shown.text_input if item.label == "Save this report as"]
+    name.set_value(f"My {page}")
+    shown = shown.button(key=f"{page}.saved.new").click().run()
+    assert shown.title[0].value == f"My {page}"
+    assert asked(shown, type(question)) == question
+
+
 def test_a_cell_without_anybody_says_so(browser, workspace):
     shown = clicked(opened(browser, workspace, "retention", DAILY), "retention.table", 0, "Day 1")
     assert "Nobody is behind this number" in words(shown)

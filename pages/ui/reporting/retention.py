@@ -1,5 +1,6 @@
 """The retention page's parts: the question in widgets, and the answer as a triangle, curves and a table."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -32,6 +33,7 @@ from gdp_core.timeline.matching import Match
 from pages.ui import layout, state
 from pages.ui.charts import retention as charts
 from pages.ui.charts import trend
+from pages.ui.charts.style import plain
 from pages.ui.context import Here
 from pages.ui.escape import clean
 from pages.ui.format import UNKNOWN
@@ -327,10 +329,7 @@ def _cells(place: Here, found: RetentionResult, triangle: Triangle) -> list[tupl
         [(per_person[at][column] if is_sum else cohort.rate(column) or 0) for column in range(len(found.columns))]
         for at, cohort in enumerate(rows)
     ]
-    most = max((share for row in shares for share in row), default=0) or 1
-    if not is_sum:
-        later = [row[place_of] for row in shares for place_of, column in enumerate(found.columns) if column.first > 0]
-        most = max(later, default=0) or most
+    most = _most(shares, found.columns)
     made = []
     for column, average in enumerate(triangle.averages):
         if average.people:
@@ -366,6 +365,62 @@ def _cells(place: Here, found: RetentionResult, triangle: Triangle) -> list[tupl
 
 def _whole_percent(rate: float | None) -> str:
     return UNKNOWN if rate is None else f"{round(rate * 100)}%" if rate >= 0.01 or rate == 0 else "<1%"
+
+
+def groups(place: Here, found: RetentionResult) -> None:
+    """The groups of the breakdown, a row each: the averages of their full cells."""
+    by = found.asked.breakdown
+    if by is None:
+        return
+    write, triangles = place.write, found.triangles
+    names = [group_name(place, by.field, triangle.group) for triangle in triangles]
+    with layout.card(f"By {picking.field_name(by.field)}", key="retention-groups"):
+        clicking.chart(
+            charts.triangle(
+                [f"{name}  ·  {write.number(one.people)}" for name, one in zip(names, triangles, strict=True)],
+                [_shortest(column, len(found.columns)) for column in found.columns],
+                [cell for cell, _ in _group_cells(place, found, names)],
+            ),
+            "retention.groups",
+            alt=f"Who came back on average, by {picking.field_name(by.field)}",
+        )
+        csv: dict[str, list[Any]] = {"group": names, "started": [triangle.people for triangle in triangles]}
+        for index, column in enumerate(found.columns):
+            averages = [triangle.averages[index] for triangle in triangles]
+            csv[column.name] = [average.weighted for average in averages]
+            if found.asked.value:
+                csv[f"{column.name}_value"] = [average.value for average in averages]
+        explaining.below(place, "retention groups", csv, key="retention-groups-csv", hint="Averages of full cells.")
+
+
+def _group_cells(place: Here, found: RetentionResult, names: Sequence[str]) -> list[tuple[charts.Cell, RetentionCell]]:
+    """The cells of the groups' picture, and whom each counts."""
+    is_sum, made = found.asked.value is not None, []
+    levels = [
+        [(average.value if is_sum else average.weighted) or 0 for average in triangle.averages]
+        for triangle in found.triangles
+    ]
+    most = _most(levels, found.columns)
+    for row, (name, triangle) in enumerate(zip(names, found.triangles, strict=True)):
+        for column, average in enumerate(triangle.averages):
+            if not average.people:
+                continue
+            said = _average(place, found, average)
+            hover = (
+                f"{plain(name)}, {found.columns[column].title}, on average: {said}"
+                f"<br>of {place.write.number(average.people)} people in full cells"
+            )
+            text = said if is_sum else _whole_percent(average.weighted)
+            level = min(1.0, levels[row][column] / most)
+            cell = charts.Cell(row, column, level, "mature", text, hover)
+            made.append((cell, RetentionCell(None, column, triangle.group)))
+    return made
+
+
+def _most(levels: Sequence[Sequence[float]], columns: Sequence[Column]) -> float:
+    """The level of a full cell: the highest one after interval 0, which would leave the others pale."""
+    later = [row[place] for row in levels for place, column in enumerate(columns) if column.first > 0]
+    return max(later, default=0) or max((level for row in levels for level in row), default=0) or 1
 
 
 def curves(place: Here, found: RetentionResult) -> None:
@@ -535,6 +590,9 @@ def _clicked(place: Here, found: RetentionResult, triangle: Triangle, click: Cli
         cohort = [cohort for cohort in triangle.cohorts if cohort.people][click.row]
         column = None if click.column == "Started" else [_short(each) for each in found.columns].index(click.column)
         return RetentionCell(cohort.start, column, triangle.group)
+    if click.of == "retention.groups" and found.asked.breakdown and found.asked.occurrence != "recurring":
+        names = [group_name(place, found.asked.breakdown.field, one.group) for one in found.triangles]
+        return _group_cells(place, found, names)[click.row][1]
     if click.of == "retention.curves" and found.asked.occurrence != "recurring":
         return RetentionCell(None, click.row, _drawn(found)[int(click.column) // 2].group)
     return None
