@@ -27,7 +27,7 @@ from gdp_core.analytics.activation import SIGNUP, Activating, Activation, Criter
 from gdp_core.analytics.beginnings import Known, Occurrence
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.calendar import Interval
-from gdp_core.analytics.churn import Churn, Pay, Use, core_of
+from gdp_core.analytics.churn import CELLS, Churn, Pay, Use, core_of
 from gdp_core.analytics.churn import churn as churn_report
 from gdp_core.analytics.cohort_worth import WorthResult, cohort_worth
 from gdp_core.analytics.customers import average_days, read_stages, table_json
@@ -573,7 +573,10 @@ def churn(
         terminal.table(
             (found.crossed.start.isoformat(), "Stopped paying", "Still pay", "Did not pay"),
             [
-                (title, *(f"{found.crossed.people(use, pay):,}" for pay in get_args(Pay)))
+                (
+                    title,
+                    *(f"{found.crossed.people(use, pay):,}" if (use, pay) in CELLS else "-" for pay in get_args(Pay)),
+                )
                 for use, title in zip(get_args(Use), ("Fell silent", "Still active", "Was not active"), strict=True)
             ],
         )

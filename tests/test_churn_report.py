@@ -229,7 +229,8 @@ def test_the_command_that_is_shown_gives_the_same_numbers(browser, workspace, mo
     shown = browser.open("churn", q=asking.text_of(asked), period="90d")
     (line,) = [item.value for item in shown.code]
     told = answer(workspace, monkeypatch, line)
-    assert told["asked"] == {"core": "letter_sent", "quiet": "4w", "baseline": "40d", "interval": "week"}
+    core = {"names": ["letter_sent"], "conditions": []}
+    assert told["asked"] == {"core": core, "quiet": "4w", "baseline": "40d", "interval": "week"}
     points = list(reversed(told["engagement"]["points"]))
     numbers = table(shown, "When")
     assert [*numbers["Were active"]] == [str(point["active"]) for point in points]

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from gdp_core.analytics.activation import Activating, Activation, Criterion
 from gdp_core.analytics.beginnings import Known
 from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.engagement_churn import EngagementChurn
 from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.retention import Retention
@@ -69,6 +70,7 @@ QUESTIONS = [
     Lifecycle(SENT, "month", True),
     ACTIVATION,
     Activating(Activation((Criterion(SENT),), Known("signup_at"))),
+    EngagementChurn(SENT, Window(2, "w"), Window(1, "mo"), "week"),
 ]
 SOMEBODY = Who((Condition("person.stage", "is_not", ("lead",)),), UUID(int=7))
 

@@ -94,7 +94,7 @@ class Churn:
         asked = self.engagement.asked
         return {
             "asked": {
-                "core": asked.core.title,
+                "core": asdict(asked.core),
                 "quiet": asked.quiet.text,
                 "baseline": asked.baseline.text,
                 "interval": asked.interval,
