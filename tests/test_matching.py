@@ -101,3 +101,9 @@ def test_too_much_at_once():
         mark(timeline_of([Somebody([Happened(1, "a")])]), [Match(("a",))] * 25)
     with pytest.raises(InvalidInput, match="person"):
         people(timeline_of([Somebody([])]), [Condition("plan", "is", ("x",))])
+
+
+@pytest.mark.parametrize("field", ["", "person.", "properties.", "person.properties."])
+def test_a_condition_names_a_field(field):
+    with pytest.raises(InvalidInput, match="name of a field"):
+        Condition(field, "set")

@@ -259,6 +259,37 @@ def test_who_may_not_see_a_field_may_not_ask_by_it(browser, workspace):
     assert not shown.metric
 
 
+@pytest.mark.parametrize(
+    ("more", "who"),
+    [
+        ({"breakdown": "person.properties.name"}, {}),
+        ({"factors": {"traits": ["properties.name"]}}, {}),
+        ({}, {"conditions": [["person.properties.email", "starts_with", "u1"]]}),
+        ({"breakdown": "properties.device_id"}, {}),
+    ],
+)
+def test_another_way_to_write_a_field_opens_it_to_nobody(browser, workspace, more, who):
+    browser.sign_in(workspace.id, "VIEWER")
+    steps = [{"match": ["signup_completed"]}, {"match": ["letter_sent"]}]
+    shown = browser.open("funnels", q=json.dumps({"v": 1, "ask": {"steps": steps, **more}, "who": who}))
+    assert "Your role may not ask by" in words(shown)
+    assert not shown.metric
+    assert "Person u" not in words(shown)
+
+
+@pytest.mark.parametrize(
+    ("condition", "warns"), [(["plan", "gt", 1e300], False), (["plan", "lt", -1e25], False), (["", "is", "x"], True)]
+)
+def test_a_link_with_an_odd_condition_is_answered(browser, workspace, condition, warns):
+    browser.sign_in(workspace.id)
+    steps = [{"match": ["signup_completed", condition]}, {"match": ["letter_sent"]}]
+    shown = browser.open("funnels", q=json.dumps({"v": 1, "ask": {"steps": steps}}))
+    assert not shown.exception
+    assert not shown.error
+    assert bool(shown.warning) == warns
+    assert metrics(shown)["Entered"] == ("4" if warns else "0")
+
+
 def test_a_report_is_saved_opened_renamed_and_deleted(browser, workspace):
     browser.sign_in(workspace.id, "MEMBER")
     shown = browser.open("funnels", q=asking.text_of(Asked(TWO_STEPS)), period="90d")

@@ -22,7 +22,9 @@ class Breakdown:
     most: int = 10
 
     def __post_init__(self) -> None:
-        """Raise InvalidInput for too few or too many groups."""
+        """Raise InvalidInput for no field, and for too few or too many groups."""
+        if not self.name:
+            raise InvalidInput("A breakdown needs the name of a field.")
         if not 1 <= self.most <= MOST_GROUPS:
             raise InvalidInput(f"A breakdown shows between 1 and {MOST_GROUPS} values.")
 

@@ -18,10 +18,15 @@ from gdp_core.lake.tables import EVENT_FIELDS, PERSON_FIELDS
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline
 from gdp_core.timeline.matching import Condition
 
-PERSONAL = frozenset({"person.email", "person.name", "ip", "device_id", "session_id"})
-"""Fields whose values say who somebody is."""
+_PERSONAL = frozenset({"person.email", "person.name", "email", "phone", "ip", "device_id", "session_id"})
 _ASKED_PEOPLE = 2_000  # whose traits are looked at, those seen last
 _MOST_NAMES = 500
+
+
+def is_personal(field: str) -> bool:
+    """Whether a field's values say who somebody is, in whichever way the field is written."""
+    asked = Condition(field, "set")
+    return (f"person.{asked.name}" if asked.of_person else asked.name) in _PERSONAL
 
 
 @dataclass(frozen=True, slots=True)

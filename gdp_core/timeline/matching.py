@@ -38,6 +38,8 @@ class Condition:
 
     def __post_init__(self) -> None:
         """Raise InvalidInput for what cannot be compared."""
+        if not self.name:
+            raise InvalidInput("A condition needs the name of a field.")
         if self.comparison not in _TESTS:
             raise InvalidInput(f"There is no comparison {self.comparison!r}; use one of {', '.join(_TESTS)}.")
         if self.comparison not in ("set", "not_set") and not self.values:

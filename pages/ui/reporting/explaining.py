@@ -128,5 +128,10 @@ def shown(place: Here, field: str, value: str) -> str:
     return clean(place.sees(value) or "" if _CONTACT.search(value) else value, longest=120)
 
 
+def is_covered(place: Here, field: str, value: str) -> bool:
+    """Whether the role may see only a part of a value, so that it must not be offered to choose from."""
+    return field not in _WORDS and shown(place, field, value) != clean(value, longest=120)
+
+
 _WORDS = ("person.stage", "person.source", "person.status")
 _CONTACT = re.compile(r"@|\+?\d[\d\s()/.-]{7,}\d")

@@ -13,7 +13,7 @@ import streamlit as st
 
 from gdp_core import reports
 from gdp_core.analytics.breakdown import Breakdown
-from gdp_core.analytics.fields import PERSONAL, Fields, read_fields
+from gdp_core.analytics.fields import Fields, is_personal, read_fields
 from gdp_core.analytics.measures import MONEY
 from gdp_core.analytics.window import Unit, Window
 from gdp_core.timeline.matching import Comparison, Condition, Match
@@ -50,6 +50,7 @@ UNITS: dict[Unit, str] = {
 }
 _NUMBERS = ("gt", "gte", "lt", "lte")
 _ALONE = ("set", "not_set")
+_EXACT = 2**53  # whole numbers below it are themselves as a float, and fit an address
 
 
 def fields_of(place: Here) -> Fields:
@@ -101,7 +102,7 @@ def field_name(field: str) -> str:
 
 def allowed(place: Here, fields: Sequence[str]) -> list[str]:
     """Those fields that the role may ask by, once each."""
-    return [name for name in dict.fromkeys(fields) if place.may("pii.read") or name not in PERSONAL]
+    return [name for name in dict.fromkeys(fields) if place.may("pii.read") or not is_personal(name)]
 
 
 class Conditions:
@@ -154,7 +155,7 @@ class Conditions:
             return ()
         if comparison in _NUMBERS:
             found = self._draft.value(float(first[0]) if first else None, self._path, number, "number")
-            return () if found is None else (int(found) if found == int(found) else found,)
+            return () if found is None else (int(found) if abs(found) < _EXACT and found == int(found) else found,)
         return tuple(self._draft.value([_text(value) for value in first], self._path, number, "values"))
 
     def _condition(self, number: int, begins: Condition | None) -> Condition | None:

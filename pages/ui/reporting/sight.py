@@ -18,13 +18,14 @@ from sqlmodel import Session
 from gdp_core import reports
 from gdp_core.analytics import overview, warming
 from gdp_core.analytics.calendar import instant
-from gdp_core.analytics.fields import PERSONAL, values_of
+from gdp_core.analytics.fields import is_personal, values_of
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import Forbidden
 from gdp_core.timeline import matching
 from gdp_core.timeline.arrays import Timeline
 from pages.ui import boundary, data, layout, nav, state
 from pages.ui.context import Here
+from pages.ui.reporting import explaining
 from pages.ui.reporting.asking import EVERYBODY, Who
 from pages.ui.reporting.clicking import Click
 
@@ -75,10 +76,10 @@ class Sight:
 
     def values(self, field: str) -> tuple[str, ...]:
         """The most frequent values of a field, as far as the role may see them."""
-        if field in PERSONAL and not self.place.may("pii.read"):
+        if is_personal(field) and not self.place.may("pii.read"):
             return ()
         found = data.counted(self.place, self.timeline, ("values", field), lambda: values_of(self.timeline, field))
-        return found if self.place.may("pii.read") else tuple(value for value in found if "@" not in value)
+        return tuple(value for value in found if not explaining.is_covered(self.place, field, value))
 
     def within(self) -> NDArray[np.bool_] | None:
         """Who counts, aligned with the timeline's people; None for everybody."""
@@ -161,6 +162,6 @@ def _until_there(place: Here) -> None:
 
 def refuse_personal(place: Here, fields: list[str]) -> None:
     """Raise Forbidden when a question names a field that the role may not see."""
-    hidden = [name for name in fields if name in PERSONAL]
+    hidden = [name for name in fields if is_personal(name)]
     if hidden and not place.may("pii.read"):
         raise Forbidden(f"Your role may not ask by {hidden[0].removeprefix('person.')}: choose another field.")
