@@ -309,6 +309,20 @@ def persons_of(session: Session, numbers: Iterable[int]) -> list[UUID]:
     return [row.person_id for row in found]
 
 
+def numbers_of(session: Session, persons: Iterable[UUID]) -> NDArray[np.int64]:
+    """The lasting numbers of persons, ascending."""
+    found = rows(session, "SELECT number FROM actor WHERE id = ANY(:persons) ORDER BY 1", persons=list(persons))
+    return np.array([row.number for row in found], np.int64)
+
+
+def find_list(session: Session, name: str) -> StaticList:
+    """The list of a name. Raises NotFound."""
+    row = one(session, f"{_LIST} WHERE name = :name", name=_line(name, _LONGEST_NAME))
+    if row is None:
+        raise NotFound(f"There is no saved list called “{name[:_LONGEST_NAME]}”.")
+    return StaticList(*row)
+
+
 # --------------------------------------------------------------------------------------------------------- shared
 
 

@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 from gdp_core import clock, reports
 from gdp_core.accounts import workspaces
+from gdp_core.analytics import overlap as overlaps
 from gdp_core.analytics import revenue as revenue_report
 from gdp_core.analytics.activation import SIGNUP, Activating, Activation, Criterion, activating
 from gdp_core.analytics.beginnings import Known, Occurrence
@@ -44,6 +45,7 @@ from gdp_core.analytics.funnel.report import funnel as funnel_report
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.lifecycle import lifecycle as lifecycle_report
 from gdp_core.analytics.ltv import Birth
+from gdp_core.analytics.overlap import Overlap
 from gdp_core.analytics.retention import Mode, Retention, parse_bracket
 from gdp_core.analytics.retention import retention as retention_report
 from gdp_core.analytics.scope import Scope
@@ -623,6 +625,38 @@ def revenue(
         [
             (period.start.isoformat(), *(f"{getattr(period.flow, part) / 1_000_000:,.2f}" for part in parts))
             for period in (*found.periods, found.total)
+        ],
+    )
+
+
+@app.command()
+def overlap(
+    workspace: WorkspaceOption,
+    lists: Annotated[
+        list[str], typer.Option("--list", metavar="NAME", help="A saved list of people; give two to five.")
+    ],
+    of: PeopleOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How many people are in several lists at once."""
+
+    def compared(session: Session, scope: Scope, names: tuple[str, ...], *, within: list[UUID] | None) -> Overlap:
+        asked = overlaps.Asked(tuple(reports.find_list(session, name).id for name in names))
+        return overlaps.report(session, scope, asked, within=within)
+
+    found = _of_postgres(_Asked(workspace, "", "", people=tuple(of or ())), tuple(lists), compared)
+    if as_json:
+        _print_json(found)
+        return
+    terminal.table(
+        ("In all of, and in no other", "People", "Of the union"),
+        [(", ".join(region.sets), f"{region.people:,}", _share(region.of_union)) for region in found.regions],
+    )
+    terminal.table(
+        ("Two of them", "", "In both", "Of the first", "Of the second", "Of both together"),
+        [
+            (pair.a, pair.b, f"{pair.people:,}", _share(pair.of_a), _share(pair.of_b), _share(pair.of_union))
+            for pair in found.pairs
         ],
     )
 

@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 import typer
 
-from gdp_core import runtime
+from gdp_core import reports, runtime
+from gdp_core.accounts.roles import Principal
+from gdp_core.db import rows
 from gdp_core.lake import process
 from gdp_core.settings import settings
 from jobs import report
@@ -39,6 +41,7 @@ def ask(database, monkeypatch, capsys, tmp_path) -> Iterator:
     source = database.source(shop, "segment")
     put(database, delivery(shop, source, batch(*happened())))
     drain(database, shop)
+    _lists(database, shop)
 
     def asked(line: str):
         capsys.readouterr()
@@ -51,6 +54,14 @@ def ask(database, monkeypatch, capsys, tmp_path) -> Iterator:
         runtime.database(role).close()
     for cached in caches:
         cached.cache_clear()
+
+
+def _lists(database, shop) -> None:
+    """Two saved lists that share two people."""
+    with database.web.transaction(shop) as session:
+        people = [row.id for row in rows(session, "SELECT id FROM person ORDER BY id")]
+        for name, chosen in (("Buyers", people[:4]), ("Readers", people[2:7])):
+            reports.save_list(session, Principal.system(shop), name, chosen, now=NOW)
 
 
 def happened() -> Iterator[dict]:
@@ -124,6 +135,8 @@ REFUSED = [
     ("activation -w shop --event paid --days 0", "."),
     ("churn -w shop --any-event --quiet 0d", "at least 1"),
     ("churn -w shop --any-event --from 2026-11-02 --to 2026-10-01", "before it begins"),
+    ("overlap -w shop --list Buyers", "Compare 2 to 5"),
+    ("overlap -w shop --list Buyers --list Buyers", "Compare 2 to 5"),
     ("funnel -w shop", "--step"),
 ]
 

@@ -5,16 +5,32 @@ names what it is a share of; a share of nobody is None.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlmodel import Session
 
+from gdp_core import reports
+from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
 
 FEWEST, MOST = 2, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which saved lists are compared. Raises InvalidInput for the same one twice and for too many; too few are refused
+    by `report`, so that a page can ask for one more."""
+
+    lists: tuple[UUID, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.lists) > MOST or len(set(self.lists)) < len(self.lists):
+            raise InvalidInput(f"Compare {FEWEST} to {MOST} different lists of people.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,39 @@ class Overlap:
     of_union: float | None
     regions: tuple[Region, ...]
     pairs: tuple[Pair, ...]
+
+
+def report(session: Session, _: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> Overlap:
+    """How saved lists overlap, of everybody in them or of the persons `within`; a set is called as its list.
+
+    Lists are as their people are now, whatever the period. Raises InvalidInput, NotFound for a list that was deleted.
+    """
+    return overlap(read_sets(session, asked, within))
+
+
+def people_of(
+    session: Session,
+    _: Scope,
+    asked: Asked,
+    named: tuple[str, ...],
+    *,
+    only: bool = True,
+    within: Sequence[UUID] | None = None,
+) -> NDArray[np.int64]:
+    """The lasting numbers of who is in all lists `named`, and, with `only`, in no other. Raises as `report` does."""
+    return people_in(read_sets(session, asked, within), named, only=only)
+
+
+def read_sets(session: Session, asked: Asked, within: Sequence[UUID] | None = None) -> dict[str, NDArray[np.int64]]:
+    """The lasting numbers of the people of each list, by its name. Raises NotFound for a list that was deleted."""
+    chosen = None if within is None else reports.numbers_of(session, within)
+    found = {}
+    for list_id in asked.lists:
+        numbers = reports.read_numbers(session, list_id)
+        found[reports.read_list(session, list_id).name] = (
+            numbers if chosen is None else numbers[np.isin(numbers, chosen)]
+        )
+    return found
 
 
 def overlap(sets: Mapping[str, NDArray[Any]]) -> Overlap:

@@ -14,5 +14,6 @@ SECTION = Section(
         Entry("activation", "Activation", ":material/bolt:", "reports.read"),
         Entry("churn", "Churn", ":material/trending_down:", "reports.read"),
         Entry("revenue", "Revenue", ":material/payments:", "reports.read"),
+        Entry("overlap", "Overlap", ":material/join_inner:", "reports.read"),
     ),
 )

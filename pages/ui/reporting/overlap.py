@@ -1,0 +1,226 @@
+"""The overlap page's parts: the lists in a picker, and how they overlap in a picture and tables."""
+
+from typing import Any
+
+import streamlit as st
+from sqlmodel import Session
+
+from gdp_core import reports
+from gdp_core.analytics import overlap
+from gdp_core.analytics.fields import Fields
+from gdp_core.analytics.overlap import FEWEST, MOST, Asked, Overlap
+from gdp_core.reports import StaticList
+from pages.ui import layout, nav
+from pages.ui.charts import overlap as charts
+from pages.ui.context import Here
+from pages.ui.escape import clean
+from pages.ui.reporting import clicking, explaining, picking
+from pages.ui.reporting.behind import Behind
+from pages.ui.reporting.clicking import Click
+from pages.ui.reporting.drafts import Draft
+from pages.ui.reporting.explaining import Command
+from pages.ui.reporting.page import Report, Turn
+from pages.ui.reporting.sight import Sight
+
+DEFINITION = (
+    "A list holds the people who were behind a number when it was saved, as the persons they are now; the period above"
+    " plays no part. A region are the people in exactly those lists and in no other of those compared: regions add up to"
+    " everybody. The share of everybody is of those in any of the lists; of two lists it is the Jaccard index, people in"
+    " both divided by people in either."
+)
+_DELETED = "A list that was deleted"
+_MORE = {0: "two lists", 1: "one more list"}
+
+
+def usual_question(place: Here, _: Fields) -> Asked:
+    """The lists saved last, as far as there are two."""
+    newest = sorted(place.read(reports.list_lists), key=lambda item: item.created_at, reverse=True)
+    return Asked(tuple(item.id for item in newest[:FEWEST]))
+
+
+class Form:
+    """The question as it stands in the widgets."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self._begins: Asked = draft.asked.question
+
+    @property
+    def question(self) -> Asked:
+        """What it asks. Raises InvalidInput."""
+        return Asked(tuple(self.draft.value(list(self._begins.lists), "lists")))
+
+    def draw(self, sight: Sight, fields: Fields, people: picking.People) -> None:
+        """Which lists, and of whom."""
+        place, draft = sight.place, self.draft
+        known = {item.id: item for item in place.read(reports.list_lists)}
+        chosen = draft.value([], "lists")
+        with (
+            layout.card(key="overlap-question"),
+            st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"),
+        ):
+            st.multiselect(
+                "Lists",
+                [*dict.fromkeys([*known, *chosen])],
+                key=draft.key("lists"),
+                format_func=lambda item: _named(place, known.get(item)),
+                max_selections=MOST,
+                placeholder=f"Choose {FEWEST} to {MOST} saved lists",
+                label_visibility="collapsed",
+                width="stretch",
+            )
+            people.draw(sight, fields)
+
+
+def _named(place: Here, item: StaticList | None) -> str:
+    return _DELETED if item is None else clean(f"{item.name} · {place.write.number(item.people)}", longest=80)
+
+
+REPORT = Report("overlap", "overlap", "Overlap", usual_question, Form, lambda _: ())
+
+
+def command(turn: Turn) -> Command:
+    """The command that gives the same numbers."""
+    known = {item.id: item.name for item in turn.place.read(reports.list_lists)}
+    return Command("overlap", turn.place).options("--list", [known[each] for each in turn.question.lists])
+
+
+def wanting(place: Here, asked: Asked) -> None:
+    """Instead of an answer, while fewer than two lists are chosen: how lists are made, or that one is missing."""
+    known = place.read(reports.list_lists)
+    if len(known) >= FEWEST:
+        layout.empty(":material/join_inner:", f"Choose {_MORE[len(asked.lists)]}", f"Compared are {FEWEST} to {MOST}.")
+        return
+    said = (
+        "No list of people is saved yet"
+        if not known
+        else f"There is only one saved list, {clean(known[0].name, longest=80)}"
+    )
+    with layout.empty(
+        ":material/join_inner:",
+        said,
+        "Lists are made of numbers: click one in a report, Funnels or Revenue for example, and choose Save as list."
+        " Two of them can be compared here.",
+    ):
+        for name in ("funnels", "revenue"):
+            if nav.may_open(place, name):
+                nav.link(place, name)
+
+
+# ------------------------------------------------------------------------------------------------------- the answer
+
+
+def headline(place: Here, found: Overlap) -> None:
+    """How many there are in any of the lists and in all of them."""
+    write = place.write
+    all_of = "both" if len(found.sizes) == FEWEST else "all"
+    with layout.numbers():
+        layout.metric("In any of them", write.number(found.union))
+        layout.metric(f"In {all_of}", write.number(found.people))
+        layout.metric(
+            f"In {all_of}, of everybody",
+            write.percent(found.of_union),
+            help="People in every list, of people in any of them (Jaccard).",
+        )
+        (largest, share) = max(found.of_each.items(), key=lambda item: item[1] or 0)
+        layout.metric(
+            f"Most contained: {clean(largest, longest=40)}",
+            write.percent(share),
+            help=f"Of this list, so many are in {all_of}.",
+        )
+
+
+def picture(place: Here, found: Overlap) -> None:
+    """The regions as an UpSet picture, and as a table."""
+    write = place.write
+    with layout.card("Who is in which", key="overlap-regions"):
+        clicking.chart(
+            charts.upset(found, found.regions, write),
+            "overlap.upset",
+            alt=f"{write.number(found.union)} people in any list, {write.number(found.people)} in all of them",
+        )
+        layout.note("Each column are people in exactly the marked lists and in no other; together they are everybody.")
+        table = {
+            "Only in": [" and ".join(clean(name, longest=60) for name in region.sets) for region in found.regions],
+            "People": [write.number(region.people) for region in found.regions],
+            "Of everybody": [write.percent(region.of_union) for region in found.regions],
+        }
+        clicking.table(
+            table,
+            "overlap.region-table",
+            alt="Regions with their people",
+            numbers=("People",),
+            config={"Only in": st.column_config.TextColumn(width="large")} | _right("Of everybody"),
+            height=min(420, layout.ROW_HEIGHT * (len(found.regions) + 1) + 3),
+        )
+        csv: dict[str, list[Any]] = {
+            name: [name in region.sets for region in found.regions] for name in found.sizes
+        } | {
+            "people": [region.people for region in found.regions],
+            "of_everybody": [region.of_union for region in found.regions],
+        }
+        explaining.below(place, "overlap regions", csv, key="overlap-regions-csv")
+
+
+def lists(place: Here, found: Overlap) -> None:
+    """Each list and each two of them, with their shares."""
+    write, names = place.write, list(found.sizes)
+    left, right = st.columns([2, 3], gap="small")
+    with left, layout.card("Lists", key="overlap-lists"):
+        clicking.table(
+            {
+                "List": [clean(name, longest=80) for name in names],
+                "People": [write.number(found.sizes[name]) for name in names],
+                "In all": [write.percent(found.of_each[name]) for name in names],
+            },
+            "overlap.lists",
+            alt="Lists with their people",
+            numbers=("People",),
+            config=_right("In all"),
+        )
+    with right, layout.card("Two and two", key="overlap-pairs"):
+        clicking.table(
+            {
+                "Lists": [f"{clean(pair.a, longest=40)} and {clean(pair.b, longest=40)}" for pair in found.pairs],
+                "In both": [write.number(pair.people) for pair in found.pairs],
+                "Of the first": [write.percent(pair.of_a) for pair in found.pairs],
+                "Of the second": [write.percent(pair.of_b) for pair in found.pairs],
+                "Jaccard": [write.percent(pair.of_union) for pair in found.pairs],
+            },
+            "overlap.pairs",
+            alt="Each two lists with who is in both",
+            numbers=("In both",),
+            config=_right("Of the first", "Of the second", "Jaccard"),
+        )
+        csv: dict[str, list[Any]] = {
+            "first": [pair.a for pair in found.pairs],
+            "second": [pair.b for pair in found.pairs],
+            "people": [pair.people for pair in found.pairs],
+            "of_first": [pair.of_a for pair in found.pairs],
+            "of_second": [pair.of_b for pair in found.pairs],
+            "jaccard": [pair.of_union for pair in found.pairs],
+        }
+        explaining.below(place, "overlap pairs", csv, key="overlap-pairs-csv")
+
+
+def _right(*names: str) -> dict[str, Any]:
+    return {name: st.column_config.TextColumn(alignment="right") for name in names}
+
+
+# ------------------------------------------------------------------------------------------------------- the people
+
+
+def behind(turn: Turn, session: Session, found: Overlap, click: Click) -> Behind | None:
+    """The people of the region, list or pair that was clicked."""
+    names, only = list(found.sizes), False
+    if click.of == "overlap.region-table" or (click.of == "overlap.upset" and click.column == str(charts.BARS)):
+        chosen, only = found.regions[click.row].sets, True
+    elif click.of == "overlap.lists" or (click.of == "overlap.upset" and click.column == str(charts.SETS)):
+        chosen = (names[click.row],)
+    elif click.of == "overlap.pairs":
+        chosen = (found.pairs[click.row].a, found.pairs[click.row].b)
+    else:
+        return None
+    people = turn.sight.answer(session, overlap.people_of, turn.question, chosen, only=only)
+    title = f"{'Only in' if only else 'In'} {' and '.join(chosen)}"
+    return turn.behind(clean(title, longest=200), " and ".join(names), people)

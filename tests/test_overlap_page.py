@@ -1,0 +1,148 @@
+"""The overlap page and its command: what lists share, whose numbers they are, and what cannot be compared."""
+
+import contextlib
+import shlex
+from uuid import uuid4
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from gdp_core import reports
+from gdp_core.accounts.roles import Principal
+from gdp_core.analytics.overlap import Asked as Question
+from gdp_core.db import rows
+from gdp_core.timeline.matching import Condition
+from jobs import report
+from pages.ui.reporting import asking
+from pages.ui.reporting.asking import Asked, Who
+
+from . import counting
+from .browsing import browsing, words
+from .test_pipeline import identify
+from .test_report_pages import clicked, listed, metrics, table
+
+LISTS = {"Readers": ["u1", "u2", "u3"], "Buyers": ["u2", "u3", "u4"], "Fans": ["u3", "u5"]}
+
+
+@pytest.fixture
+def browser(database, monkeypatch):
+    with browsing(database, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def ws(database):
+    return database.workspace()
+
+
+@pytest.fixture
+def workspace(database, browser, ws, tmp_path, monkeypatch):
+    """Six people, three lists of some of them."""
+    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
+        at = made.now - counting.ago(2)
+        people = [
+            identify(f"u{n}", message=f"u{n}", at=at, email=f"u{n}@acme.example", plan="pro" if n % 2 else "free")
+            for n in range(1, 7)
+        ]
+        made.send(database.source(ws, "segment"), *people)
+        made.count()
+        browser.sign_in(ws, "MEMBER")
+        who = Principal.system(ws)
+        with database.web.transaction(ws) as session:
+            known = {
+                row.external_id: row.person_id
+                for row in rows(session, "SELECT external_id, person_id FROM actor WHERE namespace = 'user'")
+            }
+            made.lists = {
+                name: reports.save_list(session, who, name, [known[user] for user in users], now=made.now).id
+                for name, users in LISTS.items()
+            }
+        yield made
+
+
+def open_page(browser, lists, who=None, **query):
+    asked = Asked(Question(tuple(lists)), *([who] if who else []))
+    return browser.open("overlap", q=asking.text_of(asked), **query)
+
+
+SHARED = [
+    ("overlap.upset", 1, "1", ["u2", "u3", "u4"]),
+    ("overlap.lists", 0, "People", ["u1", "u2", "u3"]),
+    ("overlap.pairs", 0, "In both", ["u2", "u3"]),
+    ("overlap.pairs", 2, "In both", ["u3"]),
+]
+
+
+def test_a_number_its_drawer_and_its_saved_list_are_the_same_people(browser, workspace, monkeypatch):
+    ids = [workspace.lists[name] for name in ("Buyers", "Readers", "Fans")]
+    shown = open_page(browser, [ids[1], ids[0], ids[2]])
+    assert not shown.exception
+    assert not shown.error
+    assert metrics(shown) | {"In any of them": "5", "In all": "1", "In all, of everybody": "20%"} == metrics(shown)
+    regions = table(shown, "Only in")
+    assert {*regions["Only in"]} == {"Buyers", "Readers", "Fans", "Readers and Buyers", "Readers and Buyers and Fans"}
+    order = [*regions["Only in"]]
+    expected = {
+        "Buyers": ["u4"],
+        "Readers": ["u1"],
+        "Fans": ["u5"],
+        "Readers and Buyers": ["u2"],
+        "Readers and Buyers and Fans": ["u3"],
+    }
+    cells = [("overlap.region-table", row, "People", expected[name]) for row, name in enumerate(order)]
+    cells += [("overlap.upset", row, "0", expected[name]) for row, name in enumerate(order)]
+    for number, (of, row, column, people) in enumerate([*cells, *SHARED]):
+        clicked(shown, of, row, column, save=f"List {number}")
+        assert not shown.exception
+        assert listed(shown) == people, (of, row, column)
+        assert workspace.members(f"List {number}") == people, (of, row, column)
+    pairs = table(shown, "Lists")
+    assert [*pairs["Jaccard"]] == ["50%", "25%", "25%"]
+
+    monkeypatch.setattr(report, "connected", contextlib.nullcontext)
+    program, dash, module, *said = shlex.split(open_page(browser, ids).code[0].value)
+    done = CliRunner().invoke(report.app, said[1:])
+    assert done.exit_code == 0, done.output
+    found = orjson.loads(done.stdout)
+    assert (program, dash, module, said[0]) == ("python", "-m", "jobs", "report")
+    assert (found["sizes"], found["union"], found["people"]) == ({"Buyers": 3, "Readers": 3, "Fans": 2}, 5, 1)
+    assert {tuple(region["sets"]): region["people"] for region in found["regions"]}[("Buyers", "Readers")] == 1
+    assert [pair["of_union"] for pair in found["pairs"]] == [0.5, 0.25, 0.25]
+    for options, says in (
+        (["--list", "Buyers"], "Compare 2 to 5"),
+        (["--list", "Buyers", "--list", "Nobody's"], "There is no saved list called"),
+        (["--list", "Buyers", "--list", "Buyers"], "Compare 2 to 5"),
+    ):
+        done = CliRunner().invoke(report.app, ["overlap", "--workspace", "acme", *options, "--json"])
+        assert done.exit_code != 0
+        assert says in f"{done.output} {done.exception}"
+
+
+def test_only_some_people_and_what_cannot_be_compared(browser, workspace):
+    ids = list(workspace.lists.values())
+    some = Who((Condition("person.email", "is", ("u2@acme.example", "u3@acme.example")),))
+    assert metrics(open_page(browser, ids[:2], some)) | {"In any of them": "2", "In both": "2"} == metrics(
+        open_page(browser, ids[:2], some)
+    )
+    assert len(table(browser.open("overlap"), "List")) == 2
+    assert "Choose one more list" in words(open_page(browser, ids[:1]))
+    assert "Choose two lists" in words(open_page(browser, []))
+    six = '{"v":1,"ask":{"lists":[' + ",".join(f'"{uuid4()}"' for _ in range(6)) + "]}}"
+    assert "Compare 2 to 5 different lists of people." in words(browser.open("overlap", q=six))
+    assert "This list was deleted" in words(open_page(browser, [ids[0], uuid4()]))
+    twice = '{"v":1,"ask":{"lists":["' + str(ids[0]) + '","' + str(ids[0]) + '"]}}'
+    for shown in (browser.open("overlap", q=twice), open_page(browser, ids[:2], period="2025-02-01..2025-01-01")):
+        assert not shown.exception
+        assert "reference" not in words(shown)
+
+
+def test_without_lists_it_says_how_they_are_made(database, browser, ws, tmp_path, monkeypatch):
+    browser.sign_in(ws)
+    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
+        made.send(database.source(ws, "segment"), identify("u1", message="u1", at=made.now))
+        made.count()
+        shown = browser.open("overlap")
+    assert "No list of people is saved yet" in words(shown)
+    assert "choose Save as list" in words(shown)
+    assert not shown.exception
