@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -30,7 +29,7 @@ from tests.browser.visitor import Visitor
 CLICKS = 24
 CROWD = 20_000_000
 _EVERYWHERE = ("Period", "Compare with")
-_CONTROLS = {"funnels": ("Order", "Period", "Unit"), "trends": ("Interval", "Period")}
+_CONTROLS = {"funnels": ("Order", "Unit", "Compare with"), "trends": ("Interval", "Compare with", "Period")}
 _OF_THE_CROWD = ("funnels", "trends", "retention", "lifecycle")  # what asks the timeline alone
 _CLOCK = """
 (() => {
@@ -115,7 +114,7 @@ def _dashboard(product: Product, events: int) -> Iterator[str]:
     process = subprocess.Popen(argv, cwd=ROOT, env=environment)
     home = f"http://127.0.0.1:{port}"
     try:
-        while not _answers(home):
+        while ports.is_free(port):
             assert process.poll() is None, "the dashboard of the crowd ended"
             time.sleep(0.2)
         yield home
@@ -124,17 +123,9 @@ def _dashboard(product: Product, events: int) -> Iterator[str]:
         process.wait(30)
 
 
-def _answers(home: str) -> bool:
-    try:
-        with urlopen(f"{home}/_stcore/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
 def _measured(visitor: Visitor, page: str, slug: str, where: str) -> list[dict[str, Any]]:
     """Medians and nine tenths of the clicks on a page's controls, each in turn."""
-    visitor.open(page, ws=slug)
+    visitor.open(page, ws=slug, period="365d")
     shown = visitor.page.get_by_role("combobox")
     controls = [name for name in _CONTROLS.get(page, _EVERYWHERE) if shown.and_(_box(visitor.page, name)).count()]
     if not controls:

@@ -16,7 +16,16 @@ from playwright.sync_api import Browser, sync_playwright
 from .product import DEMO, SECOND_BRAND, Product
 from .visitor import Visitor
 
-_ORDER = ("test_story", "test_sources", "test_team", "test_access", "test_hostile", "test_retail", "test_farewell")
+_ORDER = (
+    "test_story",
+    "test_reports",
+    "test_sources",
+    "test_team",
+    "test_access",
+    "test_hostile",
+    "test_retail",
+    "test_farewell",
+)
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
