@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdp_core.analytics.breakdown import NONE, OTHER, Breakdown, Group
-from gdp_core.analytics.calendar import micros
+from gdp_core.analytics.calendar import instant, micros
 from gdp_core.analytics.funnel.outcomes import outcomes
 from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
 from gdp_core.analytics.funnel.report import funnel, people
@@ -23,6 +23,7 @@ from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import MACHINE
 from gdp_core.timeline.matching import Match
+from pages.ui.reporting.funnel import comparable
 
 from .timelines import Happened, Somebody, timeline_of
 
@@ -515,3 +516,23 @@ def test_windows_are_read_as_people_write_them(text, seconds):
     window = Window.parse(text)
     assert window.micros == seconds * 1_000_000
     assert Window.parse(window.text) == window
+
+
+@pytest.mark.parametrize(("watermark", "now"), [(at(32, 23), 1 / 2), (at(40), 1 / 4)])
+def test_what_may_still_rise_is_not_compared_with_what_is_over(watermark, now):
+    """One of four converted in either period; of the later one two may still do so, as long as little is known."""
+    crowd = [
+        person
+        for first, last in ((22, 26), (28, 32))
+        for person in (
+            went(("a", at(first)), ("b", at(first, 13))),
+            went(("a", at(first))),
+            went(("a", at(last))),
+            went(("a", at(last))),
+        )
+    ]
+    scope = replace(SCOPE, compare="previous", now=instant(watermark))
+    found = funnel(timeline_of(crowd, watermark=watermark), scope, AB)
+    assert found.total.rate == 1 / 4
+    assert comparable(found.total, found.earlier.total) == (now, 1 / 4)
+    assert comparable(found.total, None) == (None, None)

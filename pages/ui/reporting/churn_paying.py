@@ -204,7 +204,7 @@ def _why(turn: Turn, found: SubscriptionChurn, asked: Asked) -> tuple[tuple[str 
     write, factors = turn.place.write, found.factors
     if factors is None:
         layout.note(
-            "Not enough data: it takes ten customers who were lost in whole months of the period, and ten who were not."
+            "Not enough data: it takes ten customers who were lost in the months of the period, and ten who were not."
         )
         return ()
     by_name = {factor.name: factor for factor in factors.factors}
@@ -313,7 +313,8 @@ def _stated(turn: Turn, found: SubscriptionChurn) -> None:
 def _survival(turn: Turn, found: SubscriptionChurn) -> None:
     write, curve = turn.place.write, found.everybody
     with layout.card("For how long customers stay", key="churn-survival"):
-        median = f"half have left after {_days(turn, curve.median)}" if curve.median else "more than half still pay"
+        half = curve.median
+        median = "more than half still pay" if half is None else f"half have left after {_days(turn, half)}"
         layout.note(
             f"Of {write.number(curve.people)} customers {write.number(curve.ended)} have left, the others are seen as long"
             f" as they have paid so far: {median}. Grey: the 95 % interval of everybody."

@@ -277,13 +277,15 @@ def headline(place: Here, found: FunnelResult) -> None:
     before = found.earlier.total if found.earlier else None
     took, took_before = _median(total), _median(before) if before else None
     entered, converted = (before.entered, before.converted) if before else (None, None)
+    rate, rate_before = comparable(total, before)
     with layout.numbers():
         layout.metric(
             "Conversion",
             write.percent(total.rate),
-            change=write.points(total.rate, before.rate) if before else None,
-            difference=round((total.rate or 0) - (before.rate or 0), 3) if before else 0,
-            help="Converted of all who entered.",
+            change=write.points(rate, rate_before),
+            difference=round((rate or 0) - (rate_before or 0), 3),
+            help="Converted of all who entered."
+            + (" Compared are those whose time is over, now and before." if total.open and before else ""),
         )
         for name, now, then in (("Entered", total.entered, entered), ("Converted", total.converted, converted)):
             layout.metric(
@@ -313,6 +315,13 @@ def headline(place: Here, found: FunnelResult) -> None:
     if before is None and total.time:
         said.append(f"Half of the converted took {write.lasting(total.time.p25)} to {write.lasting(total.time.p75)}.")
     layout.note(" ".join([*said, *found.notes]))
+
+
+def comparable(total: Tally, before: Tally | None) -> tuple[float | None, float | None]:
+    """The rates that can be compared: while people may still convert, only of those whose time is over, who had as long."""
+    if before is None:
+        return None, None
+    return (total.mature_rate, before.mature_rate) if total.open else (total.rate, before.rate)
 
 
 def _median(tally: Tally) -> float | None:

@@ -63,7 +63,8 @@ DEFINITION = (
     " in one local day, week or month of the period. They came back in interval N when a return event is in the N-th such"
     " interval after that of their start; in interval 0, when it is after the start itself. From the start itself, a week"
     " is 7 x 24 h and a month 30 x 24 h. A hatched cell is still filling: not everybody in it has had the whole interval."
-    " Averages are of full cells only, each cohort by its size."
+    " Averages are of full cells only, each cohort by its size. Counted in or after an interval, a cell is full when its"
+    " first interval is over, and still grows when people come back later."
 )
 
 
