@@ -50,6 +50,26 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("GDP_LAKE_URL", "lake_url"),
         description="Where the lake's Parquet files are: a folder, or s3://bucket/path. Empty: <data dir>/lake.",
     )
+    lake_key_id: str = Field(
+        "",
+        validation_alias=AliasChoices("GDP_LAKE_KEY_ID", "AWS_ACCESS_KEY_ID", "lake_key_id"),
+        description="Access key of the bucket in GDP_LAKE_URL.",
+    )
+    lake_secret: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("GDP_LAKE_SECRET", "AWS_SECRET_ACCESS_KEY", "lake_secret"),
+        description="Secret of that access key.",
+    )
+    lake_region: str = Field(
+        "us-east-1",
+        validation_alias=AliasChoices("GDP_LAKE_REGION", "AWS_REGION", "lake_region"),
+        description="Region of the bucket.",
+    )
+    lake_endpoint: str = Field(
+        "",
+        validation_alias=AliasChoices("GDP_LAKE_ENDPOINT", "AWS_ENDPOINT_URL", "lake_endpoint"),
+        description="Where the bucket is served when not by AWS, like https://minio.example.com:9000. Empty: AWS.",
+    )
     dask_scheduler: str = Field(
         "",
         validation_alias=AliasChoices("GDP_DASK_SCHEDULER", "dask_scheduler"),

@@ -7,7 +7,7 @@ import typer
 
 from gdp_core import clock
 from gdp_core.accounts import workspaces
-from gdp_core.errors import GrowthError, InvalidInput
+from gdp_core.errors import GrowthError, InvalidInput, NotFound
 from gdp_core.lake import upkeep, writing
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
@@ -58,7 +58,8 @@ def check(workspace: WorkspaceOption) -> None:
     """Compare every row of the lake with Postgres. Ends with an error when one differs."""
     with connected():
         workspace_id = workspaces.find(database("gdp_gate"), workspace)
-        writing.ensure(lake(), workspace_id)
+        if not writing.exists(lake(), workspace_id):
+            raise NotFound(f"{workspace} has no lake yet: run python -m jobs lake flush -w {workspace} first.")
         found = writing.compare(lake(), workspace_id)
     terminal.table(
         ("Table", "In Postgres", "In the lake", ""),

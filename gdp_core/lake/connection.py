@@ -2,9 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import duckdb
@@ -16,12 +18,39 @@ from gdp_core.errors import BadSetting, Unavailable
 _INLINED_ROWS = 1000  # smaller appends stay in the catalogue until maintenance writes them out as files
 _CATALOGUE = "-c role=gdp_lake -c timezone=UTC"
 _EXTENSIONS = {"ducklake": "duckdb_extension_ducklake", "postgres_scanner": "duckdb_extension_postgres_scanner"}
+_HTTPFS = "httpfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """How an S3-compatible bucket is reached. `endpoint`: where it is served when not by AWS, an address; else empty."""
+
+    key_id: str
+    secret: str = field(repr=False)
+    region: str = "us-east-1"
+    endpoint: str = ""
+
+    @property
+    def statement(self) -> str:
+        """What tells DuckDB. Raises BadSetting without a key, or for an endpoint that is no address."""
+        if not self.key_id or not self.secret:
+            raise BadSetting(
+                "GDP_LAKE_URL names a bucket: set GDP_LAKE_KEY_ID and GDP_LAKE_SECRET too, or leave it empty for a folder."
+            )
+        said = f"TYPE s3, KEY_ID {_quoted(self.key_id)}, SECRET {_quoted(self.secret)}, REGION {_quoted(self.region)}"
+        if self.endpoint:
+            parts = urlsplit(self.endpoint)
+            if parts.scheme not in ("http", "https") or not parts.netloc:
+                raise BadSetting("GDP_LAKE_ENDPOINT must be an address like https://minio.example.com:9000.")
+            ssl = "true" if parts.scheme == "https" else "false"
+            said += f", ENDPOINT {_quoted(parts.netloc)}, URL_STYLE 'path', USE_SSL {ssl}"
+        return f"CREATE SECRET bucket ({said})"
 
 
 class Lake:
     """This process's way into the lake. Threads take `cursor`s of it.
 
-    `folder` is a local folder or an s3:// address, `spill` a folder for what a query cannot hold in `memory`. Raises
+    `folder` is a local folder, or an s3:// address in a `bucket`; `spill` is a folder for what a query cannot hold in `memory`. Raises
     Unavailable when Postgres or the folder cannot be reached, BadSetting where an extension is missing.
     """
 
@@ -34,8 +63,10 @@ class Lake:
         memory: str = "1GB",
         threads: int = 2,
         spill: Path | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
         self.folder = folder
+        self._bucket = bucket
         self._dsn = dsn
         config: dict[str, str | bool | int | float | list[str]] = {"threads": threads, "memory_limit": memory}
         if spill:
@@ -125,15 +156,20 @@ class Lake:
             self._connection.execute(f"LOAD {_quoted(_file_of(extension, package))}")
         if "://" not in self.folder:
             return
+        secret = (self._bucket or Bucket("", "")).statement
+        package = f"duckdb_extension_{_HTTPFS}"
         try:
-            self._connection.execute("INSTALL httpfs")
-            self._connection.execute("LOAD httpfs")
-            self._connection.execute("CREATE SECRET (TYPE s3, PROVIDER credential_chain)")
+            if find_spec(package):
+                self._connection.execute(f"LOAD {_quoted(_file_of(_HTTPFS, package))}")
+            else:
+                self._connection.execute(f"INSTALL {_HTTPFS}")
+                self._connection.execute(f"LOAD {_HTTPFS}")
         except duckdb.Error:
             raise BadSetting(
-                "GDP_LAKE_URL names a bucket, which needs DuckDB's httpfs extension, and it cannot be installed here:"
-                " let this machine reach extensions.duckdb.org once, or leave GDP_LAKE_URL empty for a local folder."
+                f"GDP_LAKE_URL names a bucket, which needs DuckDB's {_HTTPFS}: pip install"
+                f" duckdb-extension-{_HTTPFS}=={duckdb.__version__}, or leave GDP_LAKE_URL empty for a local folder."
             ) from None
+        self._connection.execute(secret)
 
     def _attach(self, read_only: bool) -> None:
         if "://" not in self.folder:
@@ -143,10 +179,17 @@ class Lake:
                 raise BadSetting(f"The lake's folder {self.folder} cannot be made: {error.strerror}.") from None
         catalogue = make_conninfo(self._dsn, options=_CATALOGUE, application_name="lake")
         options = f"DATA_PATH {_quoted(self.folder)}, OVERRIDE_DATA_PATH true, METADATA_SCHEMA 'lake'"
-        options += ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
+        options += (
+            ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}, AUTOMATIC_MIGRATION true"
+        )
         try:
             self._connection.execute(f"ATTACH {_quoted('ducklake:postgres:' + catalogue)} AS lake ({options})")
-        except duckdb.Error:
+        except duckdb.Error as error:
+            if "DuckLake" in str(error) and "version" in str(error):
+                raise BadSetting(
+                    "The lake's catalogue was written by another release of DuckLake: install the requirements of the"
+                    " release that wrote it, or drop the tables in Postgres's schema lake, and all is made again."
+                ) from None
             raise Unavailable("The lake's catalogue in Postgres cannot be opened; it is tried again.") from None
 
 
@@ -178,6 +221,8 @@ def _as_ours(error: duckdb.Error) -> Exception:
         return Unavailable("This needs more memory than a query may take; choose a shorter period or fewer filters.")
     if isinstance(error, duckdb.TransactionException):
         return Unavailable("Somebody else was writing to the lake at the same moment; it is tried again.", 0.2)
+    if "No snapshot found" in str(error):
+        return Unavailable("What this was counted from is kept no longer: load the page again.", 0.2)
     if isinstance(error, duckdb.IOException | duckdb.ConnectionException | duckdb.FatalException):
         return Unavailable("The lake cannot be read or written now; it is tried again.")
     return error

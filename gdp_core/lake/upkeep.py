@@ -43,7 +43,6 @@ def erase(lake: Lake, pool: Database, workspace_id: UUID, person_id: UUID, now: 
     Their numbers are remembered, so that no flush or rebuild brings them back. Old versions of the lake go at once, for
     every workspace: timelines are made again. Raises NotFound.
     """
-    ensure(lake, workspace_id)
     with pool.transaction(workspace_id, read_only=True) as session:
         found = rows(
             session,
@@ -53,6 +52,7 @@ def erase(lake: Lake, pool: Database, workspace_id: UUID, person_id: UUID, now: 
     actors = [row.number for row in found]
     if not actors:
         raise NotFound("There is no such person in this workspace.")
+    ensure(lake, workspace_id)
     schema = schema_of(workspace_id)
     with lake.transaction() as cursor:
         cursor.execute(f"INSERT INTO {schema}.erased SELECT unnest($1::BIGINT[])", [actors])

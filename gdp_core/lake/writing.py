@@ -88,15 +88,20 @@ def rebuild(lake: Lake, pool: Database, workspace_id: UUID, now: datetime) -> Fl
     return done
 
 
-def ensure(lake: Lake, workspace_id: UUID) -> None:
-    """Make the workspace's tables where they are missing."""
-    schema = schema_of(workspace_id)
+def exists(lake: Lake, workspace_id: UUID) -> bool:
+    """Whether the workspace has tables in the lake."""
     with lake.reading() as cursor:
         known = cursor.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = $1 AND table_name = 'progress'",
-            [schema.removeprefix("lake.")],
+            [schema_of(workspace_id).removeprefix("lake.")],
         ).fetchone()
-    if known and known[0]:
+    return bool(known and known[0])
+
+
+def ensure(lake: Lake, workspace_id: UUID) -> None:
+    """Make the workspace's tables where they are missing."""
+    schema = schema_of(workspace_id)
+    if exists(lake, workspace_id):
         return
     with lake.transaction() as cursor:
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
