@@ -63,10 +63,10 @@ def plain(text: str, *, longest: int = 40) -> str:
     return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def named_ends(figure: go.Figure, ends: Sequence[tuple[str, float]], *, gap: float) -> None:
-    """Names at the right end of lines, instead of a legend: (name, last value), moved apart by at least `gap`."""
+def named_ends(figure: go.Figure, ends: Sequence[tuple[str, float, str]], *, gap: float) -> None:
+    """Names at the right end of lines, instead of a legend: (name, last value, colour), moved apart by at least `gap`."""
     placed: list[float] = []
-    for name, value in sorted(ends, key=lambda end: end[1]):
+    for name, value, colour in sorted(ends, key=lambda end: end[1]):
         at = value if not placed else max(value, placed[-1] + gap)
         placed.append(at)
         figure.add_annotation(
@@ -75,7 +75,7 @@ def named_ends(figure: go.Figure, ends: Sequence[tuple[str, float]], *, gap: flo
             xanchor="left",
             xshift=6,
             y=at,
-            text=plain(name, longest=24),
+            text=f"<span style='color:{colour}'>●</span> {plain(name, longest=24)}",
             showarrow=False,
             font_size=12,
         )

@@ -32,9 +32,11 @@ def lines(
     figure = go.Figure()
     named = [each for each in along if isinstance(each, str)]
     places = list(range(len(named))) if named else list(along)
-    own = iter(SERIES)
+    own, ends = iter(SERIES), list[tuple[str, float, str]]()
     for line in found:
         colour = MUTED if line.faded else next(own)
+        last = next((value for value in reversed(line.values) if value is not None), 0.0)
+        ends.append((line.name, last, colour))
         for part, dash in ((slice(0, line.final), "solid"), (slice(max(0, line.final - 1), None), "dot")):
             figure.add_scatter(
                 x=places[part],
@@ -56,6 +58,5 @@ def lines(
         laid(figure, yaxis={"tickformat": ".0%"})
     highest = max((value for line in found for value in line.values if value is not None), default=0)
     if len(found) > 1:
-        ends = [(line.name, next((v for v in reversed(line.values) if v is not None), 0.0)) for line in found]
         named_ends(figure, ends, gap=max(highest, 1e-9) * 0.075)
     return figure
