@@ -18,6 +18,7 @@ name = chosen.url_path or nav.HOME
 st.set_page_config(page_title=f"{nav.entry(name).title} · Growth Data Plane")
 
 with guarded(f"frame {name}"):
+    state.enter_workspace()
     state.enter_page(name)
     state.adopt(SCOPE_FIELDS)
     state.publish(SCOPE_FIELDS)  # before anything is read or linked: a period just chosen counts for the whole page

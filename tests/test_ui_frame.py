@@ -110,3 +110,24 @@ def test_another_workspace_in_the_address_opens_nothing(database, browser):
     page = browser.open(ws="other")
     assert "You are not a member of this workspace" in words(page)
     assert not page.title
+
+
+def test_a_tab_that_goes_back_to_another_workspace_asks_nothing_it_asked_in_this_one(database, browser):
+    there = database.workspace("other")
+    user = browser.sign_in(database.workspace())
+    with database.gate.transaction(there) as session:
+        run(
+            session,
+            "INSERT INTO membership (user_id, workspace_id, role, created_at) VALUES (:id, :ws, 'OWNER', now())",
+            id=user,
+            ws=there,
+        )
+    page = browser.open(ws="acme")
+    page.session_state["ask.funnels.kept"] = ("", None)
+    page.run()
+    assert "ask.funnels.kept" in page.session_state
+    page.query_params["ws"] = "other"
+    page.run()
+    assert not page.exception
+    assert "ask.funnels.kept" not in page.session_state
+    assert [item.value for item in page.selectbox if item.label == "Workspace"] == ["other"]

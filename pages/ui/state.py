@@ -107,6 +107,13 @@ NOTICE: Slot[str | None] = Slot("shell.notice", None)
 """A sentence to show once, after the next run: the outcome of what the user just did."""
 
 
+def enter_workspace() -> None:
+    """Before all else: a tab whose URL names another workspace than it showed (Back, a link) knows nothing of it yet."""
+    named, shown = query("ws"), WORKSPACE.get()
+    if named and shown and named != shown:
+        forget_all()
+
+
 def enter_page(name: str) -> None:
     """Note which page runs, so that a page entered anew takes its fields from the URL."""
     if _LAST_PAGE.get() != name:
