@@ -13,10 +13,11 @@ from gdp_core.analytics.calendar import micros
 from gdp_core.db import rows, run
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.writing import flush, watermark
-from gdp_core.timeline import following
+from gdp_core.timeline import following, matching
 from gdp_core.timeline import store as storing
 from gdp_core.timeline.arrays import MISSING
 from gdp_core.timeline.files import Damaged
+from gdp_core.timeline.matching import Condition, Match
 from gdp_core.timeline.store import Store
 
 from . import history
@@ -211,6 +212,30 @@ def test_of_two_who_want_a_column_one_makes_it(database, lake, tmp_path, ws, seg
         columns = list(readers.map(lambda _: store.open(lake).columns.event("plan"), range(4)))
     assert len(asked) == 2  # of the base and of the layer
     assert all(column.values == columns[0].values and len(column.values) == 9 for column in columns)
+
+
+def test_a_property_is_promoted_by_its_use(database, lake, tmp_path, ws, segment, monkeypatch):
+    """Once coded it is read from files; what has changed since is coded by itself; a new base starts again."""
+    store, asked = Store(tmp_path / "timeline", ws), []
+    scanned = storing.scan.event_column
+    monkeypatch.setattr(storing.scan, "event_column", lambda *given: asked.append(len(given) > 5) or scanned(*given))
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}", plan="pro") for n in range(9)))))
+    drain(database, ws)
+    brought_up(database, lake, store, ws)
+    assert store.open(lake).columns.event("plan").values == ("pro",)
+    assert sorted(asked) == [False, True]  # everybody of the base, and the people of an empty layer
+    assert in_timeline(store.open(lake)) == in_postgres(database, ws)
+    asked.clear()
+    assert store.open(lake).columns.event("plan").values == ("pro",)
+    assert asked == []
+    put(database, delivery(ws, segment, batch(track(message="n1", user="u1", plan="team"))))
+    drain(database, ws)
+    timeline = brought_up(database, lake, store, ws)
+    assert timeline.columns.event("plan").values == ("pro", "team")
+    assert asked == [True]
+    chosen = matching.mark(timeline, [Match((), (Condition("plan", "is", ("team",)),))])
+    assert sum(int((chosen.bits[codes] & 1).sum()) for codes in chosen.codes) == 1
+    assert in_timeline(timeline) == in_postgres(database, ws)
 
 
 def test_what_is_damaged_is_noticed_and_made_again(database, lake, tmp_path, ws, segment):
