@@ -5,20 +5,28 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import orjson
 import pytest
 
+from gdp_core.analytics.calendar import micros
+from gdp_core.analytics.movements import Changes, build, stretches
+from gdp_core.analytics.rates import Rates
+from gdp_core.analytics.revenue import count
+from gdp_core.analytics.scope import Scope
 from gdp_core.billing.derive import derive, owner_of, parent_of
 from gdp_core.billing.mrr import MrrSettings
 from gdp_core.billing.plans import PlanMapping
-from gdp_core.billing.rows import Owner, State
+from gdp_core.billing.rows import Billing, Owner, State
 from gdp_core.demo.cast import CHANNELS, CULTURES
 from gdp_core.demo.stage import BRANDS, INTERNAL_DOMAINS, MAIN, PLAN_NAMES, fx_rates
 from gdp_core.demo.subscriptions import add_months
@@ -597,6 +605,41 @@ def test_billing_follows_from_the_webhooks(told: Told) -> None:
     assert refunds["dispute", True] + refunds["dispute", False] == 3
     movements = Counter(change.movement for billing in derived for change in billing.mrr_changes)
     assert min(movements[kind] for kind in ("new", "reactivation", "expansion", "contraction", "churn")) > 5
+    recurring_revenue_closes(derived)
+
+
+def recurring_revenue_closes(derived: list[Billing]) -> None:
+    """On every day, to the micro; it ends with what the subscriptions come to, and rates did something on the way."""
+    moved: dict[tuple[int, datetime, str], int] = defaultdict(int)
+    for customer, billing in enumerate(derived):
+        for change in billing.mrr_changes:
+            moved[customer, change.changed_at, change.currency] += change.after_micros - change.before_micros
+    steps = sorted((step, delta) for step, delta in moved.items() if delta)
+    customers = sorted({customer for (customer, _, _), _ in steps})
+    currencies = tuple(sorted({currency for (_, _, currency), _ in steps}))
+    changes = Changes(
+        customer=np.array([customers.index(customer) for (customer, _, _), _ in steps], np.int64),
+        currency=np.array([currencies.index(currency) for (_, _, currency), _ in steps], np.int64),
+        at=np.array([micros(at) for (_, at, _), _ in steps], np.int64),
+        delta=np.array([delta for _, delta in steps], np.int64),
+        involuntary=np.zeros(len(steps), np.bool_),
+    )
+    by_day: dict[str, list[tuple[date, Decimal]]] = defaultdict(list)
+    for rate in fx_rates(UNTIL):
+        by_day[rate.currency].append((rate.on, rate.rate))
+    rates = Rates("USD", {code: tuple(zip(*found, strict=True)) for code, found in by_day.items()})  # type: ignore[misc]
+    zone = ZoneInfo("America/New_York")
+    ledger = build(np.array(customers, object), currencies, changes, zone, rates)
+    scope = Scope(WS, zone.key, "USD", date(2025, 1, 1), date(2026, 11, 21), UNTIL)
+    days, total = count(ledger, stretches(scope, "day"), "ledger", rates, {})
+    assert total.closed_days == total.days == len(days) == 689
+    assert all(day.flow.closes for day in (*days, total))
+    assert total.flow.fx
+    worth: Counter[str] = Counter()
+    for billing in derived:
+        for row in billing.subscriptions:
+            worth[row.currency] += row.mrr_micros
+    assert total.flow.end == sum(rates.in_base(amount, code, total.end) or 0 for code, amount in worth.items())
 
 
 def test_one_device_was_used_by_two_people(told: Told) -> None:
