@@ -6,6 +6,7 @@ Amounts come in micros with a currency, instants are aware; the results are plai
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -25,6 +26,12 @@ from gdp_core.money import MICROS
 UNKNOWN = "–"
 
 
+@lru_cache(maxsize=20_000)
+def _decimal(value: float, locale: str) -> str:
+    """Remembered: a page writes hundreds, mostly those of its last run."""
+    return format_decimal(value, locale=locale)
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """How one workspace writes things."""
@@ -42,7 +49,7 @@ class Format:
         """12,480"""
         if value is None:
             return UNKNOWN
-        return format_decimal(round(value, decimals), locale=self.locale)
+        return _decimal(round(value, decimals) + 0, self.locale)  # -0.0 is 0
 
     def compact(self, value: float | None) -> str:
         """1.8M from a million on, exact below."""
