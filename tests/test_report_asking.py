@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from gdp_core.analytics.activation import Activating, Activation, Criterion
+from gdp_core.analytics.association import Association
 from gdp_core.analytics.beginnings import Known
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.engagement_churn import EngagementChurn
+from gdp_core.analytics.funnel.factors import Factor, Factors
 from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.retention import Retention
@@ -21,6 +23,7 @@ from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.matching import Condition, Match
 from jobs import report
+from pages.ui.format import Format
 from pages.ui.reporting import activation, asking, funnel, lifecycle, retention
 from pages.ui.reporting.asking import EVERYBODY, Asked, Who
 
@@ -216,3 +219,15 @@ def test_stickiness_is_asked_of_the_same_event(monkeypatch):
 def test_a_command_says_what_it_cannot_say():
     assert shown(funnel.command, turn_of(FUNNEL)).partial
     assert f"--people in:{SOMEBODY.list_id}" in shown(funnel.command, turn_of(QUESTIONS[1], SOMEBODY)).text
+
+
+def test_what_was_before_is_told_with_its_time(monkeypatch):
+    said = []
+    monkeypatch.setattr(funnel.layout, "note", said.append)
+    monkeypatch.setattr(funnel.clicking, "table", lambda *_, **__: None)
+    monkeypatch.setattr(funnel.explaining, "below", lambda *_, **__: None)
+    association = Association(0, 40, 20, 2.0, 1.3, 3.1, 0.001, 0.002)
+    found = Factors(100, 100, 1, (Factor("event", "event", "login", False, association),))
+    place = SimpleNamespace(write=Format("en_GB", "UTC", "EUR"), may=lambda _: True)
+    funnel.factors(place, found, Window(36, "h"))
+    assert "events of the 36 hours before they entered" in said[0]

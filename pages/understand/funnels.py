@@ -23,7 +23,7 @@ else:
         funnel.groups(place, found, found.asked.breakdown)
     with layout.card("What the dropped have in common", key="funnel-factors"):
         turn.form.factors(turn.sight, turn.fields)
-        if found.factors:
-            funnel.factors(place, found.factors)
+        if found.factors and found.asked.factors:
+            funnel.factors(place, found.factors, found.asked.factors.lookback)
 turn.foot(found.asked.definition, funnel.command(turn))
 turn.open(lambda turn, click: funnel.behind(turn, found, click))

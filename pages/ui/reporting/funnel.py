@@ -21,6 +21,7 @@ from gdp_core.analytics.funnel.question import (
     Step,
 )
 from gdp_core.analytics.funnel.report import FunnelResult, Tally, people
+from gdp_core.analytics.window import Window
 from gdp_core.timeline.matching import Match
 from pages.ui import layout
 from pages.ui.charts import funnel as charts
@@ -473,8 +474,8 @@ def _groups_csv(names: list[str], tallies: list[Tally]) -> dict[str, list[Any]]:
     return {"group": names, **steps, "rate": [tally.rate for tally in tallies]}
 
 
-def factors(place: Here, found: Factors) -> None:
-    """What the dropped have more or less often than the converted."""
+def factors(place: Here, found: Factors, lookback: Window) -> None:
+    """What the dropped have more or less often than the converted, in events of the `lookback` before they entered."""
     write = place.write
     if not found.found:
         layout.note(
@@ -508,7 +509,8 @@ def factors(place: Here, found: Factors) -> None:
     )
     layout.note(
         f"{write.number(found.dropped)} dropped and {write.number(found.converted)} converted people whose time is over,"
-        f" compared by {write.number(found.compared)} traits and events of the 7 days before they entered. By chance:"
+        f" compared by {write.number(found.compared)} traits and events of the {write.number(lookback.amount)}"
+        f" {picking.UNITS[lookback.unit]} before they entered. By chance:"
         " corrected for looking at so many. It goes together with dropping out; it need not be why."
     )
     explaining.below(place, "funnel factors", _factors_csv(place, found), key="funnel-factors-csv")
