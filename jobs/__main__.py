@@ -13,10 +13,14 @@ def main() -> int:
         return up(arguments)
     if arguments[0] in ("worker", "analyst"):
         return _work(arguments)
-    from jobs.commands import main as command
+    from jobs.calling import ALONE, alone, call
     from jobs.logs import log_json
 
     log_json("warning")  # on standard error: standard output is for results
+    if arguments[0] in ALONE:
+        return call(alone(arguments[0]), arguments)
+    from jobs.commands import main as command
+
     return command(arguments)
 
 

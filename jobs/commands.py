@@ -23,23 +23,11 @@ from gdp_core.schema import prepare as prepare_schema
 from gdp_core.settings import settings, use_database
 from gdp_core.sources import SOURCES, source
 from jobs import bringing_in, features, lake, report, terminal
+from jobs.calling import call, group
 from jobs.login import login_of, runtime_url
 from jobs.postgres import running
-from jobs.sentences import EXPECTED, sentence
 from jobs.session import connected
 from jobs.terminal import note, result
-
-
-def group(summary: str) -> typer.Typer:
-    """A set of commands. Plain help: it is read in pipes and narrow windows too."""
-    return typer.Typer(
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        help=summary,
-    )
-
 
 app = group(__doc__ or "")
 workspace_app = group("Workspaces: the unit of isolation, one per brand or organisation.")
@@ -87,18 +75,8 @@ OverlapOption = Annotated[int, typer.Option(metavar="HOURS", help="How long the 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command. Returns its exit code; whatever a user can cause is said in one sentence, without a traceback."""
-    try:
-        app(list(arguments), prog_name="python -m jobs")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    except EXPECTED as error:
-        said = sentence(error)
-        if said is None:
-            raise
-        note(said)
-        return 1
-    return 0
+    """Run one command. Returns its exit code."""
+    return call(app, arguments)
 
 
 def find(slug: str) -> UUID:

@@ -107,3 +107,13 @@ def test_without_its_extension_a_bucket_says_what_to_install():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "pip install duckdb-extension-httpfs==" in done.stderr.splitlines()[-1]
+
+
+def test_a_group_alone_is_the_same_commands():
+    """Called by name it is loaded without the others."""
+    from jobs import commands
+    from jobs.calling import ALONE, alone
+
+    whole = {group.name: group.typer_instance for group in commands.app.registered_groups}
+    for name in ALONE:
+        assert [group.typer_instance for group in alone(name).registered_groups] == [whole[name]]
