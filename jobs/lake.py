@@ -87,6 +87,6 @@ def erase(
     with connected():
         workspace_id = workspaces.find(database("gdp_gate"), workspace)
         done = upkeep.erase(lake(), database("gdp_worker"), workspace_id, person_id, clock.now())
-        following.renew(lake(), database("gdp_worker"), settings().timeline_folder, workspace_id)
+        following.renew(lake(), database("gdp_worker"), settings().timeline_folder, workspace_id, wholly=True)
     result(f"Erased: {done:,} events.")
-    note("Other workspaces' timelines are made again by the analyst within seconds.")
+    note("Other workspaces' timelines are made again by the analyst within a minute.")

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import schedule
+import structlog
 from sqlmodel import Session
 
 from gdp_core import backfill, early_warning, inbox, people, recompute, retention, vitals
@@ -32,6 +33,9 @@ from jobs.pulse import keep_beating
 from jobs.runner import Job, run_job
 
 _MEASURE_EVERY = 60.0
+
+
+log = structlog.get_logger()
 
 
 def timetable(pool: Database, is_warm: Callable[[], bool] = lambda: True) -> tuple[Job, ...]:
@@ -56,8 +60,19 @@ def _workspaces(pool: Database) -> list[UUID]:
 
 
 def _each(pool: Database, task: Callable[[Database, UUID, datetime], int]) -> Callable[[datetime], dict[str, Any]]:
+    """A task for every workspace. One that fails holds none of the others up; the job has failed after them."""
+
     def job(now: datetime) -> dict[str, Any]:
-        return {"done": sum(task(pool, workspace_id, now) for workspace_id in _workspaces(pool))}
+        done, failed = 0, list[Exception]()
+        for workspace_id in _workspaces(pool):
+            try:
+                done += task(pool, workspace_id, now)
+            except Exception as caught:
+                log.exception("a workspace's turn failed", action="job.turn_failed", workspace=str(workspace_id))
+                failed.append(caught)
+        if failed:
+            raise failed[0]
+        return {"done": done}
 
     return job
 
@@ -75,14 +90,16 @@ def _each_locked(
 
 def _follow(pool: Database, now: datetime) -> dict[str, Any]:
     """Everything that was applied reaches the lake and the timelines."""
-    folder, done = settings().timeline_folder, 0
-    try:
-        for workspace_id in _workspaces(pool):
-            done += following.follow(lake(), pool, folder, workspace_id, now)
-    except Unavailable:
-        reopen()
-        raise
-    return {"done": done}
+    folder = settings().timeline_folder
+
+    def one_workspace(pool: Database, workspace_id: UUID, now: datetime) -> int:
+        try:
+            return following.follow(lake(), pool, folder, workspace_id, now)
+        except Unavailable:
+            reopen()
+            raise
+
+    return _each(pool, one_workspace)(now)
 
 
 def _keep_up(pool: Database, now: datetime) -> dict[str, Any]:
@@ -96,21 +113,17 @@ def _of_timelines(
 
     def one_workspace(pool: Database, workspace_id: UUID, now: datetime) -> int:
         try:
-            timeline = Store(settings().timeline_folder, workspace_id).open(lake())
-        except Damaged:  # there is none yet, or it is about to be made again
-            return 0
-        return task(pool, workspace_id, timeline, now)
-
-    each = _each(pool, one_workspace)
-
-    def job(now: datetime) -> dict[str, Any]:
-        try:
-            return each(now) if is_warm() else {}
+            try:
+                timeline = Store(settings().timeline_folder, workspace_id).open(lake())
+            except Damaged:  # there is none yet, or it is about to be made again
+                return 0
+            return task(pool, workspace_id, timeline, now)
         except Unavailable:
             reopen()
             raise
 
-    return job
+    each = _each(pool, one_workspace)
+    return lambda now: each(now) if is_warm() else {}
 
 
 def _tell(pool: Database, workspace_id: UUID, timeline: Timeline, now: datetime) -> int:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from gdp_core.errors import Unavailable
 from gdp_core.lake.connection import Lake
 from gdp_core.settings import settings
 from gdp_core.timeline.store import Store
@@ -37,6 +38,25 @@ def test_one_turn_of_the_timetable_makes_an_event_countable(database, lake, ws):
     timeline = Store(settings().timeline_folder, ws).open(lake)
     assert (timeline.people, timeline.shards[0].rows + timeline.shards[1].rows) == (3, 3)
     assert timeline.watermark > NOW.timestamp() - 1  # and reports know until when they are complete
+
+
+def test_a_workspace_that_fails_holds_no_other_up(database, lake, monkeypatch):
+    spaces = [database.workspace(slug) for slug in ("one", "two", "three")]
+    for ws in spaces:
+        put(database, delivery(ws, database.source(ws, "segment"), batch(track(message="m1", user="u1"))))
+        drain(database, ws)
+    follow, failing = timetable.following.follow, timetable._workspaces(database.worker)[0]
+
+    def broken(lake, pool, folder, workspace_id, now):
+        if workspace_id == failing:
+            raise Unavailable("Its files are gone.")
+        return follow(lake, pool, folder, workspace_id, now)
+
+    monkeypatch.setattr(timetable.following, "follow", broken)
+    [follows] = [job for job in timetable.timetable(database.worker) if job.prompt]
+    assert not run_job(database.worker, follows)
+    there = {ws: Store(settings().timeline_folder, ws).is_whole() for ws in spaces}
+    assert there == {ws: ws != failing for ws in spaces}
 
 
 def test_a_job_that_takes_long_holds_the_lake_up_for_no_moment(database):

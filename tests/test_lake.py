@@ -1,6 +1,7 @@
 """The lake holds what Postgres holds: after any sequence of flushes, deaths, writers beside it, rebuilds and erasures."""
 
 import random
+import shutil
 import threading
 import uuid
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 from gdp_core import clock, people, retention
 from gdp_core.db import one, rows, run
 from gdp_core.errors import NotFound, Unavailable
+from gdp_core.lake import upkeep, writing
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.tables import schema_of
 from gdp_core.lake.upkeep import GRACE, erase, maintain
@@ -206,6 +208,50 @@ def test_a_postgres_restored_from_a_backup_is_noticed(database, lake, ws, segmen
     assert is_equal(lake, ws)["event"] == 1
 
 
+def test_a_lake_whose_files_are_gone_is_made_again(database, lake, tmp_path, ws, segment):
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n % 5}") for n in range(20)))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    with database.worker.transaction(ws, read_only=True) as session:
+        person = one(session, "SELECT id FROM person LIMIT 1").id
+    left = 20 - erase(lake, database.worker, ws, person, clock.now())
+    maintain(lake, database.worker, [ws], clock.now())
+    rebuild(lake, database.worker, ws, NOW)
+    assert is_equal(lake, ws)["event"] == left  # who was erased is not back while the files are there
+    maintain(lake, database.worker, [ws], clock.now())
+    shutil.rmtree(tmp_path / "lake")
+    with pytest.raises(Unavailable, match="lake rebuild"):
+        flush(lake, database.worker, ws, NOW)
+    rebuild(lake, database.worker, ws, NOW)
+    assert is_equal(lake, ws) == {"event": 20, "actor": 5, "person": 5}
+    maintain(lake, database.worker, [ws], clock.now() + 2 * GRACE)
+    put(database, delivery(ws, segment, batch(track(message="later", user="u1"))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    assert is_equal(lake, ws)["event"] == 21
+
+
+def test_rows_with_the_numbers_of_another_server_reach_the_lake(database, lake, ws, segment):
+    """A dump was restored on a server that has begun fewer transactions than the one it is of."""
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}") for n in range(3)))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    with database.worker.transaction(ws) as session:
+        for table in ("event", "actor", "person"):
+            run(session, f"UPDATE {table} SET tx = '99999999999'")
+        run(session, "UPDATE ops.lake_state SET next_tx = 99999999999")
+    with lake.transaction() as cursor:
+        cursor.execute(f"UPDATE {schema_of(ws)}.progress SET tx = 99999999999")
+    with pytest.raises(Unavailable, match="lake rebuild"):
+        flush(lake, database.worker, ws, NOW)
+    rebuild(lake, database.worker, ws, NOW)
+    put(database, delivery(ws, segment, batch(track(message="later", user="u1"))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    assert is_equal(lake, ws) == {"event": 4, "actor": 3, "person": 3}
+    assert count(lake, ws) == 4
+
+
 def everything_in(folder, database):
     """All bytes of the folder's files, Parquet read out, and of the catalogue as text."""
     found = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
@@ -259,6 +305,49 @@ def test_of_who_was_erased_no_byte_is_left(database, lake, tmp_path, ws, segment
     rebuild(lake, database.worker, ws, NOW)
     assert [needle for needle in needles if needle in everything_in(tmp_path / "lake", database)] == []
     assert is_equal(lake, ws)["event"] == many
+
+
+def test_an_erasure_takes_nothing_that_is_just_being_written(database, lake, tmp_path, ws, segment, monkeypatch):
+    """A flush has written its file and not yet committed: to whoever removes files of no version it looks like rubbish."""
+    other = database.workspace("other")
+    put(database, delivery(other, database.source(other, "segment"), batch(track(message="o1", user="victim"))))
+    put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n % 5}") for n in range(1500)))))
+    drain(database, ws)
+    drain(database, other)
+    with database.worker.transaction(other, read_only=True) as session:
+        victim = one(session, "SELECT id FROM person").id
+    written, writes = threading.Event(), writing._write
+    removed, removes = threading.Event(), upkeep._expire
+
+    def remove(*given):
+        found = removes(*given)
+        removed.set()
+        return found
+
+    def forget():
+        with Lake(database.dsn, str(tmp_path / "lake"), memory="300MB") as eraser:
+            assert written.wait(60)
+            erase(eraser, database.worker, other, victim, clock.now())
+
+    def write(*given):
+        done = writes(*given)
+        written.set()
+        with psycopg.connect(database.dsn) as watching:
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while not removed.is_set() and not watching.execute(waits).fetchone()[0]:
+                assert eraser.is_alive()
+        return done
+
+    flush(lake, database.worker, other, NOW)
+    monkeypatch.setattr(writing, "_write", write)
+    monkeypatch.setattr(upkeep, "_expire", remove)
+    eraser = threading.Thread(target=forget)
+    eraser.start()
+    flush(lake, database.worker, ws, NOW)
+    eraser.join()
+    assert removed.is_set()
+    assert is_equal(lake, ws)["event"] == 1500
+    assert is_equal(lake, other)["event"] == 0
 
 
 def test_nobody_is_erased_who_is_not_there(database, lake, ws):

@@ -9,11 +9,14 @@ from itertools import product
 import numpy as np
 import pytest
 
+from gdp_core import clock
 from gdp_core.analytics.calendar import micros
 from gdp_core.db import rows, run
+from gdp_core.errors import Unavailable
 from gdp_core.lake.connection import Lake
+from gdp_core.lake.upkeep import GRACE, maintain
 from gdp_core.lake.writing import flush, watermark
-from gdp_core.timeline import following, matching
+from gdp_core.timeline import files, following, matching
 from gdp_core.timeline import store as storing
 from gdp_core.timeline.arrays import MISSING
 from gdp_core.timeline.files import Damaged
@@ -261,6 +264,73 @@ def test_what_is_damaged_is_noticed_and_made_again(database, lake, tmp_path, ws,
         assert in_timeline(store.open(lake)) == there, (harm, of)
 
 
+def test_a_turn_that_died_between_the_lake_and_the_timeline_is_made_good_by_the_next(
+    database, lake, tmp_path, ws, segment
+):
+    for message in ("m1", "m2"):
+        put(database, delivery(ws, segment, batch(track(message=message, user="u1"))))
+        drain(database, ws)
+        flush(lake, database.worker, ws, NOW)  # and here it died
+        following.follow(lake, database.worker, tmp_path / "timeline", ws, NOW)  # without further news
+        assert in_timeline(Store(tmp_path / "timeline", ws).open(lake)) == in_postgres(database, ws)
+
+
+def test_renewed_wholly_nothing_older_is_left(database, lake, tmp_path, ws, segment):
+    store = Store(tmp_path / "timeline", ws)
+    for message in ("m1", "m2"):
+        put(database, delivery(ws, segment, batch(track(message=message, user="u1", plan="aardvark"))))
+        drain(database, ws)
+        following.follow(lake, database.worker, tmp_path / "timeline", ws, NOW)
+        store.open(lake).columns.event("plan")
+    assert b"aardvark" in b"".join(path.read_bytes() for path in store.folder.rglob("*.json"))
+    with ThreadPoolExecutor(1) as beside, files.alone(store.folder):  # another process is at it, and is waited for
+        renewed = beside.submit(following.renew, lake, database.worker, tmp_path / "timeline", ws, wholly=True)
+        with pytest.raises(TimeoutError):
+            renewed.result(0.2)
+    latest = store.latest()
+    assert {path.name for path in store.folder.iterdir()} == {latest.base, latest.layer, "latest.json", ".lock"}
+    assert b"aardvark" not in b"".join(path.read_bytes() for path in store.folder.rglob("*.json"))
+    assert in_timeline(store.open(lake)) == in_postgres(database, ws)
+
+
+def test_columns_are_read_where_none_can_be_kept(database, lake, tmp_path, ws, segment):
+    """The folder is read only, or the disk is full."""
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(track(message="m1", user="u1", plan="pro"))))
+    drain(database, ws)
+    timeline = brought_up(database, lake, store, ws)
+    for part in (store.latest().base, store.latest().layer):
+        (store.folder / f"column-{part}").write_bytes(b"in the way")
+    assert timeline.columns.event("plan").values == ("pro",)
+
+
+def test_of_a_version_that_is_gone_one_is_told_so(database, lake, tmp_path, ws, segment):
+    store = Store(tmp_path / "timeline", ws)
+    put(database, delivery(ws, segment, batch(track(message="m1", user="u1", plan="pro"))))
+    drain(database, ws)
+    following.follow(lake, database.worker, tmp_path / "timeline", ws, NOW)
+    timeline = store.open(lake)
+    put(database, delivery(ws, segment, batch(track(message="m2", user="u1", plan="pro"))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    maintain(lake, database.worker, [ws], clock.now() + 2 * GRACE)
+    with pytest.raises(Unavailable):
+        timeline.columns.event("plan")
+    following.follow(lake, database.worker, tmp_path / "timeline", ws, NOW)
+    assert store.open(lake).columns.event("plan").values == ("pro",)
+
+
+def test_a_property_of_any_name_is_read(database, lake, tmp_path, ws, segment):
+    names = ["*", "", "a.b", 'a"b', "a\\b", "a/b", "~1", "$", "#", "[0]"]
+    put(
+        database, delivery(ws, segment, batch(track(message="m1", user="u1", **{name: f"of {name}" for name in names})))
+    )
+    drain(database, ws)
+    timeline = brought_up(database, lake, Store(tmp_path / "timeline", ws), ws)
+    assert [timeline.columns.event(name).values for name in names] == [(f"of {name}",) for name in names]
+    assert timeline.columns.person("*").values == ()
+
+
 def test_there_is_none_before_the_first_refresh(lake, tmp_path, ws):
     with pytest.raises(Damaged):
         Store(tmp_path / "timeline", ws).open(lake)
@@ -274,8 +344,6 @@ def test_an_empty_workspace(database, lake, tmp_path, ws):
 
 
 def test_one_process_at_a_time_brings_it_up(database, lake, tmp_path, ws):
-    from gdp_core.timeline import files
-
     store = Store(tmp_path / "timeline", ws)
     flush(lake, database.worker, ws, NOW)
     with files.alone(store.folder):

@@ -17,6 +17,8 @@ from gdp_core.errors import BadSetting, Unavailable
 
 _INLINED_ROWS = 1000  # smaller appends stay in the catalogue until maintenance writes them out as files
 _CATALOGUE = "-c role=gdp_lake -c timezone=UTC"
+_FILES_LOCK = 0x6764705F6C616B  # "gdp_lak": files of the lake that no version names yet
+_WRITER_WAITS, _REMOVER_WAITS = 30, 600  # seconds
 _EXTENSIONS = {"ducklake": "duckdb_extension_ducklake", "postgres_scanner": "duckdb_extension_postgres_scanner"}
 _HTTPFS = "httpfs"
 
@@ -45,6 +47,10 @@ class Bucket:
             ssl = "true" if parts.scheme == "https" else "false"
             said += f", ENDPOINT {_quoted(parts.netloc)}, URL_STYLE 'path', USE_SSL {ssl}"
         return f"CREATE SECRET bucket ({said})"
+
+
+class FilesGone(Unavailable):
+    """A file that a version of the lake names is not in its folder."""
 
 
 class Lake:
@@ -113,6 +119,27 @@ class Lake:
             raise
         finally:
             cursor.close()
+
+    @contextlib.contextmanager
+    def writing(self, *, alone: bool = False) -> Iterator[None]:
+        """Hold the lake's new files, which no version names before their commit, against who removes such files.
+
+        `alone` is to remove them: it waits for every writer, of any process, and they wait for it. Raises Unavailable.
+        """
+        seconds, kind = (_REMOVER_WAITS, "") if alone else (_WRITER_WAITS, "_shared")
+        options = f"{_CATALOGUE} -c lock_timeout={seconds}s"
+        try:
+            held = psycopg.connect(self._dsn, options=options, autocommit=True)
+        except psycopg.OperationalError:
+            raise Unavailable("Postgres cannot be reached; it is tried again by itself.") from None
+        with held:
+            try:
+                held.execute(f"SELECT pg_advisory_lock{kind}(%s)".encode(), (_FILES_LOCK,))
+            except psycopg.OperationalError:
+                raise Unavailable(
+                    "The lake is being written to by somebody who takes long; it is tried again."
+                ) from None
+            yield
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -217,6 +244,10 @@ def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
 
 def _as_ours(error: duckdb.Error) -> Exception:
     """What to raise for DuckDB's error: its text may hold the address of Postgres with its password."""
+    if isinstance(error, duckdb.IOException) and "No such file" in str(error):
+        return FilesGone(
+            "Files of the lake are missing from its folder: if it stays so, run python -m jobs lake rebuild."
+        )
     if isinstance(error, duckdb.OutOfMemoryException):
         return Unavailable("This needs more memory than a query may take; choose a shorter period or fewer filters.")
     if isinstance(error, duckdb.TransactionException):

@@ -194,8 +194,8 @@ def person_column(lake: Lake, workspace_id: UUID, at: int, field: str) -> Coded:
 
 
 def _path(field: str) -> str:
-    """A property's place in JSON, whatever characters its name has."""
-    return '$."' + field.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A property's place in JSON, as a pointer (RFC 6901): a path would read the name "*" as every property."""
+    return "/" + field.replace("~", "~0").replace("/", "~1")
 
 
 def _coded(cursor: duckdb.DuckDBPyConnection, query: str, given: list[str], field: str) -> Coded:

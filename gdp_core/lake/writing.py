@@ -14,7 +14,7 @@ import duckdb
 from gdp_core.db import Database, one, run
 from gdp_core.errors import Unavailable
 from gdp_core.failpoint import failpoint
-from gdp_core.lake.connection import Lake, asked
+from gdp_core.lake.connection import FilesGone, Lake, asked
 from gdp_core.lake.tables import ACTOR, EVENT, PERSON, TABLES, Table, current, schema_of
 
 
@@ -68,7 +68,7 @@ def flush(lake: Lake, pool: Database, workspace_id: UUID, now: datetime) -> Flus
         )
     done = Flushed(0, 0, 0, 0, since)
     if horizon.changed:
-        with lake.source(workspace_id) as source, lake.transaction() as cursor:
+        with lake.writing(), lake.source(workspace_id) as source, lake.transaction() as cursor:
             done = _write(cursor, workspace_id, source, since, horizon.until)
             failpoint("lake.written")
         failpoint("lake.committed")
@@ -77,12 +77,19 @@ def flush(lake: Lake, pool: Database, workspace_id: UUID, now: datetime) -> Flus
 
 
 def rebuild(lake: Lake, pool: Database, workspace_id: UUID, now: datetime) -> Flushed:
-    """Everything again from Postgres, in one commit: readers see the old lake or the new one."""
+    """Everything again from Postgres, in one commit: readers see the old lake or the new one.
+
+    It needs no file that is there. Without those that name who was erased, these people are back.
+    """
     ensure(lake, workspace_id)
-    horizon = _look(pool, workspace_id, 0)
-    with lake.source(workspace_id) as source, lake.transaction() as cursor:
-        for table in TABLES:
-            cursor.execute(f"DELETE FROM {schema_of(workspace_id)}.{table.name}")
+    _adopt(pool, workspace_id)
+    horizon, schema = _look(pool, workspace_id, 0), schema_of(workspace_id)
+    with lake.writing(), lake.source(workspace_id) as source, lake.transaction() as cursor:
+        erased = _erased(lake, workspace_id)
+        for name in (*(table.name for table in TABLES), "erased", "progress"):
+            cursor.execute(f"DROP TABLE {schema}.{name}")
+        _make(cursor, schema)
+        cursor.execute(f"INSERT INTO {schema}.erased SELECT unnest($1::BIGINT[])", [erased])
         done = _write(cursor, workspace_id, source, 0, horizon.until)
     _note(pool, workspace_id, horizon, now)
     return done
@@ -105,13 +112,42 @@ def ensure(lake: Lake, workspace_id: UUID) -> None:
         return
     with lake.transaction() as cursor:
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        for table in TABLES:
-            cursor.execute(f"CREATE TABLE IF NOT EXISTS {schema}.{table.name} ({table.definition})")
-        cursor.execute(f"CREATE TABLE IF NOT EXISTS {schema}.erased (actor BIGINT)")
-        cursor.execute(f"CREATE TABLE IF NOT EXISTS {schema}.progress (tx BIGINT)")
-        cursor.execute(f"ALTER TABLE {schema}.event SET PARTITIONED BY (year(occurred_at), month(occurred_at))")
-        cursor.execute(f"ALTER TABLE {schema}.event SET SORTED BY (name ASC, actor ASC, occurred_at ASC)")
-        cursor.execute(f"INSERT INTO {schema}.progress VALUES (0)")
+        _make(cursor, schema)
+
+
+def _make(cursor: duckdb.DuckDBPyConnection, schema: str) -> None:
+    for table in TABLES:
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS {schema}.{table.name} ({table.definition})")
+    cursor.execute(f"CREATE TABLE IF NOT EXISTS {schema}.erased (actor BIGINT)")
+    cursor.execute(f"CREATE TABLE IF NOT EXISTS {schema}.progress (tx BIGINT)")
+    cursor.execute(f"ALTER TABLE {schema}.event SET PARTITIONED BY (year(occurred_at), month(occurred_at))")
+    cursor.execute(f"ALTER TABLE {schema}.event SET SORTED BY (name ASC, actor ASC, occurred_at ASC)")
+    cursor.execute(f"INSERT INTO {schema}.progress VALUES (0)")
+
+
+def _erased(lake: Lake, workspace_id: UUID) -> list[int]:
+    """The numbers of who was erased; nobody's where the files that hold them are gone."""
+    try:
+        with lake.reading() as cursor:
+            found = cursor.execute(f"SELECT actor FROM {schema_of(workspace_id)}.erased").fetchall()
+    except FilesGone:
+        return []
+    return [actor for (actor,) in found]
+
+
+def _adopt(pool: Database, workspace_id: UUID) -> None:
+    """Rows of transactions that this server has yet to begin were restored from another's dump.
+
+    They count as written by the first transaction, or the lake would not have them until the numbers are reached.
+    """
+    with pool.transaction(workspace_id, timeout=_ADOPTION) as session:
+        for table in ("event", "actor", "person"):
+            run(session, f"UPDATE {table} SET tx = '3' WHERE workspace_id = app_ws() AND {_FOREIGN}")
+        run(session, f"DELETE FROM event_gone WHERE workspace_id = app_ws() AND {_FOREIGN}")
+        run(
+            session,
+            f"DELETE FROM ops.lake_state WHERE workspace_id = app_ws() AND CAST(CAST(next_tx AS text) AS xid8) > {_NEXT}",
+        )
 
 
 def watermark(lake: Lake, workspace_id: UUID) -> int:
@@ -146,6 +182,10 @@ def compare(lake: Lake, workspace_id: UUID) -> tuple[Compared, ...]:
             found.append(Compared(table.name, there[0], here[0], there == here))
     return tuple(found)
 
+
+_ADOPTION = 3600  # seconds: once after a restore, every row may have to be written again
+_NEXT = "pg_snapshot_xmax(pg_current_snapshot())"
+_FOREIGN = f"tx >= {_NEXT}"
 
 _XIDS = """
     WITH now AS (SELECT pg_current_snapshot() AS snapshot), elsewhere AS (

@@ -29,16 +29,20 @@ def follow(lake: Lake, pool: Database, folder: Path, workspace_id: UUID, now: da
     store = Store(folder, workspace_id)
     complete_at = _complete_at(pool, workspace_id)
     latest = store.latest()
-    is_due = latest is None or not done.is_nothing or complete_at - latest.complete_at >= _RESTFUL
+    is_due = latest is None or latest.since != done.until or complete_at - latest.complete_at >= _RESTFUL
     if is_due or not store.is_whole():
         store.refresh(lake, since=done.until, complete_at=complete_at)
     return done.events + done.removed + done.actors + done.people
 
 
-def renew(lake: Lake, pool: Database, folder: Path, workspace_id: UUID) -> None:
-    """Make the whole timeline again from the lake."""
+def renew(lake: Lake, pool: Database, folder: Path, workspace_id: UUID, *, wholly: bool = False) -> None:
+    """Make the whole timeline again from the lake. `wholly`: what it was made of before is gone then, not kept for readers."""
     Store(folder, workspace_id).refresh(
-        lake, since=writing.watermark(lake, workspace_id), complete_at=_complete_at(pool, workspace_id), afresh=True
+        lake,
+        since=writing.watermark(lake, workspace_id),
+        complete_at=_complete_at(pool, workspace_id),
+        afresh=True,
+        wholly=wholly,
     )
 
 

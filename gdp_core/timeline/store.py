@@ -25,7 +25,7 @@ from gdp_core.timeline import files
 from gdp_core.timeline.arrays import MISSING, EventColumn, PersonColumn, Shard, Timeline, Value
 from gdp_core.timeline.files import Damaged
 
-_FORMAT = 1
+_FORMAT = 2
 _LARGE = 300_000  # rows of a layer that make a new base worth its while,
 _SHARE = 10  # when they are more than one in so many
 _KEPT = 3  # layers: a reader that opened one a moment ago still finds its columns
@@ -35,12 +35,13 @@ _LATEST = "latest.json"
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """What the folder's newest timeline is made of. `complete_at` is in microseconds."""
+    """What the folder's newest timeline is made of: `since` is the lake's watermark, `complete_at` in microseconds."""
 
     format: int
     base: str
     layer: str
     version: int
+    since: int
     complete_at: int
 
     @property
@@ -68,13 +69,13 @@ class Store:
         self.folder = folder / workspace_id.hex
         self.workspace_id = workspace_id
 
-    def refresh(self, lake: Lake, *, since: int, complete_at: int, afresh: bool = False) -> bool:
+    def refresh(self, lake: Lake, *, since: int, complete_at: int, afresh: bool = False, wholly: bool = False) -> bool:
         """Bring the folder up to the lake. False where another process is at it, or nothing is new.
 
         `since` is the lake's watermark, and `complete_at` the instant in microseconds up to which it is complete;
-        `afresh` makes a new base whatever there is.
+        `afresh` makes a new base whatever there is, once nobody else is at it; `wholly`, nothing older is left.
         """
-        with files.alone(self.folder) as mine:
+        with files.alone(self.folder, patiently=afresh) as mine:
             if not mine:
                 return False
             version, latest = scan.version(lake), self.latest()
@@ -87,8 +88,9 @@ class Store:
             if base is None or changed is None:
                 base = self._make_base(lake, who, version, since)
                 changed = _Changed(who.people[:0], base.names, _no_rows())
-            self._write_layer(base, changed, who, version, complete_at)
-            self._tidy()
+            name = _named("layer", version)
+            self._write_layer(base, changed, who, Latest(_FORMAT, base.name, name, version, since, complete_at))
+            self._tidy(wholly)
             return True
 
     def latest(self) -> Latest | None:
@@ -175,16 +177,15 @@ class Store:
         gone = base.who.people[~np.isin(base.who.people, who.people)]
         return _Changed(np.union1d(people, gone), names[:_MOST_NAMES], rows)
 
-    def _write_layer(self, base: _Base, changed: "_Changed", who: Who, version: int, complete_at: int) -> None:
+    def _write_layer(self, base: _Base, changed: "_Changed", who: Who, latest: Latest) -> None:
         numbers = who.people
         left = np.isin(base.who.people, changed.people)
         base_people = np.where(left, 0, np.searchsorted(numbers, base.who.people)).astype(np.int32)
         internal = np.append(who.internal, False)
         people = changed.people[np.isin(changed.people, numbers)]
         place = np.searchsorted(numbers, people).astype(np.int32)
-        name = _named("layer", version)
         files.write(
-            self.folder / name,
+            self.folder / latest.layer,
             {
                 "numbers": numbers,
                 "base_people": base_people,
@@ -195,15 +196,20 @@ class Store:
             },
             {"names": list(changed.names)},
         )
-        latest = Latest(_FORMAT, base.name, name, version, complete_at)
         files.write_text(self.folder / _LATEST, orjson.dumps(latest))
 
-    def _tidy(self) -> None:
-        """Remove what no reader can be about to open."""
+    def _tidy(self, wholly: bool) -> None:
+        """Remove what no reader can be about to open; `wholly`, all that is not of the newest."""
         latest = self.latest()
         layers = sorted(self.folder.glob("layer-*"), key=lambda path: path.stat().st_mtime, reverse=True)
         bases = sorted(self.folder.glob("base-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in [*layers[_KEPT:], *bases[_KEPT - 1 :], *self.folder.glob(".base-*"), *self.folder.glob(".layer-*")]:
+        kept = 0 if wholly else _KEPT
+        for path in [
+            *layers[kept:],
+            *bases[max(0, kept - 1) :],
+            *self.folder.glob(".base-*"),
+            *self.folder.glob(".layer-*"),
+        ]:
             if latest is None or path.name not in (latest.base, latest.layer):
                 shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob("column-*"):
@@ -285,7 +291,9 @@ class _Columns:
         try:
             arrays, facts = files.read(folder)
         except Damaged:
-            with files.alone(folder.parent, patiently=True):
+            with contextlib.ExitStack() as held:
+                with contextlib.suppress(OSError):  # no room, or a folder that is only read: then nobody waits
+                    held.enter_context(files.alone(folder.parent, patiently=True))
                 arrays, facts = self._made(folder, part, made)
         return arrays["codes"], tuple(facts["values"])
 
