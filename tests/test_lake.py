@@ -231,6 +231,21 @@ def test_a_lake_whose_files_are_gone_is_made_again(database, lake, tmp_path, ws,
     assert is_equal(lake, ws)["event"] == 21
 
 
+def test_a_workspace_that_cannot_be_tidied_keeps_no_other_from_it(database, lake, ws, monkeypatch):
+    other, packed, pack = database.workspace("other"), [], upkeep._pack
+
+    def broken(lake, workspace_id, share):
+        if workspace_id == other:
+            raise Unavailable("Its files are gone.")
+        pack(lake, workspace_id, share)
+        packed.append(workspace_id)
+
+    monkeypatch.setattr(upkeep, "_pack", broken)
+    with pytest.raises(Unavailable, match="files are gone"):
+        maintain(lake, database.worker, [other, ws], clock.now())
+    assert packed == [ws]
+
+
 def test_rows_with_the_numbers_of_another_server_reach_the_lake(database, lake, ws, segment):
     """A dump was restored on a server that has begun fewer transactions than the one it is of."""
     put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}") for n in range(3)))))
@@ -298,6 +313,7 @@ def test_of_who_was_erased_no_byte_is_left(database, lake, tmp_path, ws, segment
     with database.worker.transaction(ws, read_only=True) as session:
         person = one(session, "SELECT id FROM person WHERE email = :email", email=secret["email"]).id
     assert erase(lake, database.worker, ws, person, clock.now()) == many + 1
+    assert erase(lake, database.worker, ws, person, clock.now()) == 0
     after = everything_in(tmp_path / "lake", database)
     assert [needle for needle in needles if needle in after] == []
     assert is_equal(lake, ws)["event"] == many

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from gdp_core.db import Database, one, rows, run
-from gdp_core.errors import NotFound
+from gdp_core.errors import NotFound, Unavailable
 from gdp_core.failpoint import failpoint
 from gdp_core.lake.connection import Lake
-from gdp_core.lake.tables import ACTOR, PERSON, TABLES, schema_of
+from gdp_core.lake.tables import ACTOR, EVENT, PERSON, TABLES, schema_of
 from gdp_core.lake.writing import ensure, watermark
 
 GRACE = timedelta(days=2)
@@ -23,19 +23,32 @@ _SUPERSEDED = 1.5  # rows for each actor or person, from which on only the last 
 
 
 def maintain(lake: Lake, pool: Database, workspaces: list[UUID], now: datetime) -> dict[str, Any]:
-    """Tidy every workspace's tables, then what no reader can want any more. Safe to kill and to repeat."""
-    trimmed = 0
+    """Tidy every workspace's tables, then what no reader can want any more. Safe to kill and to repeat.
+
+    Raises Unavailable where a workspace's could not be tidied, after the others were.
+    """
+    trimmed, failed = 0, list[Unavailable]()
     for workspace_id in workspaces:
-        ensure(lake, workspace_id)
-        with lake.writing():
-            trimmed += _trim(lake, pool, workspace_id, now)
-            _keep_the_last(lake, workspace_id)
-            _pack(lake, workspace_id, _DELETED_SHARE)
-        _forget_the_gone(lake, pool, workspace_id)
-        failpoint("lake.packed")
+        try:
+            trimmed += _tidy(lake, pool, workspace_id, now)
+        except Unavailable as error:
+            failed.append(error)
     expired = _expire(lake, now - GRACE)
     lake.vacuum()
+    if failed:
+        raise failed[0]
     return {"trimmed": trimmed, "expired": expired}
+
+
+def _tidy(lake: Lake, pool: Database, workspace_id: UUID, now: datetime) -> int:
+    ensure(lake, workspace_id)
+    with lake.writing():
+        trimmed = _trim(lake, pool, workspace_id, now)
+        _keep_the_last(lake, workspace_id)
+        _pack(lake, workspace_id, _DELETED_SHARE)
+    _forget_the_gone(lake, pool, workspace_id)
+    failpoint("lake.packed")
+    return trimmed
 
 
 def erase(lake: Lake, pool: Database, workspace_id: UUID, person_id: UUID, now: datetime) -> int:
@@ -68,13 +81,14 @@ def _delete(lake: Lake, schema: str, actors: list[int]) -> int:
     """Delete what is of these actors, and remember them. How many events were."""
     with lake.transaction() as cursor:
         cursor.execute(f"INSERT INTO {schema}.erased SELECT unnest($1::BIGINT[])", [actors])
-        erased = 0
-        for table in TABLES:
-            done = cursor.execute(
+        done = {
+            table.name: cursor.execute(
                 f"DELETE FROM {schema}.{table.name} WHERE {table.actor} IN (SELECT unnest($1::BIGINT[]))", [actors]
             ).fetchone()
-            erased = erased or int(done[0] if done else 0)
-    return erased
+            for table in TABLES
+        }
+    events = done[EVENT.name]
+    return int(events[0]) if events else 0
 
 
 def _trim(lake: Lake, pool: Database, workspace_id: UUID, now: datetime) -> int:
