@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdp_core.analytics.activation import (
+    Activating,
     Activation,
     ActivationCell,
     Candidate,
@@ -289,6 +290,19 @@ def test_both_windows_of_a_candidate_include_their_last_microsecond():
     ]
     result = candidates(timeline_of(people), scope_of(), Candidates(support=1))
     assert result.candidates == (Candidate("open", 1, did=2, did_back=1, others=3, others_back=2),)
+
+
+@pytest.mark.parametrize(("everything", "did"), [(False, 1), (True, 2)])
+def test_what_machines_did_is_ranked_where_it_is_asked_for(everything, did):
+    opened = at("03-03T10:00")
+    people = [
+        signed_up("03-02T10:00", Happened(opened, "open")),
+        signed_up("03-02T10:00", Happened(opened, "open", flags=MACHINE)),
+        signed_up("03-02T10:00"),
+    ]
+    asked = Activating(Activation((Criterion(VISIT),), everything=everything), times=(1,), support=1)
+    result = candidates(timeline_of(people), scope_of(), asked.candidates)
+    assert [(one.name, one.did) for one in result.candidates] == [("open", did)]
 
 
 def test_the_interval_of_a_lift_is_newcombes():

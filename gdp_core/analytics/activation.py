@@ -116,7 +116,7 @@ class Candidates:
     """What is asked: events done at least so many `times` within `days` x 24 h of a start, and who came back after.
 
     Back is who did `returning` in the `back_within` x 24 h that follow. Fewer than `support` people who did, or did not,
-    are too few to compare.
+    are too few to compare. `everything`: machines count too.
     """
 
     start: Match | Known = SIGNUP
@@ -125,6 +125,7 @@ class Candidates:
     back_within: int = 30
     times: tuple[int, ...] = (1,)
     support: int = 30
+    everything: bool = False
 
     def __post_init__(self) -> None:
         """Raise InvalidInput for no time, and for times that are no counts."""
@@ -221,7 +222,9 @@ class Activating:
     def candidates(self) -> Candidates:
         """What is asked of the candidates."""
         asked = self.activation
-        return Candidates(asked.start, asked.days, self.returning, self.back_within, self.times, self.support)
+        return Candidates(
+            asked.start, asked.days, self.returning, self.back_within, self.times, self.support, asked.everything
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +395,8 @@ def _early(
     timeline: Timeline, scope: Scope, asked: Candidates, within: NDArray[np.bool_] | None
 ) -> Callable[[int, Shard, tuple[int, int]], _Early]:
     """Of a part: its mature starts, who came back, who did what is wanted, and the counts of every event."""
-    looked = counting(timeline, [_start(asked.start), asked.returning, ANYTHING], within=within)
+    matches = [_start(asked.start), asked.returning, ANYTHING]
+    looked = counting(timeline, matches, everything=asked.everything, within=within)
     begins = _clock(timeline, scope, asked.start)
     window, span, complete = asked.days * _DAY, asked.back_within * _DAY, complete_until(timeline, scope)
     times, names = np.array(asked.times, np.int64), len(timeline.names)
