@@ -69,6 +69,8 @@ class Format:
         """61.8% of a ratio of 0.618; what is there but tiny is "<0.1%"."""
         if ratio is None:
             return UNKNOWN
+        if -0.0005 < ratio <= 0:
+            ratio = 0.0  # never -0%
         if 0 < ratio < 0.0005:
             return f"<{self.percent(0.001)}"
         pattern = Locale.parse(self.locale).percent_formats[None].pattern.replace("0%", "0.#%").replace("0 %", "0.# %")

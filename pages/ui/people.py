@@ -168,7 +168,7 @@ def filters(place: Here, plans: Sequence[str], told: Sequence[Feature]) -> None:
             placeholder="Activity",
             on_change=first_page,
             label_visibility="collapsed",
-            width=150,
+            width=135,
         )
         _having(place, told)
         with st.popover("More", icon=":material/tune:", key="people-more"):
@@ -184,7 +184,7 @@ def _many(name: str, field: state.Field, options: Sequence[str], *, spelt: bool 
         placeholder=name,
         on_change=first_page,
         label_visibility="collapsed",
-        width=150,
+        width=135,
     )
 
 

@@ -76,7 +76,7 @@ def _named(place: Here, item: StaticList | None) -> str:
     return _DELETED if item is None else clean(f"{item.name} · {place.write.number(item.people)}", longest=80)
 
 
-REPORT = Report("overlap", "overlap", "Overlap", usual_question, Form, lambda _: ())
+REPORT = Report("overlap", "overlap", "Overlap", usual_question, Form, lambda _: (), dated=False)
 
 
 def command(turn: Turn) -> Command:

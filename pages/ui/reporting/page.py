@@ -41,7 +41,8 @@ class Report:
     """A report page: its address, the kind its questions are saved under, and how its question begins and is asked.
 
     `named` are the fields that a question names. `more` are further fields of the address, which change how the answer
-    is looked at and not what is asked. `compares`: whether the answer is compared with an earlier period.
+    is looked at and not what is asked. `compares`: whether the answer is compared with an earlier period;
+    `dated`: whether it is of a period at all.
     """
 
     page: str
@@ -52,6 +53,7 @@ class Report:
     named: Callable[[Any], Sequence[str]]
     more: tuple[state.Field, ...] = ()
     compares: bool = True
+    dated: bool = True
 
     @property
     def fields(self) -> tuple[state.Field, ...]:
@@ -138,8 +140,11 @@ def begin(report: Report) -> Turn:
         problem = str(error)
     sight = sights.look(place, click)
     keeping = saving.keeping(place, report.kind, report.page, report.more)
-    with layout.head(keeping.title or report.title, sights.caption(place, sight, compares=report.compares)):
-        layout.scope_bar(place, compares=report.compares)
+    with layout.head(
+        keeping.title or report.title, sights.caption(place, sight, compares=report.compares, dated=report.dated)
+    ):
+        if report.dated:
+            layout.scope_bar(place, compares=report.compares)
         saving.draw(place, keeping, asked)
     state.publish(report.fields)
     if sight is None:

@@ -57,6 +57,7 @@ VALUES = {"people": "People", "value": "Sum of"}
 _MOST_ROWS = 60
 _MOST_CURVES = 5
 _MANY_COLUMNS = 9
+_FEWEST_COLUMNS = 8
 GROUP = state.Field("retention", "group", kind="number", default=0)
 DEFINITION = (
     "Somebody's start is their first such event of all history, unless another is chosen; a cohort are those who started"
@@ -284,7 +285,7 @@ def picture(place: Here, found: RetentionResult, triangle: Triangle) -> None:
         *(f"{_cohort_name(place, found, cohort.start)}  ·  {write.number(cohort.people)}" for cohort in rows),
     ]
     clicking.chart(
-        charts.triangle(names, [_shortest(column, len(found.columns)) for column in found.columns], cells),
+        charts.triangle(names, _heads(found), cells),
         "retention.triangle",
         alt=f"Of {write.number(triangle.people)} people in {len(rows)} cohorts, the share that came back in each interval",
     )
@@ -300,6 +301,18 @@ def picture(place: Here, found: RetentionResult, triangle: Triangle) -> None:
 
 def _short(column: Column) -> str:
     return column.title.replace(" or later", "+").capitalize()
+
+
+def _heads(found: RetentionResult) -> list[str]:
+    """The names of the columns that are drawn: up to the last one that anybody's time has reached, but not too few."""
+    begun = [
+        column + 1
+        for cohort in found.triangles[0].cohorts
+        for column in range(len(found.columns))
+        if cohort.people and cohort.states[column] != "ahead"
+    ]  # the first triangle is everybody's
+    drawn = max([_FEWEST_COLUMNS, *begun])
+    return [_shortest(column, len(found.columns)) for column in found.columns[:drawn]]
 
 
 def _shortest(column: Column, beside: int) -> str:
@@ -379,7 +392,7 @@ def groups(place: Here, found: RetentionResult) -> None:
         clicking.chart(
             charts.triangle(
                 [f"{name}  ·  {write.number(one.people)}" for name, one in zip(names, triangles, strict=True)],
-                [_shortest(column, len(found.columns)) for column in found.columns],
+                _heads(found),
                 [cell for cell, _ in _group_cells(place, found, names)],
             ),
             "retention.groups",
@@ -426,24 +439,24 @@ def _most(levels: Sequence[Sequence[float]], columns: Sequence[Column]) -> float
 
 def curves(place: Here, found: RetentionResult) -> None:
     """The averages by column, of everybody or of the largest groups."""
-    by = found.asked.breakdown
+    by, heads = found.asked.breakdown, _heads(found)
     lines = []
     for triangle in _drawn(found):
         values = [
             average.weighted
             if found.asked.value is None
             else average.value and average.value / (1_000_000 if found.currency else 1)
-            for average in triangle.averages
+            for average in triangle.averages[: len(heads)]
         ]
         texts = [
             f"{found.columns[column].title}: {_average(place, found, average)} of {place.write.number(average.people)}"
-            for column, average in enumerate(triangle.averages)
+            for column, average in enumerate(triangle.averages[: len(heads)])
         ]
         lines.append(trend.Line(group_name(place, by.field if by else "", triangle.group), values, texts, len(values)))
     with layout.card("Average of full cells", key="retention-curves"):
         clicking.chart(
             trend.lines(
-                [_shortest(column, len(found.columns)) for column in found.columns],
+                heads,
                 lines,
                 percent=found.asked.value is None,
             ),

@@ -407,7 +407,10 @@ def movements(place: Here, found: Revenue) -> None:
             ]
         numbers = [column for column in columns if column != "Period"]
         columns["Closes"] = [
-            f"{write.number(period.closed_days)} of {write.number(period.days)} days" for period in periods
+            f"{write.number(period.closed_days)} of {write.number(period.days)} days"
+            if period.days > 1
+            else ("Yes" if period.closed_days else "No")
+            for period in periods
         ]
         clicking.table(
             columns,

@@ -109,15 +109,16 @@ def look(place: Here, click: Click | None) -> Sight | None:
     return Sight(place, timeline, scope)
 
 
-def caption(place: Here, sight: Sight | None, *, compares: bool = True) -> str:
-    """The days in words, and as of when they are counted."""
+def caption(place: Here, sight: Sight | None, *, compares: bool = True, dated: bool = True) -> str:
+    """The days in words, where the answer is of days, and as of when it is counted."""
     said = layout.period_sentence(place) if compares else layout.period_name(place)
     if sight is None:
-        return said
+        return said if dated else ""
     at, write = sight.scope.now, place.write
     today = at.astimezone(write.zone).date() == place.now.astimezone(write.zone).date()
     when = write.clock(at) if today else write.instant(at)
-    return f"{said} · as of {when} {write.zone_name(at)}"
+    when = f"{when} {write.zone_name(at)}"
+    return f"{said} · as of {when}" if dated else f"As of {when}"
 
 
 def late(place: Here, sight: Sight) -> None:
