@@ -509,12 +509,15 @@ def worth(turn: Turn, triangle: Triangle) -> WorthResult:
     with layout.card("Cohorts and what they are worth", key="retention-worth"), st.skeleton(height=280):
         found: WorthResult = turn.sight.count(cohort_worth, _plain(turn.question), triangle.group)
         _worth_table(place, found)
-        seven, thirty = (place.write.percent(average.weighted) for average in found.days)
         elsewhere = sum(each.elsewhere for each in found.cohorts)
-        said = (
-            f"On average {seven} were back on day 7 and {thirty} on day 30, of the cohorts whose day is over. LTV: what each"
-            " has brought so far; ARR: what those who pay now bring in a year."
-        )
+        known = [
+            f"{place.write.percent(average.weighted)} on day {day}"
+            for day, average in zip((7, 30), found.days, strict=True)
+            if average.weighted is not None
+        ]
+        said = "LTV: what each has brought so far; ARR: what those who pay now bring in a year."
+        if known:
+            said = f"Back on average: {' and '.join(known)}, of the cohorts whose day is over. {said}"
         if elsewhere:
             said += (
                 f" {place.write.number(elsewhere)} pay in another currency than {found.currency} and are in neither."
