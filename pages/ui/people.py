@@ -323,7 +323,7 @@ def people_table(
         "Source": st.column_config.TextColumn(width=115),
         "Plan": st.column_config.TextColumn(width=70),
         "Stage": st.column_config.MultiselectColumn(
-            options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES]
+            options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES], width=100
         ),
         "Tags": st.column_config.ListColumn(),
     }

@@ -172,7 +172,7 @@ def _table(place: Here, found: Behind, rows: Sequence[PersonRow]) -> None:
         "Name": st.column_config.TextColumn(width=170),
         "E-mail": st.column_config.TextColumn(width=220),
         "Stage": st.column_config.MultiselectColumn(
-            options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES]
+            options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES], width=100
         ),
         "Amount": st.column_config.TextColumn(alignment="right"),
         "Events": st.column_config.TextColumn(alignment="right"),
