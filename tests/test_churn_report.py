@@ -1,5 +1,6 @@
 """Churn in one answer: using against paying, the page, the people behind its numbers, and the command that repeats it."""
 
+import functools
 import shlex
 from contextlib import nullcontext
 from datetime import timedelta
@@ -19,7 +20,7 @@ from gdp_core.errors import InvalidInput
 from gdp_core.features import FEATURES
 from gdp_core.timeline.matching import Match
 from jobs import report
-from pages.ui.reporting import asking
+from pages.ui.reporting import asking, churn_crossed, churn_paying, churn_warning
 from pages.ui.reporting.asking import Asked
 
 from . import counting
@@ -210,6 +211,46 @@ def test_numbers_drawers_and_saved_lists_are_the_same_people(browser, workspace)
     assert listed(shown) is not None
 
 
+def leave_out(database, ws, *users):
+    """Make people internal, and forget what was told of them: no number counts them any more."""
+    theirs = "(SELECT person_id FROM actor WHERE external_id = ANY(:users))"
+    with database.worker.transaction(ws) as session:
+        run(session, f"UPDATE person SET is_internal = true WHERE id IN {theirs}", users=list(users))
+        run(session, f"DELETE FROM person_feature WHERE person_id IN {theirs}", users=list(users))
+
+
+@pytest.mark.parametrize(
+    ("view", "module", "counts", "click", "first"),
+    [
+        ("paying", churn_paying.core, "report", ("churn.paying.table", 0, "Lost"), "When"),
+        ("both", churn_crossed, "crossed", ("churn.crossed.table", 0, "Stopped paying"), "Use"),
+        ("warning", churn_warning, "read_bands", ("churn.bands", 0, "People"), "Likelihood"),
+    ],
+)
+def test_a_number_is_its_people_although_somebody_leaves_meanwhile(
+    browser, workspace, database, ws, monkeypatch, view, module, counts, click, first
+):
+    scored(workspace, database, train_once())
+    browser.sign_in(ws, "MEMBER")
+    shown = browser.open("churn", view=view, period="90d", of=str(this_month(workspace)))
+    _, row, column = click
+    before = int(table(shown, first)[column][row])
+    count = getattr(module, counts)
+
+    @functools.wraps(count)
+    def count_and_change(*args, **named):
+        found = count(*args, **named)
+        leave_out(database, ws, "quiet_stopped", "user_free")
+        return found
+
+    monkeypatch.setattr(module, counts, count_and_change)
+    shown = clicked(shown, *click)
+    assert not shown.exception
+    assert len(listed(shown)) == int(table(shown, first)[column][row]) == before
+    shown = clicked(shown, *click)
+    assert len(listed(shown) or ()) == int(table(shown, first)[column][row]) == before - 1
+
+
 def answer(workspace, monkeypatch, line):
     """What the command that a page shows prints."""
     monkeypatch.setattr(report, "connected", nullcontext)
@@ -265,8 +306,8 @@ def test_a_saved_report_opens_as_it_was_looked_at(browser, workspace):
     assert not [item for item in shown.button if item.key == "churn.saved.change"]  # nothing has changed
 
 
-def test_a_score_is_told_with_its_worth_and_its_people(browser, workspace, database):
-    outcome = train_once()
+def scored(workspace, database, outcome):
+    """Two people with a score of this model."""
     with database.worker.transaction(workspace.id) as session:
         run(
             session,
@@ -282,6 +323,11 @@ def test_a_score_is_told_with_its_worth_and_its_people(browser, workspace, datab
             " FROM actor a WHERE a.namespace = 'user' AND a.external_id IN ('user_free', 'quiet_paying')",
             now=workspace.now,
         )
+
+
+def test_a_score_is_told_with_its_worth_and_its_people(browser, workspace, database):
+    outcome = train_once()
+    scored(workspace, database, outcome)
     browser.sign_in(workspace.id, "MEMBER")
     shown = browser.open("churn", view="warning")
     assert not shown.exception

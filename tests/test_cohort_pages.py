@@ -1,5 +1,6 @@
 """Retention, lifecycle and activation through the frame: their numbers, the people behind them, what a link says."""
 
+import functools
 import json
 import shlex
 from dataclasses import replace
@@ -7,10 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from gdp_core.analytics import customers
 from gdp_core.analytics.activation import Activating, Activation, Criterion
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.retention import Retention
+from gdp_core.db import run
 from gdp_core.settings import settings
 from gdp_core.timeline.matching import Match
 from jobs import report as report_command
@@ -308,6 +311,34 @@ def test_customers_stand_by_stage_and_source(browser, workspace):
     browser.sign_in(workspace.id)
     shown = browser.open("lifecycle", table="last_30_days")
     assert [*table(shown, "Stage")["All sources"]][-1] == "1"
+
+
+def test_the_customer_table_is_its_people_although_somebody_goes_meanwhile(browser, workspace, database, monkeypatch):
+    shown = opened(browser, workspace, "lifecycle")
+    count = customers.read_stages
+
+    def let(internal):
+        with database.worker.transaction(workspace.id) as session:
+            run(
+                session,
+                "UPDATE person SET is_internal = :internal WHERE id IN"
+                " (SELECT person_id FROM actor WHERE external_id = 'u4')",
+                internal=internal,
+            )
+
+    @functools.wraps(count)
+    def count_and_change(session, now):
+        found = count(session, now)
+        let(internal=True)
+        return found
+
+    monkeypatch.setattr(customers, "read_stages", count_and_change)
+    try:
+        for people in (EVERYBODY, EVERYBODY[:3]):
+            assert listed(clicked(shown, "customers.people", -1, "All sources")) == people
+            assert [*table(shown, "Stage")["All sources"]][-1] == str(len(people))
+    finally:
+        let(internal=False)
 
 
 # ------------------------------------------------------------------------------------------------------ activation

@@ -20,6 +20,8 @@ from gdp_core.errors import InvalidInput
 _DAY = timedelta(days=1)
 _EPOCH = date(1970, 1, 1).toordinal()
 _MOST_PLANS = 8
+EVERYBODY = ""
+"""Instead of a plan: of whichever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,13 @@ def read_curves(session: Session, ledger: Ledger, scope: Scope) -> tuple[PlanCur
     return tuple(PlanCurve(name, survival(days[mine], ended[mine])) for name, mine in _groups(session, ledger))
 
 
-def curve_members(session: Session, ledger: Ledger, scope: Scope, place: int, *, ended: bool = False) -> Flags:
-    """The customers of a curve, by its place among all; with `ended` those who stopped. Raises InvalidInput."""
-    groups = _groups(session, ledger)
-    if not 0 <= place < len(groups):
-        raise InvalidInput("Choose one of the curves.")
-    mine = groups[place][1]
+def curve_members(session: Session, ledger: Ledger, scope: Scope, plan: str | None, *, ended: bool = False) -> Flags:
+    """The customers of a curve: of EVERYBODY, of a plan that has one, or of the other plans (None); with `ended` those
+    who stopped. Raises InvalidInput."""
+    (_, everybody), *plans = _groups(session, ledger)
+    mine = everybody if plan == EVERYBODY else next((flags for name, flags in plans if name == plan), None)
+    if mine is None:
+        raise InvalidInput("This plan has no curve any more: choose one of those that are shown.")
     return mine & _lives(ledger, scope)[1] if ended else mine
 
 

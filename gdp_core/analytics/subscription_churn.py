@@ -241,13 +241,13 @@ def cohort_people(
 
 
 def curve_people(
-    session: Session, scope: Scope, place: int, *, ended: bool = False, within: Sequence[UUID] | None = None
+    session: Session, scope: Scope, plan: str | None, *, ended: bool = False, within: Sequence[UUID] | None = None
 ) -> tuple[UUID, ...]:
-    """The customers of a survival curve by id: `place` 0 is everybody's, then come the plans'. With `ended`, those who
-    stopped paying. Raises InvalidInput for no such curve.
+    """The customers of a survival curve by id: of EVERYBODY, of a plan, or of the other plans (None). With `ended`, those
+    who stopped paying. Raises InvalidInput for no such curve.
     """
     ledger = read_ledger(session, scope, read_rates(session, scope.currency), within=within)
-    return tuple(ledger.people[curve_members(session, ledger, scope, place, ended=ended)].tolist())
+    return tuple(ledger.people[curve_members(session, ledger, scope, plan, ended=ended)].tolist())
 
 
 def stated_people(

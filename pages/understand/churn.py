@@ -6,12 +6,12 @@ turn = page.begin(churn.REPORT)
 view = churn.choose_view()
 match view:
     case "paying":
-        shown = churn_paying.show(turn)
+        opened = churn_paying.show(turn)
     case "both":
-        shown = churn_crossed.show(turn)
+        opened = churn_crossed.show(turn)
     case "warning":
-        shown = churn_warning.show(turn)
+        opened = churn_warning.show(turn)
     case _:
-        shown = churn_using.show(turn)
+        opened = churn_using.show(turn)
 turn.foot(churn.DEFINITIONS[view], churn.command(turn))
-turn.open(shown)
+turn.drawer(opened)

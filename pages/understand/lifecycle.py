@@ -7,7 +7,7 @@ from gdp_core.analytics.lifecycle import LifecycleResult
 from gdp_core.analytics.lifecycle import lifecycle as count
 from gdp_core.analytics.stickiness import StickinessResult
 from gdp_core.analytics.stickiness import stickiness as count_days
-from pages.ui import data, layout
+from pages.ui import layout
 from pages.ui.reporting import lifecycle, page
 
 turn = page.begin(lifecycle.REPORT)
@@ -30,7 +30,13 @@ else:
     with st.skeleton(height=420):
         sticky = turn.sight.count(count_days, lifecycle.stickiness_of(turn.question))
         lifecycle.stickiness(place, sticky)
-stages = data.remembered(place, read_stages, place.now)
+stages, customers = turn.read(
+    (read_stages.__module__, read_stages.__qualname__),
+    lambda session: read_stages(session, turn.sight.scope.now),
+    lifecycle.customers_behind,
+    of="customers.",
+    height=300,
+)
 lifecycle.customers(place, stages)
 turn.foot(lifecycle.DEFINITION, lifecycle.command(turn), lifecycle.stickiness_command(turn))
-turn.open(lambda turn, click: lifecycle.behind(turn, found, sticky, stages, click))
+turn.open(lambda turn, click: customers or lifecycle.behind(turn, found, sticky, click))

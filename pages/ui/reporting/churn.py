@@ -1,8 +1,8 @@
 """The churn page's question in widgets, and what its views share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.engagement_churn import EngagementChurn, EngagementChurnResult, engagement_churn
 from gdp_core.analytics.fields import Fields
 from gdp_core.errors import InvalidInput
-from pages.ui import data, layout, state
+from pages.ui import layout, state
 from pages.ui.context import Here
 from pages.ui.reporting import picking, usual
 from pages.ui.reporting.drafts import Draft
@@ -20,7 +20,6 @@ from pages.ui.reporting.explaining import Command
 from pages.ui.reporting.page import Report, Turn
 from pages.ui.reporting.sight import Sight
 
-R = TypeVar("R")
 View = Literal["using", "paying", "both", "warning"]
 VIEWS: dict[View, str] = {
     "using": "Fell silent",
@@ -140,21 +139,6 @@ def engagement(turn: Turn) -> EngagementChurnResult:
     """The intervals of the period."""
     found: EngagementChurnResult = turn.count(engagement_churn)
     return found
-
-
-def of_payments(turn: Turn, reader: Callable[..., R], *asked: Any) -> R:
-    """What Postgres says, as of the timeline that is shown, remembered with it."""
-    sight = turn.sight
-    key = (reader.__module__, reader.__qualname__, sight.scope, asked, sight.who)
-    with st.skeleton(height=600):
-        return data.counted(turn.place, sight.timeline, key, lambda: people_of(turn, reader, *asked))
-
-
-def people_of(turn: Turn, reader: Callable[..., R], *asked: Any, **named: Any) -> R:
-    """The same, not remembered: for people."""
-    sight = turn.sight
-    within = turn.place.read(churn.persons, sight.timeline, sight.within())
-    return turn.place.read(reader, sight.scope, *asked, within=within, **named)
 
 
 def chosen_start(turn: Turn, found: EngagementChurnResult) -> date:

@@ -1,14 +1,14 @@
 """Using against paying on the churn page: who fell silent, who stopped paying, and who did only one of the two."""
 
-from collections.abc import Callable
 from datetime import date
 from functools import partial
 from typing import Any, get_args
 
 import streamlit as st
+from sqlmodel import Session
 
 from gdp_core.analytics.churn import CELLS, Crossed, Pay, Use, crossed, crossed_people
-from pages.ui import data, layout
+from pages.ui import layout
 from pages.ui.charts import churn as charts
 from pages.ui.format import UNKNOWN
 from pages.ui.reporting import churn, clicking, explaining
@@ -21,31 +21,25 @@ _PAYS: dict[Pay, str] = {"stopped": "Stopped paying", "paying": "Still pay", "no
 _ALL = "All"
 
 
-def show(turn: Turn) -> Callable[[Turn, Click], Behind | None]:
-    """The view; what it returns finds the people of a click."""
+def show(turn: Turn) -> Behind | None:
+    """The view, and the people of the number that was clicked."""
     found = churn.engagement(turn)
     if not found.points:
         churn.nobody("No interval of this period has begun", "Choose an earlier period.")
-        return lambda _turn, _click: None
+        return None
     with layout.card(key="churn-crossed"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             layout.heading("Using against paying")
             start = churn.chosen_start(turn, found)
-        told = _crossed(turn, start)
-        _picture(turn, told)
-    return partial(_behind, start=start)
-
-
-def _crossed(turn: Turn, start: date) -> Crossed:
-    sight = turn.sight
-    key = (crossed.__module__, crossed.__qualname__, sight.scope, turn.question, start, sight.who)
-    with st.skeleton(height=400):
-        return data.counted(
-            turn.place,
-            sight.timeline,
-            key,
-            lambda: turn.place.read(crossed, sight.timeline, sight.scope, turn.question, start, within=sight.within()),
+        sight, question = turn.sight, turn.question
+        told, opened = turn.read(
+            (crossed.__module__, crossed.__qualname__, question, start),
+            lambda session: crossed(session, sight.timeline, sight.scope, question, start, within=sight.within()),
+            partial(_behind, start=start),
+            height=400,
         )
+        _picture(turn, told)
+    return opened
 
 
 def _picture(turn: Turn, told: Crossed) -> None:
@@ -99,15 +93,13 @@ def _picture(turn: Turn, told: Crossed) -> None:
     )
 
 
-def _behind(turn: Turn, click: Click, *, start: date) -> Behind | None:
+def _behind(turn: Turn, session: Session, _: Crossed, click: Click, *, start: date) -> Behind | None:
     if click.of not in ("churn.crossed.chart", "churn.crossed.table"):
         return None
     use = get_args(Use)[click.row]
     by_name: dict[str, Pay | None] = {title: pay for pay, title in _PAYS.items()} | {_ALL: None}
     pay = get_args(Pay)[int(click.column)] if click.of.endswith("chart") else by_name[click.column]
     sight = turn.sight
-    people = turn.place.read(
-        crossed_people, sight.timeline, sight.scope, turn.question, start, use, pay, within=sight.within()
-    )
+    people = crossed_people(session, sight.timeline, sight.scope, turn.question, start, use, pay, within=sight.within())
     title = _USES[use] if pay is None else f"{_USES[use]}, {_PAYS[pay].lower()}"
     return turn.behind(f"{title} {churn.said(turn, start)}", churn.asks(turn.question), people)

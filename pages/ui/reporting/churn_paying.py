@@ -1,15 +1,19 @@
 """Subscription churn on the churn page: who stopped paying, whether they wanted to, why, and for how long others stay."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import streamlit as st
+from sqlmodel import Session
 
 from gdp_core.analytics import subscription_churn as core
+from gdp_core.analytics.lifetimes import EVERYBODY
+from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.shares import Share
-from gdp_core.analytics.subscription_churn import Asked, Leaver, Number, Period, SubscriptionChurn
+from gdp_core.analytics.subscription_churn import Asked, Leaver, Number, Period, Subscribed, SubscriptionChurn
 from gdp_core.analytics.subscription_factors import FACTORS, Factor, Factors
 from gdp_core.analytics.survival import Survival
 from pages.ui import layout
@@ -45,44 +49,48 @@ _NO_REASON = "None of these"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shown:
-    """What this view shows, so that a click can be told."""
+class _Told:
+    """What this view shows: the report, the whole of the period before it, and the lost."""
 
-    asked: Asked
     found: SubscriptionChurn
-    now: tuple[Number, ...]
-    reasons: tuple[tuple[str | None, tuple[Leaver, ...]], ...]
+    before: Period | None
+    leavers: tuple[Leaver, ...]
 
 
-def show(turn: Turn) -> Callable[[Turn, Click], Behind | None]:
-    """The view; what it returns finds the people of a click."""
-    asked = Asked(turn.question.interval)
-    found: SubscriptionChurn = churn.of_payments(turn, core.report, asked)
+def show(turn: Turn) -> Behind | None:
+    """The view, and the people of the number that was clicked."""
+    asked, sight = Asked(turn.question.interval), turn.sight
+    told, opened = turn.read(
+        (__name__, asked), lambda session: sight.answer(session, _tell, asked), partial(_behind, asked=asked)
+    )
+    found = told.found
     if not found.everybody.people:
         churn.nobody(
             "Nobody has paid for a subscription yet",
             "Connect Stripe under Sources, or choose other people: customers appear here with their first payment.",
         )
-        return lambda _turn, _click: None
-    _headline(turn, found, asked)
+        return opened
+    _headline(turn, found, told.before)
     _over_time(turn, found)
     with layout.card("Why they left", key="churn-paying-why"):
-        reasons = _why(turn, found, asked)
+        _why(turn, told)
     left, right = st.columns([3, 2], gap="small")
     with left, layout.card("May be lost next", key="churn-paying-now"):
-        now = _present(turn, found)
+        _present(turn, found)
     with right, layout.card("What they said when they cancelled", key="churn-paying-said"):
         _stated(turn, found)
     _survival(turn, found)
-    return partial(_behind, shown=_Shown(asked, found, now, reasons))
+    return opened
 
 
-def _headline(turn: Turn, found: SubscriptionChurn, asked: Asked) -> None:
+def _tell(session: Session, scope: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> _Told:
+    found, earlier = core.report(session, scope, asked, within=within), scope.earlier()
+    before = core.total(session, earlier, asked, within=within) if earlier else None
+    return _Told(found, before, core.leavers(session, scope, asked, within=within) if found.factors else ())
+
+
+def _headline(turn: Turn, found: SubscriptionChurn, before: Period | None) -> None:
     write, total = turn.place.write, found.total
-    earlier = turn.sight.scope.earlier()
-    before: Period | None = None
-    if earlier:
-        before = churn.of_payments(turn, _earlier, asked)
     rate_before = before.rate if before else None
     with layout.numbers():
         layout.metric(
@@ -115,11 +123,6 @@ def _headline(turn: Turn, found: SubscriptionChurn, asked: Asked) -> None:
     layout.note(
         f"{write.number(total.lost)} of {write.number(total.customers)} customers who paid when the period began."
     )
-
-
-def _earlier(session: Any, scope: Any, asked: Asked, *, within: Any = None) -> Period | None:
-    before = scope.earlier()
-    return core.total(session, before, asked, within=within) if before else None
 
 
 def _rows(found: SubscriptionChurn) -> list[Period]:
@@ -171,13 +174,18 @@ def _over_time(turn: Turn, found: SubscriptionChurn) -> None:
         explaining.below(turn.place, "subscription churn", file, key="churn-paying-csv")
 
 
-def _present(turn: Turn, found: SubscriptionChurn) -> tuple[Number, ...]:
+def _may_go(found: SubscriptionChurn) -> list[tuple[Number, Subscribed]]:
+    """Who may be lost next, as they are listed."""
+    there: tuple[tuple[Number, Subscribed | None], ...] = (("leaving", found.leaving), ("past_due", found.past_due))
+    return [(number, one) for number, one in there if one is not None]
+
+
+def _present(turn: Turn, found: SubscriptionChurn) -> None:
     """Who may be lost next, as of now."""
-    there: tuple[tuple[Number, Any], ...] = (("leaving", found.leaving), ("past_due", found.past_due))
-    told = [(number, one) for number, one in there if one is not None]
+    told = _may_go(found)
     if not told:
         layout.note("Known of the present only: choose a period that reaches up to today.")
-        return ()
+        return
     write = turn.place.write
     clicking.table(
         {
@@ -194,19 +202,18 @@ def _present(turn: Turn, found: SubscriptionChurn) -> tuple[Number, ...]:
         },
     )
     layout.note("They still count as customers, and pay until access ends.")
-    return tuple(number for number, _ in told)
 
 
 # ------------------------------------------------------------------------------------------------------------ why
 
 
-def _why(turn: Turn, found: SubscriptionChurn, asked: Asked) -> tuple[tuple[str | None, tuple[Leaver, ...]], ...]:
-    write, factors = turn.place.write, found.factors
+def _why(turn: Turn, told: _Told) -> None:
+    write, factors = turn.place.write, told.found.factors
     if factors is None:
         layout.note(
             "Not enough data: it takes ten customers who were lost in the months of the period, and ten who were not."
         )
-        return ()
+        return
     by_name = {factor.name: factor for factor in factors.factors}
     churn.reasons(
         [
@@ -217,12 +224,7 @@ def _why(turn: Turn, found: SubscriptionChurn, asked: Asked) -> tuple[tuple[str 
         "churn-paying",
     )
     _compared(turn, factors)
-    leavers: tuple[Leaver, ...] = churn.of_payments(turn, core.leavers, asked)
-    by_reason: dict[str | None, list[Leaver]] = {}
-    for leaver in leavers:
-        by_reason.setdefault(leaver.primary, []).append(leaver)
-    ordered = sorted(by_reason.items(), key=lambda item: (item[0] is None, -len(item[1])))
-    reasons = tuple((name, tuple(people)) for name, people in ordered)
+    reasons = _by_reason(told.leavers)
     if reasons:
         columns: dict[str, list[Any]] = {
             "First reason of each": [_reason(name) for name, _ in reasons],
@@ -237,7 +239,14 @@ def _why(turn: Turn, found: SubscriptionChurn, asked: Asked) -> tuple[tuple[str 
             numbers=["Lost", "Payments failed"],
             config={"First reason of each": st.column_config.TextColumn(width="large")},
         )
-    return reasons
+
+
+def _by_reason(leavers: Sequence[Leaver]) -> list[tuple[str | None, list[Leaver]]]:
+    """The lost by the first reason that holds for them, as they are listed."""
+    found: dict[str | None, list[Leaver]] = {}
+    for leaver in leavers:
+        found.setdefault(leaver.primary, []).append(leaver)
+    return sorted(found.items(), key=lambda item: (item[0] is None, -len(item[1])))
 
 
 def _reason(name: str | None) -> str:
@@ -380,8 +389,8 @@ def _after(turn: Turn, curve: Survival, days: int) -> str:
 # ------------------------------------------------------------------------------------------------------- the people
 
 
-def _behind(turn: Turn, click: Click, *, shown: _Shown) -> Behind | None:
-    found, question = shown.found, "subscriptions"
+def _behind(turn: Turn, session: Session, shown: _Told, click: Click, *, asked: Asked) -> Behind | None:
+    found, question, answer = shown.found, "subscriptions", partial(turn.sight.answer, session)
     number: Number
     match click.of:
         case "churn.paying.table":
@@ -391,23 +400,25 @@ def _behind(turn: Turn, click: Click, *, shown: _Shown) -> Behind | None:
             start = found.periods[click.row].start
             number = "voluntary" if click.column == "0" else "involuntary"
         case "churn.paying.now":
-            start, number = None, shown.now[click.row]
+            start, number = None, _may_go(found)[click.row][0]
         case "churn.paying.reasons":
-            name, people = shown.reasons[click.row]
+            name, _ = _by_reason(shown.leavers)[click.row]
+            people = [one for one in answer(core.leavers, asked) if one.primary == name]
             chosen = [one for one in people if click.column == "Lost" or one.involuntary]
             shares = [Share(one.person_id, one.micros) for one in chosen]
             return _listed(turn, found, f"Lost, first reason: {_reason(name)}", question, shares)
         case "churn.paying.stated":
             reason = found.stated[click.row][0]
-            ids = churn.people_of(turn, core.stated_people, reason)
+            ids = answer(core.stated_people, reason)
             return turn.behind(f"Cancelled, said: {label(reason)}", question, ids)
         case "churn.paying.plans":
-            plan = "everybody" if click.row == 0 else found.plans[click.row - 1].plan or "other plans"
-            ids = churn.people_of(turn, core.curve_people, click.row, ended=click.column == "Left")
-            return turn.behind(f"{'Left' if click.column == 'Left' else 'Customers'}, {plan}", question, ids)
+            plan = found.plans[click.row - 1].plan if click.row else EVERYBODY
+            ids = answer(core.curve_people, plan, ended=click.column == "Left")
+            name = plan or "other plans" if click.row else "everybody"
+            return turn.behind(f"{'Left' if click.column == 'Left' else 'Customers'}, {name}", question, ids)
         case _:
             return None
-    told: tuple[Share, ...] = churn.people_of(turn, core.people_of, shown.asked, number, start=start)
+    told: tuple[Share, ...] = answer(core.people_of, asked, number, start=start)
     when = "" if number in ("leaving", "past_due") else f", {churn.said(turn, start) if start else 'in the period'}"
     return _listed(turn, found, f"{_SAID[number]}{when}", question, told)
 

@@ -1,8 +1,6 @@
 """Engagement churn on the churn page: who fell silent, interval by interval, and what went before."""
 
-from collections.abc import Callable
 from datetime import date
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -35,15 +33,15 @@ _SAID: dict[State, str] = {"active": "Were active before", "churned": "Fell sile
 _MOST_DRAWN, _MOST_LISTED = 10, 25
 
 
-def show(turn: Turn) -> Callable[[Turn, Click], Behind | None]:
-    """The view; what it returns finds the people of a click."""
+def show(turn: Turn) -> Behind | None:
+    """The view, and the people of the number that was clicked."""
     found = churn.engagement(turn)
     if not any(point.active for point in found.points):
         churn.nobody(
             "Nobody used the product in the time before",
             "Choose a longer baseline, a later period, or another event that counts as use.",
         )
-        return lambda _turn, _click: None
+        return None
     _headline(turn, found)
     _over_time(turn, found)
     with layout.card(key="churn-factors"):
@@ -51,7 +49,7 @@ def show(turn: Turn) -> Callable[[Turn, Click], Behind | None]:
             layout.heading("What the silent had in common before")
             start = churn.chosen_start(turn, found)
         factors = _factors(turn, start)
-    return partial(_behind, found=found, factors=factors, start=start)
+    return _behind(turn, turn.click, found, factors, start) if turn.click else None
 
 
 def _headline(turn: Turn, found: EngagementChurnResult) -> None:
@@ -236,7 +234,7 @@ def _interval(turn: Turn, one: Factor) -> str:
 
 
 def _behind(
-    turn: Turn, click: Click, *, found: EngagementChurnResult, factors: ChurnFactors, start: date
+    turn: Turn, click: Click, found: EngagementChurnResult, factors: ChurnFactors, start: date
 ) -> Behind | None:
     question, asked = churn.asks(turn.question), turn.question
     if click.of in ("churn.factors.chart", "churn.factors.table"):

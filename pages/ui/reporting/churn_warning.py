@@ -1,10 +1,9 @@
 """The early warning on the churn page: who is likely to fall silent next, and how far that can be believed."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import streamlit as st
+from sqlmodel import Session
 
 from gdp_core.analytics.warning import Band, Model, Warned, band_people, read_bands, read_warned
 from pages.ui import layout, nav
@@ -19,23 +18,22 @@ from pages.ui.reporting.page import Turn
 _MOST_DRAWN = 12
 
 
-def show(turn: Turn) -> Callable[[Turn, Click], Behind | None]:
-    """The view; what it returns finds the people of a click."""
+def show(turn: Turn) -> Behind | None:
+    """The view, and the people of the number that was clicked."""
     place = turn.place
-    warned = place.read(read_warned)
+    (warned, bands), opened = turn.read((__name__,), _read, _behind)
     if warned is None:
         churn.nobody(
             "No early warning was learned yet",
             "The analyst learns one within the hour once events have come in; or run python -m jobs features train.",
         )
-        return lambda _turn, _click: None
+        return None
     if not isinstance(warned.outcome, Model):
         churn.nobody(
             "Not enough data", f"{warned.outcome.sentence} Checked {place.write.ago(warned.checked_at, place.now)}."
         )
-        return lambda _turn, _click: None
+        return None
     model = warned.outcome
-    bands: tuple[Band, ...] = place.read(read_bands) if model.is_useful else ()
     _headline(turn, model)
     if bands:
         _present(turn, bands)
@@ -45,7 +43,14 @@ def show(turn: Turn) -> Callable[[Turn, Click], Behind | None]:
     with right, layout.card("What it looks at", key="churn-weights"):
         _weights(model)
     layout.note(_card(turn, warned, model))
-    return partial(_behind, bands=bands)
+    return opened
+
+
+def _read(session: Session) -> tuple[Warned | None, tuple[Band, ...]]:
+    """The newest warning, and whom it warns of where it can be believed."""
+    warned = read_warned(session)
+    useful = warned is not None and isinstance(warned.outcome, Model) and warned.outcome.is_useful
+    return warned, read_bands(session) if useful else ()
 
 
 def _headline(turn: Turn, model: Model) -> None:
@@ -137,11 +142,11 @@ def _card(turn: Turn, warned: Warned, model: Model) -> str:
     )
 
 
-def _behind(turn: Turn, click: Click, *, bands: tuple[Band, ...]) -> Behind | None:
+def _behind(turn: Turn, session: Session, shown: tuple[Warned | None, tuple[Band, ...]], click: Click) -> Behind | None:
     if click.of != "churn.bands":
         return None
-    band, paying = bands[click.row], click.column == "Paying"
-    people = turn.place.read(band_people, band, paying=paying)
+    band, paying = shown[1][click.row], click.column == "Paying"
+    people = band_people(session, band, paying=paying)
     write = turn.place.write
     title = f"Likely to fall silent: {write.percent(band.low)} to {write.percent(band.high)}"
     return turn.behind(f"{title}{', paying' if paying else ''}", "early warning", people)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import streamlit as st
+from sqlmodel import Session
 
 from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.counting import ANYTHING
@@ -380,13 +381,9 @@ def _customers(place: Here, cells: Sequence[StageCell], view: Which) -> str:
 # ----------------------------------------------------------------------------------------------------- the people
 
 
-def behind(
-    turn: Turn, found: LifecycleResult, sticky: StickinessResult | None, cells: Sequence[StageCell], click: Click
-) -> Behind | None:
-    """The people of the number that was clicked."""
+def behind(turn: Turn, found: LifecycleResult, sticky: StickinessResult | None, click: Click) -> Behind | None:
+    """The people of the number of the timeline that was clicked."""
     kind = click.of.partition(".")[0]
-    if kind == "customers":
-        return _of_customers(turn, cells, click)
     if kind == "stickiness" and sticky:
         return _of_stickiness(turn, sticky, click)
     return _of_lifecycle(turn, found, click) if kind == "lifecycle" else None
@@ -427,14 +424,15 @@ def _day_of(found: StickinessResult, click: Click) -> tuple[ActiveDay, str]:
     return found.days[click.row + (max(0, final - 1) if trace % 2 else 0)], [*_SPANS][trace // 2]
 
 
-def _of_customers(turn: Turn, cells: Sequence[StageCell], click: Click) -> Behind | None:
+def customers_behind(turn: Turn, session: Session, cells: Sequence[StageCell], click: Click) -> Behind | None:
+    """The people of the number of the customer table that was clicked."""
     view = click.of.partition(".")[2]
     which = next((each for each in get_args(Which) if each == view), None)
     source = next((each for each in _sources(cells) if _source_name(each) == click.column), EVERY)
     if which is None:
         return None
     stage = _stages(cells)[click.row]
-    people = turn.place.read(read_customers, CustomerCell(stage, source, which), turn.place.now)
+    people = read_customers(session, CustomerCell(stage, source, which), turn.sight.scope.now)
     said = {"people": "", "last_30_days": ", first seen in the last 30 days", "subscribed": ", ever paid"}[which]
     return Behind(
         turn.place.workspace.id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 from sqlmodel import Session
@@ -22,6 +22,7 @@ from pages.ui.reporting.explaining import Command
 from pages.ui.reporting.picking import People
 from pages.ui.reporting.sight import Sight
 
+R = TypeVar("R")
 _SHOWN: state.Slot[tuple[str, Any] | None] = state.Slot("report.answer", None)
 
 
@@ -89,21 +90,38 @@ class Turn:
         find: Callable[["Turn", Session, Any, Click], Behind | None],
         height: int = 600,
     ) -> tuple[Any, Behind | None]:
-        """The answer of a report that asks Postgres, and the people behind the number that was clicked, for `drawer`.
+        """The answer of a report that asks Postgres, and the people behind its number that was clicked, as `read` does."""
+        key, question = (report.__module__, report.__qualname__, self.question), self.question
+        return self.read(key, lambda session: self.sight.answer(session, report, question), find, height=height)
+
+    def read(
+        self,
+        key: tuple[Any, ...],
+        answer: Callable[[Session], R],
+        find: Callable[["Turn", Session, R, Click], Behind | None],
+        *,
+        of: str = "",
+        height: int = 600,
+    ) -> tuple[R, Behind | None]:
+        """What `answer` reads of Postgres, and the people behind its number that was clicked, for `drawer`.
 
         Both are read in one view of the database, so they agree whatever arrives. `find` is given the answer that was
-        shown when it was clicked, by which it knows which number was meant.
+        shown when it was clicked, by which it knows which number was meant. `key` says what is asked; `of` how the names
+        of its charts and tables begin, on a page that has others.
         """
-        asked, shown = repr((self.asked, self.sight.scope.start, self.sight.scope.end)), _SHOWN.get()
+        asked = repr((key, self.asked.who, self.sight.scope.start, self.sight.scope.end))
+        click = self.click if self.click and self.click.of.startswith(of) else None
+        shown: tuple[str, R] | None = _SHOWN.get()
         with st.skeleton(height=height):
-            if self.click is None:
-                found = self.sight.ask(report, self.question)
-                _SHOWN.set((asked, found))
-                return found, None
-            with self.place.still() as session:
-                found = self.sight.answer(session, report, self.question)
-                before = shown[1] if shown and shown[0] == asked else found
-                return found, find(self, session, before, self.click)
+            if click is None:
+                found, opened = self.sight.read(key, answer), None
+            else:
+                with self.place.still() as session:
+                    found = answer(session)
+                    before = shown[1] if shown and shown[0] == asked else found
+                    opened = find(self, session, before, click)
+        _SHOWN.set((asked, found))
+        return found, opened
 
     def behind(self, title: str, report: str, people: Any, **more: Any) -> Behind:
         """The people of a number as they are kept; `report` says of which question."""

@@ -60,13 +60,12 @@ class Sight:
         """The lasting numbers of the people behind a number of the answer."""
         return find(self.timeline, self.scope, asked, *cell, within=self.within(), **named)
 
-    def ask(self, report: Callable[..., R], asked: Any) -> R:
-        """The answer of a report that asks Postgres, remembered while the data stays the same."""
-        key = (report.__module__, report.__qualname__, self.scope, asked, self.who)
-        return data.answered(self.place, key, lambda session: self.answer(session, report, asked))
+    def read(self, key: tuple[Any, ...], answer: Callable[[Session], R]) -> R:
+        """What `answer` reads of Postgres, remembered while the data stays the same. `key` says what it asks."""
+        return data.answered(self.place, (*key, self.scope, self.who, self.timeline.snapshot), answer)
 
     def answer(self, session: Session, report: Callable[..., R], asked: Any, *cell: Any, **named: Any) -> R:
-        """The same as this session sees it; and so whatever else is asked of Postgres about it."""
+        """What a report that asks Postgres answers, as this session sees it."""
         return report(session, self.scope, asked, *cell, within=self.persons(session), **named)
 
     def persons(self, session: Session) -> list[UUID] | None:
