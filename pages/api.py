@@ -2,7 +2,7 @@
 byte. `app.py` mounts API_ROUTES.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,15 +16,19 @@ from gdp_core import clock
 from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.accounts.sessions import SignedIn
-from gdp_core.analytics import people_list
+from gdp_core.analytics import people_list, person_features
 from gdp_core.analytics.people_list import PersonRow
+from gdp_core.analytics.person_features import FeatureValue
 from gdp_core.db import one
 from gdp_core.errors import Forbidden, GrowthError, InvalidInput, NotFound, Unauthorised, Unavailable
+from gdp_core.features.base import Feature
+from gdp_core.features.definitions import read_features
+from gdp_core.money import MICROS
 from gdp_core.runtime import database
 from pages.gate.asgi import ip_of
 from pages.ui import csv
 from pages.ui.csv import Cell
-from pages.ui.people import filter_of
+from pages.ui.people import features_of, filter_of
 from pages.ui.reporting.behind import ADDRESS, kept
 
 log = structlog.get_logger()
@@ -37,22 +41,35 @@ _STATUS: Mapping[type[GrowthError], int] = {
     Unavailable: 503,
 }
 _MONEY = ("mrr_micros", "total_spent_micros", "lifetime_value_micros")
+Table = tuple[Sequence[str], Iterable[Iterable[Cell]]]
+"""A header, and rows of as many cells."""
+
 PEOPLE_HEADER = [name.removesuffix("_micros") for name in people_list.PERSON_COLUMNS]
 
 
 async def export_people(request: Request) -> Response:
-    """Everybody who matches the filter in the address, as CSV, in the order they were first seen."""
+    """Everybody who matches the filter in the address, as CSV, in the order they were first seen; with the features that
+    are columns of the page."""
+    slugs = features_of(request.query_params)
 
     def begin() -> tuple[Principal, str]:
-        wanted = asdict(filter_of(request.query_params))
+        wanted = asdict(filter_of(request.query_params)) | {"columns": slugs}
         wanted["words"] = bool(wanted["words"])  # somebody's address may be in them
         return _begin(request, "people", "csv", wanted)
 
-    def rows(principal: Principal) -> Iterator[PersonRow]:
+    def table(principal: Principal) -> Table:
         wanted = replace(filter_of(request.query_params), sort="first_seen", descending=False)
-        return people_list.stream(database("gdp_web"), principal.workspace_id, wanted, clock.now())
+        pool, workspace_id, now = database("gdp_web"), principal.workspace_id, clock.now()
+        with pool.transaction(workspace_id, read_only=True) as session:
+            known = {feature.slug: feature for feature in read_features(session)}
+        told = [known[slug] for slug in slugs if slug in known]
+        people = people_list.stream(pool, workspace_id, wanted, now)
+        having = person_features.stream_listed(pool, workspace_id, people, [one.slug for one in told], now)
+        return [*PEOPLE_HEADER, *_feature_header(told)], (
+            [*_cells(principal, person), *_feature_cells(principal, told, theirs)] for person, theirs in having
+        )
 
-    return await _exported(begin, rows)
+    return await _exported(begin, table)
 
 
 async def export_behind(request: Request) -> Response:
@@ -64,26 +81,25 @@ async def export_behind(request: Request) -> Response:
         found = kept(name, principal.workspace_id)
         return _begin(request, "report", found.snapshot or "now", {"number": found.title, "report": found.report})
 
-    def rows(principal: Principal) -> Iterator[PersonRow]:
+    def table(principal: Principal) -> Table:
         with database("gdp_web").transaction(principal.workspace_id, read_only=True) as session:
             persons = kept(name, principal.workspace_id).persons(session)
-        return people_list.stream_listed(database("gdp_web"), principal.workspace_id, persons)
+        people = people_list.stream_listed(database("gdp_web"), principal.workspace_id, persons)
+        return PEOPLE_HEADER, (_cells(principal, person) for person in people)
 
-    return await _exported(begin, rows)
+    return await _exported(begin, table)
 
 
-async def _exported(
-    begin: Callable[[], tuple[Principal, str]], rows: Callable[[Principal], Iterator[PersonRow]]
-) -> Response:
+async def _exported(begin: Callable[[], tuple[Principal, str]], table: Callable[[Principal], Table]) -> Response:
     """A file of people, once `begin` has recorded who takes it and said what it is called."""
     try:
         principal, name = await run_in_threadpool(begin)
-        found = await run_in_threadpool(rows, principal)
+        header, rows = await run_in_threadpool(table, principal)
     except GrowthError as error:
         return JSONResponse({"error": str(error)}, _STATUS.get(type(error), 400))
     log.info("people exported", action="people.export", workspace=str(principal.workspace_id))
     return StreamingResponse(
-        csv.stream(PEOPLE_HEADER, _cells(principal, found)),
+        csv.stream(header, rows),
         media_type="text/csv; charset=utf-8",
         headers={"content-disposition": f'attachment; filename="{name}"'},
     )
@@ -117,9 +133,8 @@ def _begin(request: Request, kind: str, identifier: str, detail: Mapping[str, An
     return principal, f"people-{workspace.slug}-{now:%Y-%m-%d}.csv"
 
 
-def _cells(principal: Principal, people: Iterable[PersonRow]) -> Iterator[list[Cell]]:
-    for person in people:
-        yield [_cell(principal, person, name) for name in people_list.PERSON_COLUMNS]
+def _cells(principal: Principal, person: PersonRow) -> list[Cell]:
+    return [_cell(principal, person, name) for name in people_list.PERSON_COLUMNS]
 
 
 def _cell(principal: Principal, person: PersonRow, name: str) -> Cell:
@@ -131,6 +146,25 @@ def _cell(principal: Principal, person: PersonRow, name: str) -> Cell:
     if name == "tags":
         return ", ".join(value) or None
     return str(value) if name == "id" else value
+
+
+def _feature_header(told: Sequence[Feature]) -> Iterator[str]:
+    """feature.SLUG, and after an amount of money its currency, which need not be that of the person."""
+    for feature in told:
+        yield f"feature.{feature.slug}"
+        if feature.kind == "money":
+            yield f"feature.{feature.slug}.currency"
+
+
+def _feature_cells(principal: Principal, told: Sequence[Feature], theirs: Mapping[str, FeatureValue]) -> Iterator[Cell]:
+    for feature in told:
+        found = theirs.get(feature.slug, FeatureValue(feature, None))
+        value = principal.sees(found.value) if isinstance(found.value, str) else found.value
+        if feature.kind == "money":
+            yield value / MICROS if isinstance(value, int | float) else None
+            yield found.currency
+        else:
+            yield value
 
 
 API_ROUTES = [

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -11,8 +12,8 @@ from starlette.middleware import Middleware
 
 from gdp_core import clock
 from gdp_core.accounts import sessions
-from gdp_core.analytics import people_list
-from gdp_core.db import rows
+from gdp_core.analytics import people_list, person_features
+from gdp_core.db import rows, run
 from pages.api import API_ROUTES, PEOPLE_HEADER
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
@@ -78,6 +79,40 @@ def test_the_filter_of_the_page_is_that_of_the_file(client, browser, database, w
     assert len(table(get(client, browser, query={"ws": "acme", "stage": "active"}))) == 1
     assert len(table(get(client, browser, query={"ws": "acme", "q": "person", "sort": "mrr"}))) == 25
     assert len(table(get(client, browser, query={"ws": "acme", "known": "anonymous"}))) == 1
+
+
+def test_the_features_that_are_columns_are_in_the_file(client, browser, database, ws, filled, monkeypatch):
+    monkeypatch.setattr(people_list, "_EXPORT_PAGE", 4)
+    monkeypatch.setattr(person_features, "_PART", 3)
+    browser.sign_in(ws)
+    with database.worker.transaction(ws) as session:
+        for user, slug, number in (("u3", "churn_risk", 0.75), ("u5", "churn_risk", 0.25)):
+            run(
+                session,
+                "INSERT INTO person_feature (person_id, workspace_id, feature, number, computed_at)"
+                " SELECT person_id, app_ws(), :slug, :number, :now FROM actor WHERE external_id = :user",
+                user=user,
+                slug=slug,
+                number=number,
+                now=crowd.BEFORE,
+            )
+        paid = "UPDATE person SET lifetime_value_micros = 12500000 WHERE email = 'u3@acme.example'"
+        run(session, paid)
+    shown = browser.open("people", cols="email,feature.churn_risk,feature.gone")
+    (address,) = [link.url for link in shown.get("link_button") if "export" in link.url]
+    assert parse_qs(urlsplit(address).query)["cols"] == ["feature.churn_risk"]
+    chosen = "email,feature.churn_risk,feature.gone,feature.lifetime_value,feature.churn_risk"
+    found = table(get(client, browser, query={"ws": "acme", "cols": chosen}))
+    added = ["feature.churn_risk", "feature.lifetime_value", "feature.lifetime_value.currency"]
+    assert list(found[0]) == [*PEOPLE_HEADER, *added]
+    assert len(found) == 27
+    by_mail = {row["email"]: [row[name] for name in added] for row in found}
+    assert by_mail["u3@acme.example"] == ["0.75", "12.5", "USD"]
+    assert by_mail["u5@acme.example"][0] == "0.25"
+    assert by_mail["u6@acme.example"] == ["", "0.0", ""]
+    with database.web.transaction(ws) as session:
+        (entry,) = rows(session, "SELECT detail FROM audit_log WHERE action = 'people.export'")
+    assert entry.detail["columns"] == ["churn_risk", "gone", "lifetime_value"]
 
 
 def test_an_export_is_recorded_without_what_was_searched(client, browser, database, ws, filled):

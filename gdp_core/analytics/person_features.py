@@ -3,15 +3,16 @@
 What is stored as nothing is 0 where it is a number. Days since something follow from `now`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from sqlmodel import Session
 
-from gdp_core.db import one, rows
+from gdp_core.db import Database, one, rows
 from gdp_core.features.base import Feature, Told
 from gdp_core.features.definitions import read_features
 from gdp_core.money import MICROS
@@ -21,7 +22,16 @@ HowMuch = Literal["at_least", "at_most"]
 _DAY = timedelta(days=1)
 _MOST_DAYS = 100_000
 _COLUMNS = "feature, number, word, at, parts"
+_PART = 1_000
 _HELD = "signup_at, last_seen_at, last_action_at, lifetime_value_micros, currency"
+
+
+class _Listed(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+P = TypeVar("P", bound=_Listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,19 @@ def read_listed(
         person.id: {one.slug: _value(one, stored[person.id].get(one.slug), person, now) for one in features}
         for person in found
     }
+
+
+def stream_listed(
+    database: Database, workspace_id: UUID, people: Iterable[P], slugs: Sequence[str], now: datetime
+) -> Iterator[tuple[P, Mapping[str, FeatureValue]]]:
+    """People of a list, each with these features of theirs; read in parts, each in a short transaction of its own."""
+    rest = iter(people)
+    while part := list(islice(rest, _PART)):
+        having: Mapping[UUID, Mapping[str, FeatureValue]] = {}
+        if slugs:
+            with database.transaction(workspace_id, read_only=True) as session:
+                having = read_listed(session, [person.id for person in part], slugs, now)
+        yield from ((person, having.get(person.id, {})) for person in part)
 
 
 def _value(feature: Feature, row: Any, person: Any, now: datetime) -> FeatureValue:

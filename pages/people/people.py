@@ -43,7 +43,10 @@ if not page.rows:
     st.stop()
 
 having = place.read(
-    person_features.read_listed, [person.id for person in page.rows], people.feature_columns(), place.now
+    person_features.read_listed,
+    [person.id for person in page.rows],
+    people.feature_columns(people.COLUMNS.value),
+    place.now,
 )
 people.people_table(place, page.rows, told, having)
 people.pager(place, page, total)

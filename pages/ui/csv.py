@@ -35,7 +35,7 @@ def cell(value: Cell) -> str:
     return text
 
 
-def stream(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, chunk: int = 500) -> Iterator[bytes]:
+def stream(header: Sequence[str], rows: Iterable[Iterable[Cell]], *, chunk: int = 500) -> Iterator[bytes]:
     """The file in pieces of about `chunk` rows, with a byte order mark for spreadsheets that guess otherwise."""
     lines = [_BOM + _line(header)]
     for row in rows:
@@ -47,5 +47,5 @@ def stream(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, chunk: int 
         yield "".join(lines).encode()
 
 
-def _line(row: Sequence[Cell]) -> str:
+def _line(row: Iterable[Cell]) -> str:
     return ",".join(cell(value) for value in row) + "\r\n"

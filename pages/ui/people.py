@@ -91,7 +91,7 @@ def filter_of(query: Mapping[str, str]) -> Filter:
 
 
 def export_query(wanted: Filter) -> dict[str, str]:
-    """The URL parameters that say this filter."""
+    """The URL parameters that say this filter, and which features are shown."""
     values: list[tuple[state.Field, Any]] = [
         (WORDS, wanted.words),
         (STAGE, list(wanted.stages)),
@@ -103,9 +103,15 @@ def export_query(wanted: Filter) -> dict[str, str]:
         (HAS, [features.filter_text(one) for one in wanted.features]),
         (SORT, wanted.sort),
         (ASCENDING, not wanted.descending),
+        (COLUMNS, [f"{_FEATURE}{slug}" for slug in feature_columns(COLUMNS.value)] or None),
     ]
     said = {field.name: field.text(value) for field, value in values}
     return {name: text for name, text in said.items() if text is not None}
+
+
+def features_of(query: Mapping[str, str]) -> list[str]:
+    """The slugs of the features that a URL's parameters show: what `export_query` wrote."""
+    return feature_columns(COLUMNS.parse(storable(query.get(COLUMNS.name, ""))))
 
 
 def _filter(values: Mapping[str, Any]) -> Filter:
@@ -258,9 +264,9 @@ def columns_of(told: Sequence[Feature]) -> dict[str, str]:
 _FEATURE = "feature."
 
 
-def feature_columns() -> list[str]:
-    """The slugs of the features that are shown."""
-    return [name.removeprefix(_FEATURE) for name in COLUMNS.value if name.startswith(_FEATURE)]
+def feature_columns(columns: Sequence[str]) -> list[str]:
+    """The slugs of the features among columns, each once."""
+    return [*dict.fromkeys(name.removeprefix(_FEATURE) for name in columns if name.startswith(_FEATURE))]
 
 
 def keep_columns(told: Sequence[Feature]) -> None:
