@@ -133,7 +133,6 @@ BROAD = {
     "gdp_core/pipeline.py": "finds the poison in a batch, or raises again",
     "jobs/timetable.py": "a workspace's turn that raises keeps no other from its own, and is raised after them",
     "jobs/runner.py": "a job that raises is recorded and tried again",
-    "jobs/timetable.py": "a workspace that fails holds none of the others up; the job fails after them",
     "jobs/door/edge.py": "an error in a request is a 500 without details",
     "pages/ui/boundary.py": "an error in a page is shown as a sentence",
 }
