@@ -137,6 +137,17 @@ def test_only_some_people_and_what_cannot_be_compared(browser, workspace):
         assert "reference" not in words(shown)
 
 
+def test_a_list_that_is_deleted_after_it_was_counted_is_said(browser, workspace, database):
+    ids = list(workspace.lists.values())[:2]
+    assert open_page(browser, ids).code
+    with database.web.transaction(workspace.id) as session:
+        reports.delete_list(session, Principal.system(workspace.id), ids[0], now=workspace.now)
+    shown = open_page(browser, ids)
+    assert "This list was deleted" in words(shown)
+    assert "reference" not in words(shown)
+    assert not shown.exception
+
+
 def test_without_lists_it_says_how_they_are_made(database, browser, ws, tmp_path, monkeypatch):
     browser.sign_in(ws)
     with counting.counted(database, tmp_path, ws, monkeypatch) as made:

@@ -13,6 +13,7 @@ if len(turn.question.lists) < FEWEST:
     overlap.wanting(place, turn.question)
     st.stop()
 
+command = overlap.command(turn)  # before what is remembered: a list may be gone since
 found: Overlap
 found, opened = turn.ask(count, overlap.behind)
 if not found.union:
@@ -21,5 +22,5 @@ else:
     overlap.headline(place, found)
     overlap.picture(place, found)
 overlap.lists(place, found)
-explaining.foot(overlap.DEFINITION, overlap.command(turn).of(turn.asked.who))  # lists have no period
+explaining.foot(overlap.DEFINITION, command.of(turn.asked.who))  # lists have no period
 turn.drawer(opened)

@@ -80,9 +80,9 @@ REPORT = Report("overlap", "overlap", "Overlap", usual_question, Form, lambda _:
 
 
 def command(turn: Turn) -> Command:
-    """The command that gives the same numbers."""
-    known = {item.id: item.name for item in turn.place.read(reports.list_lists)}
-    return Command("overlap", turn.place).options("--list", [known[each] for each in turn.question.lists])
+    """The command that gives the same numbers. Raises NotFound for a list that was deleted."""
+    names = [turn.place.read(reports.read_list, each).name for each in turn.question.lists]
+    return Command("overlap", turn.place).options("--list", names)
 
 
 def wanting(place: Here, asked: Asked) -> None:
