@@ -26,7 +26,7 @@ from pages.ui.reporting.asking import Asked
 from . import counting
 from .browsing import browsing, words
 from .test_pipeline import track
-from .test_report_pages import clicked, listed, metrics, table
+from .test_report_pages import clicked, each_card, listed, metrics, table
 from .test_warning import NOW, ROLES, lives, timeline_of
 from .till import Till
 
@@ -209,6 +209,19 @@ def test_numbers_drawers_and_saved_lists_are_the_same_people(browser, workspace)
     assert numbers["All"][1] == "4"
     assert len(workspace.members("used")) == 4
     assert listed(shown) is not None
+
+
+def test_headlines_open_their_people(browser, workspace):
+    browser.sign_in(workspace.id, "MEMBER")
+    weekly, found = Asked(EngagementChurn(CORE, Window(4, "w"), Window(40, "d"), "week")), {}
+    for view, headlines in (("using", 2), ("paying", 2), ("both", 4)):
+        shown = browser.open("churn", q=asking.text_of(weekly), view=view, period="90d")
+        cards = [*each_card(shown)]
+        assert 0 < len(cards) <= headlines, view
+        found |= {name: (number, len(people)) for name, number, people in cards}
+    assert all(number == people for number, people in found.values())
+    expected = {"Wanted to leave": (2, 2), "Payments failed": (1, 1), "Silent, and still pay": (2, 2)}
+    assert found | expected == found
 
 
 def leave_out(database, ws, *users):

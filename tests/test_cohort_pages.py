@@ -27,7 +27,7 @@ from . import counting
 from .browsing import browsing, words
 from .conftest import taken
 from .test_pipeline import identify, track
-from .test_report_pages import clicked, listed, metrics, table
+from .test_report_pages import clicked, each_card, listed, metrics, table
 
 PAGES = ["retention", "lifecycle", "activation"]
 EVERYBODY = ["u1", "u2", "u3", "u4"]
@@ -260,6 +260,22 @@ def test_what_is_not_over_has_no_average(browser, workspace):
     shown = opened(browser, workspace, "activation", period="7d")
     assert "so there is no rate" in words(shown)
     assert metrics(shown)["Activation rate"] == "–"
+
+
+def test_headlines_open_their_people(browser, workspace):
+    weekly = Lifecycle(SENT, "week")
+    pages = {"retention": None, "activation": RANKED, "lifecycle": weekly}
+    shown = {page: opened(browser, workspace, page, question) for page, question in pages.items()}
+    found = {name: (number, people) for page in shown.values() for name, number, people in each_card(page)}
+    assert all(number == len(people) for number, people in found.values())
+    assert {name.partition(",")[0]: people for name, (_, people) in found.items()} == {
+        "Started": EVERYBODY,
+        "Activated": ["u1", "u2"],
+        "Of mature starts": ["u1", "u2", "u3"],
+        "Active": ["u1"],
+        "Resurrecting": ["u1"],
+        "MAU": ["u1"],
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- lifecycle

@@ -20,7 +20,7 @@ from pages.ui.reporting.asking import Asked, Who
 from . import counting
 from .browsing import browsing, words
 from .test_pipeline import identify
-from .test_report_pages import clicked, listed, metrics, table
+from .test_report_pages import clicked, each_card, listed, metrics, table
 
 LISTS = {"Readers": ["u1", "u2", "u3"], "Buyers": ["u2", "u3", "u4"], "Fans": ["u3", "u5"]}
 
@@ -117,6 +117,11 @@ def test_a_number_its_drawer_and_its_saved_list_are_the_same_people(browser, wor
         done = CliRunner().invoke(report.app, ["overlap", "--workspace", "acme", *options, "--json"])
         assert done.exit_code != 0
         assert says in f"{done.output} {done.exception}"
+
+
+def test_who_is_in_all_of_them_opens(browser, workspace):
+    shown = open_page(browser, workspace.lists.values())
+    assert [*each_card(shown)] == [("In all", 1, ["u3"])]
 
 
 def test_only_some_people_and_what_cannot_be_compared(browser, workspace):

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import shlex
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -127,10 +128,29 @@ def clicked(page, of, row, column, save=None):
     return page.run()
 
 
+def each_card(page):
+    """The name and the number of every headline that opens its people, and the page after that."""
+    cards = [
+        (number, button.key)
+        for number, button in pairwise(page.main)
+        if number.type == "metric" and button.type == "button" and button.key.endswith(".card")
+    ]
+    for number, key in cards:
+        after = page.button(key=key).click().run()
+        assert not after.exception
+        yield plain(number.label), int(number.value), listed(after)
+
+
 def listed(page):
     """Whom the drawer lists, by their user ids."""
     found = [item.value for item in page.dataframe if "E-mail" in item.value.columns]
     return sorted(mail.partition("@")[0] for mail in found[0]["E-mail"]) if found else None
+
+
+def test_headlines_of_a_funnel_open_their_people(browser, workspace):
+    browser.sign_in(workspace.id)
+    found = {name: (number, people) for name, number, people in each_card(browser.open("funnels"))}
+    assert found == {"Entered": (4, ["u1", "u2", "u3", "u4"]), "Converted": (2, ["u1", "u2"])}
 
 
 STEP_NUMBERS = [

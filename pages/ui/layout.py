@@ -214,6 +214,7 @@ def metric(
     difference: float = 0,
     good: Literal["up", "down", "neither"] = "up",
     help: str = "",  # noqa: A002 - Streamlit's name for it
+    border: bool = True,
 ) -> None:
     """A headline number. `change` says how it moved and `difference` which way; None where nothing can be said."""
     colour: Literal["gray", "green", "red"] = "gray"
@@ -226,7 +227,7 @@ def metric(
         delta_arrow="auto" if not difference else ("up" if difference > 0 else "down"),
         delta_color=colour,
         help=safe_text(help, longest=800) if help else None,
-        border=True,
+        border=border,
         height="stretch",
     )
 

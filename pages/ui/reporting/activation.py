@@ -212,8 +212,9 @@ def headline(place: Here, found: ActivationResult) -> None:
     write, total = place.write, found.total
     with layout.numbers():
         layout.metric("Activation rate", write.percent(total.rate), help=metric("activation_rate").definition)
-        layout.metric("Activated", write.number(total.activated))
-        layout.metric("Of mature starts", write.number(total.mature))
+        whole = partial(Click, "activation.table", 0)
+        clicking.metric(whole("Activated"), "Activated", write.number(total.activated))
+        clicking.metric(whole("Mature"), "Of mature starts", write.number(total.mature))
         layout.metric("Time to activate", write.lasting(found.seconds), help=metric("time_to_activate").definition)
     waiting = total.started - total.mature
     if not total.mature:

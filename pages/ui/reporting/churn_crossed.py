@@ -19,6 +19,12 @@ from pages.ui.reporting.page import Turn
 _USES: dict[Use, str] = {"silent": "Fell silent", "active": "Still active", "away": "Was not active before"}
 _PAYS: dict[Pay, str] = {"stopped": "Stopped paying", "paying": "Still pay", "not": "Did not pay"}
 _ALL = "All"
+_HEADLINES: tuple[tuple[str, Use, Pay, str], ...] = (
+    ("Silent, and still pay", "silent", "paying", "They may be the next to stop paying."),
+    ("Silent, and stopped paying", "silent", "stopped", ""),
+    ("Active, and stopped paying", "active", "stopped", "They use it without paying: ask them why."),
+    ("Active, and still pay", "active", "paying", ""),
+)
 
 
 def show(turn: Turn) -> Behind | None:
@@ -44,15 +50,11 @@ def show(turn: Turn) -> Behind | None:
 
 def _picture(turn: Turn, told: Crossed) -> None:
     write = turn.place.write
-    at_risk, gone = told.people("silent", "paying"), told.people("active", "stopped")
-    with layout.numbers():
-        layout.metric("Silent, and still pay", write.number(at_risk), help="They may be the next to stop paying.")
-        layout.metric("Silent, and stopped paying", write.number(told.people("silent", "stopped")))
-        layout.metric(
-            "Active, and stopped paying", write.number(gone), help="They use it without paying: ask them why."
-        )
-        layout.metric("Active, and still pay", write.number(told.people("active", "paying")))
     uses, pays = get_args(Use), get_args(Pay)
+    with layout.numbers():
+        for name, use, pay, hint in _HEADLINES:
+            click = Click("churn.crossed.table", uses.index(use), _PAYS[pay])
+            clicking.metric(click, name, write.number(told.people(use, pay)), help=hint)
     clicking.chart(
         charts.sides(
             [_USES[use] for use in uses],

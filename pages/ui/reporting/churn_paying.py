@@ -105,7 +105,8 @@ def _headline(turn: Turn, found: SubscriptionChurn, before: Period | None) -> No
             ("Wanted to leave", total.voluntary, before.voluntary if before else None),
             ("Payments failed", total.involuntary, before.involuntary if before else None),
         ):
-            layout.metric(
+            clicking.metric(
+                Click("churn.paying.table", 0, name),
                 name,
                 write.number(now),
                 change=write.change(now, then),

@@ -1,6 +1,7 @@
 """Engagement churn on the churn page: who fell silent, interval by interval, and what went before."""
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -77,9 +78,10 @@ def _headline(turn: Turn, found: EngagementChurnResult) -> None:
             help="Of who was active before; over the intervals of the period that are over.",
         )
         named = churn.said(turn, newest.start) + ("" if newest.complete else ", as of now")
-        layout.metric(f"Fell silent {named}", write.number(newest.churned))
+        cell = partial(Click, "churn.using.table", len(found.points) - 1 - found.points.index(newest))
+        clicking.metric(cell("Fell silent"), f"Fell silent {named}", write.number(newest.churned))
         layout.metric(f"Rate {named}", write.percent(newest.rate))
-        layout.metric(f"Stayed {named}", write.number(newest.kept))
+        clicking.metric(cell("Stayed"), f"Stayed {named}", write.number(newest.kept))
 
 
 def _over(found: EngagementChurnResult) -> list[ChurnPoint]:

@@ -1,4 +1,4 @@
-"""Clicks on the numbers of a report: a bar of a chart, a cell of a table. One at a time, and only in the run it causes.
+"""Clicks on the numbers of a report: a bar of a chart, a cell of a table, a headline. One at a time, and only in the run it causes.
 
 A chart is drawn anew after a click, so that the same bar can be clicked again. A page takes the click at its top, and
 says what was meant after it has counted.
@@ -34,6 +34,26 @@ _CLICK: state.Slot[Click | None] = state.Slot("report.click", None)
 def taken() -> Click | None:
     """The click that caused this run, once."""
     return _CLICK.take()
+
+
+def metric(click: Click, name: str, value: str, **more: Any) -> None:
+    """A headline number as `layout.metric` shows it, with a button that opens its people: those that `click` means."""
+    if value in _NOTHING:
+        layout.metric(name, value, **more)
+        return
+    with st.container(
+        border=True, height="stretch", horizontal=True, wrap=False, vertical_alignment="center", gap=None
+    ):
+        layout.metric(name, value, border=False, **more)
+        st.button(
+            "",
+            icon=":material/group:",
+            type="tertiary",
+            help="See who",
+            width=32,
+            key=f"{click.of}.{click.row}.{click.column}.card",
+            on_click=partial(_CLICK.set, click),
+        )
 
 
 def chart(figure: go.Figure, name: str, *, alt: str) -> None:

@@ -289,7 +289,8 @@ def headline(place: Here, found: FunnelResult) -> None:
             + (" Compared are those whose time is over, now and before." if total.open and before else ""),
         )
         for name, now, then in (("Entered", total.entered, entered), ("Converted", total.converted, converted)):
-            layout.metric(
+            clicking.metric(
+                Click("funnel.total", 0, name),
                 name,
                 write.number(now),
                 change=write.change(now, then),
@@ -579,6 +580,8 @@ def _cell(
         state_of = _TRACES.get(click.column) or _COLUMNS[click.column]
         said = _SAID[state_of].format(number=click.row + 1, name=found.steps[click.row].name)
         return said, {"state": state_of, "step": click.row + 1}
+    if click.of == "funnel.total":
+        return click.column, {"step": 1} if click.column == "Entered" else {"state": "converted"}
     if click.of == "funnel.groups":
         group = found.groups[click.row][0]
         return f"Converted, {named(place, by, group)}", {"state": "converted", "group": group}

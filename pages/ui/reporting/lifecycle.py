@@ -151,7 +151,8 @@ def headline(place: Here, found: LifecycleResult) -> None:
     with layout.numbers():
         for name in ("active", *(state for state in STATES if state != "returning")):
             now, then = getattr(last, name), getattr(before, name) if before else None
-            layout.metric(
+            clicking.metric(
+                Click("lifecycle.table", len(found.points) - 1 - found.points.index(last), name.capitalize()),
                 f"{name.capitalize()}, {_when(place, found, last)}",
                 write.number(now),
                 change=write.change(now, then),
@@ -261,8 +262,11 @@ def _ratios(place: Here, found: StickinessResult) -> None:
     slugs = ("daily_active", "weekly_active", "monthly_active")
     with layout.numbers():
         for (name, span), slug in zip(_SPANS.items(), slugs, strict=True):
-            layout.metric(
-                f"{name}, {write.day(last.day)}", write.number(_active(last, span)), help=metric(slug).definition
+            clicking.metric(
+                Click("stickiness.table", len(found.days) - 1 - found.days.index(last), name),
+                f"{name}, {write.day(last.day)}",
+                write.number(_active(last, span)),
+                help=metric(slug).definition,
             )
         layout.metric("DAU / MAU", write.percent(last.ratio), help=metric("stickiness").definition)
 

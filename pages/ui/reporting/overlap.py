@@ -116,7 +116,7 @@ def headline(place: Here, found: Overlap) -> None:
     all_of = "both" if len(found.sizes) == FEWEST else "all"
     with layout.numbers():
         layout.metric("In any of them", write.number(found.union))
-        layout.metric(f"In {all_of}", write.number(found.people))
+        clicking.metric(Click("overlap.all", 0, "People"), f"In {all_of}", write.number(found.people))
         layout.metric(
             f"In {all_of}, of everybody",
             write.percent(found.of_union),
@@ -219,6 +219,8 @@ def behind(turn: Turn, session: Session, found: Overlap, click: Click) -> Behind
         chosen = (names[click.row],)
     elif click.of == "overlap.pairs":
         chosen = (found.pairs[click.row].a, found.pairs[click.row].b)
+    elif click.of == "overlap.all":
+        chosen = tuple(names)
     else:
         return None
     people = turn.sight.answer(session, overlap.people_of, turn.question, chosen, only=only)

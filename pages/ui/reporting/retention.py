@@ -213,7 +213,11 @@ def headline(place: Here, found: RetentionResult) -> None:
     later = [index for index in told if found.columns[index].first > 0]
     chosen = dict.fromkeys([*later[:1], *later[len(later) // 2 : len(later) // 2 + 1], *later[-1:]])
     with layout.numbers():
-        layout.metric("Started", write.number(whole.people))
+        started = write.number(whole.people)
+        if found.asked.occurrence == "recurring":  # somebody may start in several cohorts
+            layout.metric("Started", started)
+        else:
+            clicking.metric(Click("retention.total", 0, "Started"), "Started", started)
         for index in chosen:
             average = whole.averages[index]
             layout.metric(
@@ -594,12 +598,16 @@ def behind(
     if cell is None:
         return None
     started = f"started {_cohort_name(place, found, cell.cohort)}" if cell.cohort else "in full cohorts"
+    if cell == RetentionCell():
+        started = "started in the period"
     title = f"Who {started}" if cell.column is None else f"Back in {found.columns[cell.column].title}, {started}"
     title += _of_group(place, found, cell.group)
     return turn.behind(clean(title, longest=200), report, turn.sight.people(retention_people, question, cell))
 
 
 def _clicked(place: Here, found: RetentionResult, triangle: Triangle, click: Click) -> RetentionCell | None:
+    if click.of == "retention.total":
+        return RetentionCell()
     if click.of == "retention.triangle":
         cell = _cells(place, found, triangle)[click.row][1]
         return None if cell.cohort is None and found.asked.occurrence == "recurring" else cell

@@ -173,7 +173,8 @@ def headline(place: Here, found: Revenue) -> None:
         layout.metric("ARR", money(now.arr), help=MEANINGS["arr"])
         layout.metric("Committed MRR", money(now.committed), help=f"{MEANINGS['committed']} Known of today only.")
         layout.metric("Trial MRR", money(now.trial), help=f"{MEANINGS['trial']} Known of today only.")
-        layout.metric(
+        clicking.metric(
+            Click("revenue.standing", 0, "Customers"),
             "Paying customers",
             write.number(now.customers),
             change=write.change(now.customers, was.customers) if was else None,
