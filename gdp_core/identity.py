@@ -356,7 +356,9 @@ def _move(session: Session, workspace_id: UUID, members: Sequence[Any], result: 
     if moved:
         later(
             session,
-            f"UPDATE actor SET cluster_id = incoming.cluster_id, person_id = incoming.person_id, tx = pg_current_xact_id()"
+            # The lake hears of a move to another person alone: after an actor's row it expects the person's (lake/tables.py).
+            "UPDATE actor SET cluster_id = incoming.cluster_id, person_id = incoming.person_id, tx = CASE WHEN"
+            " actor.person_id = incoming.person_id THEN actor.tx ELSE pg_current_xact_id() END"
             f" FROM {recordset(Actor, moved[0])} WHERE actor.id = incoming.id AND actor.workspace_id = :ws",
             rows=records(moved),
             ws=workspace_id,
