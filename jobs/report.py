@@ -623,7 +623,10 @@ def revenue(
     terminal.table(
         (f"MRR, {found.currency}", *(part.capitalize() for part in parts)),
         [
-            (period.start.isoformat(), *(f"{getattr(period.flow, part) / 1_000_000:,.2f}" for part in parts))
+            (
+                "total" if period is found.total else period.start.isoformat(),
+                *(f"{getattr(period.flow, part) / 1_000_000:,.2f}" for part in parts),
+            )
             for period in (*found.periods, found.total)
         ],
     )
@@ -752,6 +755,8 @@ def _scope(session: Session, asked: _Asked, now: datetime) -> Scope:
     start = _day("--from", asked.since) if asked.since else end - timedelta(days=_DAYS)
     if start >= end:
         raise InvalidInput(f"The period ends before it begins: --from {start} --to {end}, and --to is not in it.")
+    if start.year < 1990 or end.year > 9000:
+        raise InvalidInput(f"No event is so early or so late: choose days between 1990 and 9000, not {start} to {end}.")
     compare = _choice("--compare", asked.compare, Literal["previous", "year", "none"])
     return Scope(workspace.id, workspace.timezone, workspace.base_currency, start, end, now, compare)
 

@@ -4,6 +4,7 @@ import random
 import shutil
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
@@ -82,6 +83,18 @@ def test_a_person_is_sent_again_only_when_something_of_theirs_changed(database, 
     put(database, delivery(ws, segment, batch(track(message="m2"))))
     drain(database, ws)
     assert flush(lake, database.worker, ws, NOW).people == 1
+
+
+def test_many_may_open_a_new_lake_at_once(database, tmp_path):
+    """Whoever is first makes the catalogue; two that both did would leave one without a lake."""
+    folder, ready = str(tmp_path / "many"), threading.Barrier(4)
+
+    def opened(_):
+        ready.wait()
+        Lake(database.dsn, folder, memory="200MB").close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(opened, range(4)))
 
 
 def test_nothing_to_do_on_an_empty_workspace(database, lake, ws):

@@ -78,7 +78,7 @@ def events(draft: Draft, place: Here, fields: Fields, title: str, *path: object,
     def name(option: str) -> str:
         if option == ANY:
             return "Any event"
-        count = f" · {place.write.number(known[option])}" if option in known else ""
+        count = f" · {place.write.number(known[option])} in 30 d" if option in known else ""
         return clean(f"{option}{count}", longest=80)
 
     st.multiselect(
