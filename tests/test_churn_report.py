@@ -24,7 +24,7 @@ from pages.ui.reporting import asking, churn_crossed, churn_paying, churn_warnin
 from pages.ui.reporting.asking import Asked
 
 from . import counting
-from .browsing import browsing, words
+from .browsing import words
 from .test_pipeline import track
 from .test_report_pages import clicked, each_card, listed, metrics, table
 from .test_warning import NOW, ROLES, lives, timeline_of
@@ -55,17 +55,6 @@ MEANT = {
     ("away", "stopped"): ["away_stopped"],
     ("away", "paying"): ["away_paying"],
 }
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ from .test_pipeline import batch, delivery, drain, identify, put, track
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def segment(database, ws):
     return database.source(ws, "segment")
 

@@ -18,22 +18,11 @@ from pages.ui.reporting import asking
 from pages.ui.reporting.asking import Asked, Who
 
 from . import counting
-from .browsing import browsing, words
+from .browsing import words
 from .test_pipeline import identify
 from .test_report_pages import clicked, each_card, listed, metrics, table
 
 LISTS = {"Readers": ["u1", "u2", "u3"], "Buyers": ["u2", "u3", "u4"], "Fans": ["u3", "u5"]}
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 @pytest.fixture

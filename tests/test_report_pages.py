@@ -29,22 +29,11 @@ from pages.ui.reporting.asking import Asked, Who
 from pages.ui.reporting.clicking import Click
 
 from . import counting
-from .browsing import browsing, plain, words
+from .browsing import plain, words
 from .test_pipeline import identify, track
 
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
 PAGES = ["funnels", "trends"]
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 @pytest.fixture

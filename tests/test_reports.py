@@ -20,11 +20,6 @@ LATER = NOW + timedelta(hours=1)
 
 
 @pytest.fixture
-def ws(database):
-    return database.workspace()
-
-
-@pytest.fixture
 def people(database, ws):
     """Twenty persons of one identifier each, in order of their ids."""
     return make_people(database, ws, 20)

@@ -16,19 +16,13 @@ from pages.ui.reporting import asking
 from pages.ui.reporting.asking import Asked
 
 from . import counting
-from .browsing import browsing, words
+from .browsing import words
 from .crowd import rate
 from .test_pipeline import track
 from .test_report_pages import clicked, metrics, table
 from .till import Till
 
 HALF_YEAR = "2025-01-01..2025-06-30"
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture

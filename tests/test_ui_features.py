@@ -10,24 +10,13 @@ from gdp_core.features.definitions import read_defined
 from pages.ui.features import filter_text, filters_of
 
 from . import crowd
-from .browsing import browsing, words
+from .browsing import words
 
 VALUES = {
     "ada": {"letters_sent": 7, "churn_risk": 0.81},
     "bob": {"letters_sent": 2, "churn_risk": 0.1},
     "cleo": {},
 }
-
-
-@pytest.fixture
-def browser(database, monkeypatch):
-    with browsing(database, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def ws(database):
-    return database.workspace()
 
 
 @pytest.fixture

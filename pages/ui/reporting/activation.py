@@ -22,7 +22,6 @@ from gdp_core.analytics.activation import (
     activation_people,
     candidate_people,
 )
-from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.fields import Fields
 from gdp_core.analytics.metrics import metric
@@ -42,7 +41,6 @@ from pages.ui.reporting.explaining import Command
 from pages.ui.reporting.page import Report, Turn
 from pages.ui.reporting.sight import Sight
 
-INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 DEFINITION = (
     "Activated is who met every criterion after their start and no later than so many times 24 h after it. The rate is of"
     " those whose time is over (mature): who started lately is open, or early when they met the criteria already. A"
@@ -134,7 +132,7 @@ class Form:
                 st.caption("within", width="content")
                 _whole(draft, "Days", MOST_DAYS, "days")
                 st.caption("days, shown", width="content")
-                picking.choice(draft, "Interval", INTERVALS, "interval", width=116)
+                picking.choice(draft, "Interval", picking.INTERVALS, "interval", width=116)
                 people.draw(sight, fields)
                 with st.popover("More", icon=":material/tune:", key=draft.key("more")):
                     st.toggle("Count what machines did, too", key=draft.key("everything"))

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import streamlit as st
 
 from gdp_core.analytics import churn
-from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.engagement_churn import EngagementChurn, EngagementChurnResult, engagement_churn
 from gdp_core.analytics.fields import Fields
@@ -27,7 +26,6 @@ VIEWS: dict[View, str] = {
     "both": "Side by side",
     "warning": "Early warning",
 }
-INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 VIEW = state.Field("churn", "view", default="using", choices=tuple(VIEWS))
 OF = state.Field("churn", "of", default="", pattern=r"\d{4}-\d\d-\d\d")
 _NEWEST = ""
@@ -98,7 +96,7 @@ class Form:
                     st.caption("after some in the", width="content")
                     picking.window_fields(draft, "Baseline", "baseline")
                     st.caption("before", width="content")
-                picking.choice(draft, "Interval", INTERVALS, "interval", width=116)
+                picking.choice(draft, "Interval", picking.INTERVALS, "interval", width=116)
                 people.draw(sight, fields)
 
 

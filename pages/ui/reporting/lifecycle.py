@@ -6,7 +6,6 @@ from typing import Any, get_args
 import streamlit as st
 from sqlmodel import Session
 
-from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.customers import (
     EVERY,
@@ -51,7 +50,6 @@ from pages.ui.reporting.explaining import Command
 from pages.ui.reporting.page import Report, Turn
 from pages.ui.reporting.sight import Sight
 
-INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 DEFINITION = (
     "Active in a local day, week or month is who did the event in it. New: their first such event of all history is in it."
     " Returning: active in it and in the one before. Resurrecting: active in it, not in the one before, some time earlier."
@@ -97,7 +95,7 @@ class Form:
                 st.caption("Active is who did", width=104)
                 self._event.draw(sight, fields, "Event", width="stretch")
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                picking.choice(draft, "Interval", INTERVALS, "interval", width=116)
+                picking.choice(draft, "Interval", picking.INTERVALS, "interval", width=116)
                 people.draw(sight, fields)
                 with st.popover("More", icon=":material/tune:", key=draft.key("more")):
                     st.toggle("Count what machines did, too", key=draft.key("everything"))

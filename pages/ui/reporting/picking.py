@@ -13,6 +13,7 @@ import streamlit as st
 
 from gdp_core import reports
 from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.fields import Fields, is_personal, read_fields
 from gdp_core.analytics.measures import MONEY
 from gdp_core.analytics.window import Unit, Window
@@ -48,6 +49,7 @@ UNITS: dict[Unit, str] = {
     "w": "weeks",
     "mo": "months of 30 days",
 }
+INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 _NUMBERS = ("gt", "gte", "lt", "lte")
 _ALONE = ("set", "not_set")
 _EXACT = 2**53  # whole numbers below it are themselves as a float, and fit an address

@@ -10,7 +10,6 @@ import streamlit as st
 from sqlmodel import Session
 
 from gdp_core.analytics import payments, revenue
-from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.fields import Fields
 from gdp_core.analytics.ltv import Birth, Cohort
 from gdp_core.analytics.movements import Flow
@@ -30,7 +29,6 @@ from pages.ui.reporting.explaining import Command
 from pages.ui.reporting.page import Report, Turn
 from pages.ui.reporting.sight import Sight
 
-INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 VIEWS: dict[View, str] = {"ledger": "Every movement", "net": "Net of each customer"}
 BIRTHS: dict[Birth, str] = {"first_payment": "their first payment", "signup": "their signup"}
 ALL = ""
@@ -116,7 +114,7 @@ class Form:
             layout.card(key="revenue-question"),
             st.container(horizontal=True, vertical_alignment="center", gap="small"),
         ):
-            picking.choice(draft, "Intervals", INTERVALS, "interval", width=136)
+            picking.choice(draft, "Intervals", picking.INTERVALS, "interval", width=136)
             picking.choice(draft, "Movements", VIEWS, "view", width=190)
             known = data.remembered(place, payments.read_currencies)
             base, chosen = place.scope.currency, draft.value(ALL, "currency")
@@ -695,7 +693,7 @@ def behind(turn: Turn, session: Session, found: Revenue, click: Click) -> Behind
 
 def _opened(turn: Turn, currency: str, title: str, who: Sequence[Share]) -> Behind:
     asked: Asked = turn.question
-    said = f"{INTERVALS[asked.interval].lower()}, {VIEWS[asked.view].lower()}"
+    said = f"{picking.INTERVALS[asked.interval].lower()}, {VIEWS[asked.view].lower()}"
     said += f", {asked.currency} alone" if asked.currency else ""
     people = tuple(share.person_id for share in who)
     return turn.behind(title, said, people, amounts=tuple(share.micros for share in who), currency=currency)

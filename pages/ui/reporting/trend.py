@@ -7,7 +7,6 @@ from typing import Any
 import streamlit as st
 
 from gdp_core.analytics.breakdown import ALL
-from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.fields import Fields
 from gdp_core.analytics.measures import MONEY
@@ -36,7 +35,6 @@ MEASURES: dict[Measure, str] = {
     "minimum": "Minimum of",
     "maximum": "Maximum of",
 }
-INTERVALS: dict[Interval, str] = {"day": "By day", "week": "By week", "month": "By month"}
 _OF_FIELD = ("sum", "average", "median", "minimum", "maximum")
 _BEFORE = "Before"
 _DRAWN = 6  # lines; the table has all
@@ -105,7 +103,7 @@ class Form:
                 picking.choice(draft, "Count", MEASURES, "measure", width=168)
                 if draft.value("events", "measure") in _OF_FIELD:
                     picking.number_field(draft, fields, "field")
-                picking.choice(draft, "Interval", INTERVALS, "interval", width=116)
+                picking.choice(draft, "Interval", picking.INTERVALS, "interval", width=116)
                 picking.breakdown(draft, sight.place, [*fields.of_events(), *fields.of_people])
                 people.draw(sight, fields)
                 with st.popover("More", icon=":material/tune:", key=draft.key("more")):
