@@ -196,7 +196,9 @@ def test_a_place_from_a_url_is_a_place_or_nothing(text):
         assert found is None or Place.parse(found.text, sort) == found
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(words=st.text(max_size=60))
 def test_no_search_text_breaks_anything(database, ws, words):
     names(database, ws, Filter(words=words))

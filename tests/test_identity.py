@@ -264,7 +264,9 @@ def test_two_known_people_on_one_tablet_are_for_review(database, ws, segment, fi
 HOSTILE = ["u-evil", "victim", "ada@acme.example", "+31612345678"]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_claims_with_a_public_key_change_no_verified_person(database, data):
     """Anyone can read a browser key: what is sent with it may say whose visit it was, and nothing about others."""

@@ -178,7 +178,7 @@ def test_a_path_that_is_no_file_is_one_sentence(tmp_path: Path) -> None:
         open_table(tmp_path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.one_of(
         st.binary(max_size=300),
@@ -201,7 +201,7 @@ def test_hostile_bytes_give_rows_rejects_or_one_sentence(
     assert len(first) <= table.total_rows
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(min_size=1, max_size=8), st.integers(4, 700))
 def test_a_damaged_parquet_file_is_one_sentence(tmp_path: Path, noise: bytes, at: int) -> None:
     sink = pa.BufferOutputStream()
