@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from gdp_core.errors import GrowthError, Unavailable
 from jobs import child, cluster
 from jobs.child import Account
 from jobs.postgres import EmbeddedPostgres, ServerUrls, running
+from tests.processes import eventually, gone, kill, tree
 
 ROOT = Path(__file__).parent.parent
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
@@ -56,37 +56,33 @@ def ask(urls: ServerUrls, sql: str) -> list[tuple]:
         return cursor.fetchall() if cursor.description else []
 
 
-def eventually(holds: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if holds():
-            return
-        time.sleep(0.02)
-    pytest.fail("it never came to hold")
+SCRIPTS: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def finished() -> Iterator[None]:
+    """What a test that failed has left running ends with it, and makes no other fail."""
+    yield
+    while SCRIPTS:
+        finish(SCRIPTS.pop())
 
 
 def script(text: str, *arguments: object) -> subprocess.Popen[str]:
     """A Python process of ours that can be talked to by lines."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     )
+    SCRIPTS.append(process)
+    return process
 
 
 def finish(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
-
-
-def tree(pid: int) -> list[psutil.Process]:
-    top = psutil.Process(pid)
-    return [top, *top.children(recursive=True)]
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
 STARTER = """
@@ -176,8 +172,7 @@ def test_a_kill_9_loses_nothing_committed(server: EmbeddedPostgres, victims: str
     assert talker.stdout.readline() == "on\n"
     assert server.process
     before = tree(server.process.pid)
-    for process in before if victims == "everything" else before[:1]:
-        process.kill()
+    kill(before if victims == "everything" else before[:1])
     eventually(lambda: server.ended)
     again = server.start()
     assert ask(again, "SELECT answer FROM kept") == [(42,)]

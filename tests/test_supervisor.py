@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from jobs import ports
+from tests.processes import eventually, gone, kill, names, tree
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,8 +92,7 @@ class Supervisor:
         return int((self.folder / f"{name}.pid").read_text())
 
     def tree(self) -> list[psutil.Process]:
-        top = psutil.Process(self.process.pid)
-        return [top, *top.children(recursive=True)]
+        return tree(self.process.pid)
 
     def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit code."""
@@ -112,23 +112,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
     yield start
     for supervisor in started:
         with suppress(psutil.NoSuchProcess):
-            for process in reversed(supervisor.tree()):
-                process.kill()
+            kill(reversed(supervisor.tree()))
         supervisor.process.wait()
         assert supervisor.process.stdout
         supervisor.process.stdout.close()
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
-
-
-def eventually(holds: Callable[[], object]) -> None:
-    for _ in range(1500):
-        if holds():
-            return
-        time.sleep(0.02)
-    pytest.fail("it never came to hold")
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -298,7 +285,7 @@ def test_a_kill_9_of_the_supervisor_leaves_nothing(start: Callable[..., Supervis
     supervisor = start(WITH_POSTGRES.format(False))
     supervisor.until("READY")
     before = supervisor.tree()
-    assert {"postgres"} < {process.name() for process in before}
+    assert {"postgres"} < names(before)
     assert len(before) > 6
     supervisor.process.kill()
     eventually(lambda: gone(before))
@@ -373,10 +360,10 @@ def test_the_server_of_a_command_is_taken_over_when_it_ends(start: Callable[...,
     command.until("up")
     supervisor = start(WITH_POSTGRES.format(False))
     supervisor.until("READY")
-    assert not [process for process in supervisor.tree() if process.name() == "postgres"]
+    assert "postgres" not in names(supervisor.tree())
     assert command.end() == 0
     supervisor.until("postgres is ready")
-    assert [process for process in supervisor.tree() if process.name() == "postgres"]
+    assert "postgres" in names(supervisor.tree())
     with psycopg.connect((tmp_path / "env").read_text()) as connection:
         assert connection.execute("SELECT 1").fetchone()
     assert supervisor.end() == 0

@@ -25,6 +25,7 @@ from gdp_core.schema import prepare
 from jobs.postgres import EmbeddedPostgres, ServerUrls
 from tests.conftest import ROOT
 from tests.door import ENCRYPTION_KEYS, sign_standard
+from tests.processes import kill
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PATIENCE = 60.0
@@ -44,6 +45,7 @@ class Rig:
         self.door: subprocess.Popen[bytes] | None = None
         self.path = self._connect()
         self._log = (folder / "door.log").open("ab")
+        self._frozen: list[psutil.Process] = []
 
     def reset(self) -> None:
         """End the door and forget what arrived."""
@@ -85,13 +87,11 @@ class Rig:
         """Send the door a signal and return its exit code."""
         assert self.door
         self.door.send_signal(sign)
-        return self.door.wait(30)
+        return self.door.wait(60)
 
     def kill_postgres(self) -> None:
         """kill -9 every process of the server."""
-        for process in self._processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill(self._stopped())
         assert self.postgres.process
         deadline = time.monotonic() + PATIENCE
         while not self.postgres.ended and time.monotonic() < deadline:
@@ -103,18 +103,24 @@ class Rig:
 
     def freeze_postgres(self) -> None:
         """Stop every process of the server without ending it."""
-        for process in self._processes():
-            process.suspend()
+        self._frozen = self._stopped()
 
     def thaw_postgres(self) -> None:
         """Let it go on."""
-        for process in self._processes():
-            process.resume()
+        for process in reversed(self._frozen):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
-    def _processes(self) -> list[psutil.Process]:
+    def _stopped(self) -> list[psutil.Process]:
+        """Every process of the server, the first of them first: one that is stopped starts no other meanwhile."""
         assert self.postgres.process
         postmaster = psutil.Process(self.postgres.process.pid)
-        return [postmaster, *postmaster.children(recursive=True)]
+        postmaster.suspend()
+        children = postmaster.children(recursive=True)
+        for process in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        return [postmaster, *children]
 
     @contextlib.contextmanager
     def locked_inbox(self, seconds: float) -> Iterator[None]:
