@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -17,6 +18,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from gdp_core import vault
+from gdp_core.appender import Appender
 from gdp_core.db import run
 from gdp_core.limits import Buckets, Limits
 from gdp_core.settings import settings
@@ -154,13 +156,15 @@ class Live(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(dsn: str, **options: Any) -> Iterator[Live]:
-    """A door on a free port, in a thread with a loop of its own. `options` are Door's."""
+def serving(dsn: str, *, patience: float = 15.0, **options: Any) -> Iterator[Live]:
+    """A door on a free port, in a thread with a loop of its own. `options` are Door's; `patience` is its appender's, more
+    than it has by itself: a disk that is busy for two seconds would be a 503 where none is meant.
+    """
     ready = threading.Event()
     state: dict[str, Any] = {}
 
     async def serve() -> None:
-        door = Door(dsn, **{"limits": generous(), **options})
+        door = Door(dsn, **{"limits": generous(), "appender": partial(Appender, patience=patience), **options})
         running = server(door, port=0)
         state.update(door=door, server=running)
         await running.serve()
@@ -175,7 +179,7 @@ def serving(dsn: str, **options: Any) -> Iterator[Live]:
 
     thread = threading.Thread(target=run_loop, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (state.get("server") and state["server"].started):
         if ready.is_set() or time.monotonic() > deadline:
             raise RuntimeError("the door did not start")
@@ -183,11 +187,11 @@ def serving(dsn: str, **options: Any) -> Iterator[Live]:
     port = state["server"].servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
             yield Live(state["door"], url, client)
     finally:
         state["server"].should_exit = True
-        thread.join(20)
+        thread.join(60)
 
 
 def sign_stripe(body: bytes, secret: str, at: float | None = None) -> dict[str, str]:

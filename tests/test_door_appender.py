@@ -20,6 +20,8 @@ from gdp_core.settings import settings
 from gdp_core.sources.facts import Delivery
 from tests.door import inbox, issue_key, query, received
 
+PATIENT: dict[str, Any] = {"patience": 30.0}  # a busy machine is no Postgres that does not answer
+
 
 @pytest.fixture
 def make(database) -> Callable[..., Delivery]:
@@ -40,7 +42,7 @@ def with_appender(dsn: str, use: Callable[[Appender], Awaitable[Any]], **options
 
     async def main() -> Any:
         line = Line(dsn, "test")
-        appender = Appender(line, **options)
+        appender = Appender(line, **PATIENT | options)
         appender.start()
         try:
             return await use(appender)
@@ -147,7 +149,7 @@ def test_the_role_of_the_door_reads_nothing(database):
 
 
 def test_browsers_are_shed_first_and_signed_webhooks_last(database, make):
-    async def use(appender: Appender) -> list[str]:
+    async def use(appender: Appender, free: asyncio.Event) -> list[str]:
         kept: list[asyncio.Task[None]] = []
         shed = []
         for trust, attempts in (("browser", 8), ("server", 6), ("signed", 6)):
@@ -159,6 +161,7 @@ def test_browsers_are_shed_first_and_signed_webhooks_last(database, make):
                         kept.pop().result()
                     shed.append(trust)
         assert appender.depth == 12
+        free.set()
         await asyncio.gather(*kept)
         return shed
 
@@ -168,12 +171,13 @@ def test_browsers_are_shed_first_and_signed_webhooks_last(database, make):
 
 
 def test_the_queue_is_bounded_in_bytes(database, make):
-    async def use(appender: Appender) -> None:
+    async def use(appender: Appender, free: asyncio.Event) -> None:
         first = asyncio.create_task(appender.append(make(body=b"x" * 900)))
         await asyncio.sleep(0)
         assert appender.queued_bytes == 900
         with pytest.raises(Unavailable):
             await appender.append(make(body=b"x" * 200))
+        free.set()
         await asyncio.gather(first, appender.append(make(body=b"x" * 100)))
         assert appender.queued_bytes == 0
 
@@ -181,20 +185,23 @@ def test_the_queue_is_bounded_in_bytes(database, make):
     assert len(inbox(database)) == 2
 
 
-def with_stalled_line(dsn: str, use: Callable[[Appender], Awaitable[Any]], **options: Any) -> Any:
-    """Like with_appender, but nothing is stored until the first pause of 50 ms."""
+def with_stalled_line(dsn: str, use: Callable[[Appender, asyncio.Event], Awaitable[Any]], **options: Any) -> Any:
+    """Like with_appender, but nothing is stored until `use` sets the event it is given."""
 
     class Stalled(Line):
+        free: asyncio.Event
+
         async def wait_until_open(self) -> Any:
-            await asyncio.sleep(0.05)
+            await self.free.wait()
             return await super().wait_until_open()
 
     async def main() -> Any:
         line = Stalled(dsn, "test")
-        appender = Appender(line, **options)
+        line.free = asyncio.Event()
+        appender = Appender(line, **PATIENT | options)
         appender.start()
         try:
-            return await use(appender)
+            return await use(appender, line.free)
         finally:
             await appender.close()
             await line.close()
@@ -209,6 +216,7 @@ def test_a_locked_inbox_means_unavailable_and_never_stored_unseen(database, make
         async with await psycopg.AsyncConnection.connect(database.admin) as holder:
             await holder.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
             waiting = await outcomes(appender, [make() for _ in range(5)])
+        appender._patience = 30.0
         return waiting, await outcomes(appender, [make() for _ in range(5)])
 
     waiting, after = with_appender(database.dsn, use, patience=0.3)
@@ -271,7 +279,7 @@ def test_a_failure_of_its_own_is_not_an_answer(database, make, monkeypatch):
 def test_closing_stores_what_waits_and_takes_no_more(database, make):
     async def main() -> list[Any]:
         line = Line(database.dsn, "test")
-        appender = Appender(line)
+        appender = Appender(line, **PATIENT)
         waiting = asyncio.gather(*(appender.append(make()) for _ in range(10)), return_exceptions=True)
         await asyncio.sleep(0)
         appender.start()
