@@ -13,7 +13,7 @@ from gdp_core.db import Database, one, rows, run
 from gdp_core.errors import InvalidInput
 from jobs import runner
 from jobs.runner import Job, run_job, take, tick_of
-from tests.conftest import TestDatabase
+from tests.conftest import NOW, TestDatabase
 
 SECOND = timedelta(seconds=1)
 
@@ -38,7 +38,9 @@ def test_four_schedulers_run_each_job_once_for_each_tick(database: TestDatabase)
     threads = [threading.Thread(target=schedule, args=(pool,)) for pool in pools]
     for thread in threads:
         thread.start()
-    while len({tick for name, tick in ran if name == "often"}) < 4 and any(thread.is_alive() for thread in threads):
+    while len({tick for name, tick in list(ran) if name == "often"}) < 4 and any(
+        thread.is_alive() for thread in threads
+    ):
         time.sleep(0.02)
     stop.set()
     for thread in threads:
@@ -58,7 +60,7 @@ def test_four_schedulers_run_each_job_once_for_each_tick(database: TestDatabase)
 def test_a_clock_that_jumps_runs_no_tick_twice(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     offset = timedelta()
     ran: list[Any] = []
-    monkeypatch.setattr(runner, "tick_of", lambda now, every: tick_of(now + offset, every))
+    monkeypatch.setattr(runner, "tick_of", lambda now, every: tick_of(NOW + offset, every))
     job = Job("hourly", timedelta(hours=1), lambda now: ran.append(now) or {})  # type: ignore[func-returns-value]
     for hours, runs in ((0, 1), (0, 1), (2, 2), (2, 2), (0, 2), (1, 2), (-2, 2), (3, 3)):
         offset = timedelta(hours=hours)
@@ -66,6 +68,13 @@ def test_a_clock_that_jumps_runs_no_tick_twice(database: TestDatabase, monkeypat
         assert len(ran) == runs, hours
 
 
+@pytest.fixture
+def one_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test ends in another hour than it began in."""
+    monkeypatch.setattr(runner, "tick_of", lambda _, every: tick_of(NOW, every))
+
+
+@pytest.mark.usefixtures("one_hour")
 def test_missed_ticks_fall_together(database: TestDatabase) -> None:
     job = Job("hourly", timedelta(hours=1), lambda _: {})
     assert take(database.worker, job)
@@ -77,6 +86,7 @@ def test_missed_ticks_fall_together(database: TestDatabase) -> None:
         assert one(session, "SELECT count(*) AS n FROM ops.schedule_tick").n == 1, "old ticks are not kept"
 
 
+@pytest.mark.usefixtures("one_hour")
 def test_a_scheduler_that_dies_in_a_job_leaves_the_next_tick_to_the_others(database: TestDatabase) -> None:
     def die(_: Any) -> dict[str, Any]:
         raise SystemExit
