@@ -53,6 +53,7 @@ with warnings.catch_warnings():
     from starlette.testclient import TestClient
 
 PASSWORD = "correct horse battery"
+PATIENCE = 60.0  # seconds the real server may take on a busy machine
 OWN = "http://127.0.0.1:8501"
 FORM = {"origin": OWN}
 
@@ -404,7 +405,9 @@ class TestNext:
 class TestHostile:
     """Whatever is sent to the doors everybody can reach, the answer is a page, a redirect or a refusal."""
 
-    @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @hypothesis_settings(
+        max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    )
     @given(
         path=st.sampled_from(["/login", "/login/{}", "/invite/{}", "/logout", "/oidc/callback", "/oidc/start", "/{}"]),
         text=st.text(max_size=80),
@@ -739,10 +742,8 @@ class Provider:
         self.nonce = ""
         self.challenge = ""
         self.exchanged: list[dict[str, list[str]]] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.issuer = f"http://127.0.0.1:{self.port}"
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.issuer = f"http://127.0.0.1:{listening.getsockname()[1]}"
         application = Starlette(
             routes=[
                 Route("/.well-known/openid-configuration", self._about),
@@ -750,8 +751,8 @@ class Provider:
                 Route("/token", self._token, methods=["POST"]),
             ]
         )
-        self._server = uvicorn.Server(uvicorn.Config(application, port=self.port, log_level="error", ws="none"))
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._server = uvicorn.Server(uvicorn.Config(application, log_level="error", ws="none"))
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
@@ -942,11 +943,11 @@ def started(server: str, template: str, tmp_path_factory: pytest.TempPathFactory
             stderr=output,
         )
     try:
-        for _ in range(300):
+        for _ in range(1200):
             if process.poll() is not None:
                 raise AssertionError(log.read_text())
             try:
-                if httpx.get(f"http://127.0.0.1:{port}/login", timeout=5).status_code == 200:
+                if httpx.get(f"http://127.0.0.1:{port}/login", timeout=PATIENCE).status_code == 200:
                     break
             except httpx.TransportError:
                 time.sleep(0.1)
@@ -955,7 +956,7 @@ def started(server: str, template: str, tmp_path_factory: pytest.TempPathFactory
         yield Started(TestDatabase(admin=admin, dsn=dsn, **pools), port, log)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         for pool in pools.values():
             pool.close()
         _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
@@ -980,6 +981,8 @@ class TestRealServer:
                         f"ws://127.0.0.1:{started.port}{path}",
                         additional_headers=more,
                         subprotocols=[websockets.Subprotocol("streamlit")],
+                        open_timeout=PATIENCE,
+                        ping_timeout=None,
                     ) as socket_:
                         await socket_.send(_rerun(started.address + address, ""))
                         async for message in socket_:
@@ -992,7 +995,7 @@ class TestRealServer:
             assert asyncio.run(attack(address, None)) == []
             for message in asyncio.run(attack(address, "made-up")):
                 assert ForwardMsg.FromString(message).WhichOneof("type") == "auth_redirect"
-            assert httpx.get(started.address + address).status_code == 303
+            assert httpx.get(started.address + address, timeout=PATIENCE).status_code == 303
 
     def test_the_frameworks_own_doors_are_closed(self, started: Started) -> None:
         for path in (
@@ -1007,19 +1010,20 @@ class TestRealServer:
             "/auth/login",
             "/oauth2callback",
         ):
-            assert httpx.get(started.address + path).status_code == 401, path
-        assert httpx.post(started.address + "/_stcore/agent/interact", json={}).status_code == 401
-        assert httpx.put(started.address + "/_stcore/upload_file/a/b").status_code == 401
+            assert httpx.get(started.address + path, timeout=PATIENCE).status_code == 401, path
+        assert httpx.post(started.address + "/_stcore/agent/interact", json={}, timeout=PATIENCE).status_code == 401
+        assert httpx.put(started.address + "/_stcore/upload_file/a/b", timeout=PATIENCE).status_code == 401
 
     def test_answers_carry_no_banner_and_the_assets_are_public_and_lasting(self, started: Started) -> None:
         script = re.search(r'src="\./(static/js/index[^"]+)"', headers._INDEX.read_text())
         assert script
         for path in ("login", script.group(1), "app/static/favicon.svg", "app/static/inter-latin-wght-normal.woff2"):
-            answer = httpx.get(f"{started.address}/{path}")
+            answer = httpx.get(f"{started.address}/{path}", timeout=PATIENCE)
             assert answer.status_code == 200, path
             assert "server" not in answer.headers
             assert "content-security-policy" in answer.headers
-        assert "immutable" in httpx.get(f"{started.address}/{script.group(1)}").headers["cache-control"]
+        kept = httpx.get(f"{started.address}/{script.group(1)}", timeout=PATIENCE).headers["cache-control"]
+        assert "immutable" in kept
 
     def test_a_forwarded_address_is_not_believed(self, started: Started) -> None:
         for number in range(52):
@@ -1027,12 +1031,14 @@ class TestRealServer:
                 f"{started.address}/login",
                 data={"email": f"user{number}@acme.test", "password": "x"},
                 headers={"origin": started.address, "x-forwarded-for": f"9.9.9.{number}"},
+                timeout=PATIENCE,
             )
         assert answer.status_code == 429
 
     def test_signed_in_a_page_comes_and_after_the_session_ended_nothing_more(self, started: Started) -> None:
         path = users.first_start(started.database.gate, now=clock.now())
-        with httpx.Client(base_url=started.address, headers={"origin": started.address}) as browser:
+        own = {"origin": started.address}
+        with httpx.Client(base_url=started.address, headers=own, timeout=PATIENCE) as browser:
             assert browser.post(path or "").headers["location"] == "/"
             assert browser.get("/_stcore/health").status_code == 200
             page = browser.get("/people?q=ada")
@@ -1045,6 +1051,8 @@ class TestRealServer:
                 f"ws://127.0.0.1:{started.port}/_stcore/stream",
                 additional_headers={"cookie": f"gdp={cookie}"},
                 subprotocols=[websockets.Subprotocol("streamlit")],
+                open_timeout=PATIENCE,
+                ping_timeout=None,
             ) as socket_:
                 await socket_.send(_rerun(started.address))
                 seen: set[str | None] = set()
@@ -1068,11 +1076,12 @@ class TestRealServer:
         path = users.sign_in_link(
             started.database.gate, users.list_users(started.database.gate)[0].email, now=clock.now()
         )
-        httpx.get(started.address + path)
+        httpx.get(started.address + path, timeout=PATIENCE)
         httpx.post(
             f"{started.address}/login",
             data={"email": "canary@acme.test", "password": "canary-password"},
             headers={"origin": started.address},
+            timeout=PATIENCE,
         )
         written = started.log.read_text()
         assert path.removeprefix("/login/") not in written
@@ -1091,6 +1100,7 @@ class TestRealServer:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             tab = browser.new_page()
+            tab.set_default_timeout(1000 * PATIENCE)
             complaints: list[str] = []
             requests: list[str] = []
             tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
