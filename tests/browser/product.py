@@ -10,7 +10,9 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 
 from gdp_core import clock
@@ -147,6 +149,12 @@ class Product:
         slug = f"{slug or name.lower().replace(' ', '-')}-{uuid.uuid4().hex[:6]}"
         workspaces.create(self.pool("gdp_gate"), None, slug=slug, name=name, now=clock.now())
         return slug
+
+    def deliver(self, address: str, **request: Any) -> httpx.Response:
+        """What the door answers; like any vendor's client it is asked again while it says to come back."""
+        while (answer := httpx.post(address, timeout=60, **request)).status_code == 503:
+            self.rest(0.5)
+        return answer
 
     def tracking_key(self, slug: str, name: str, kind: keys.Kind = "server") -> str:
         """A key of a new Segment source of that name."""

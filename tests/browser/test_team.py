@@ -2,7 +2,6 @@
 
 import re
 
-import httpx
 import pytest
 
 from .conftest import Arrive, House
@@ -25,7 +24,7 @@ def key(house: House, product: Product) -> str:
 
 
 def track(product: Product, key: str, **body: object) -> int:
-    return httpx.post(f"{product.door}/v1/track", json=body, auth=(key, "")).status_code
+    return product.deliver(f"{product.door}/v1/track", json=body, auth=(key, "")).status_code
 
 
 def stage_of(visitor: Visitor, house: House, words: str) -> str | None:

@@ -201,6 +201,7 @@ class Visitor:
         """Click the button at the left of a table's row, or the name beside it (`at=NAME`); `table` is what the table
         says it shows.
         """
+        self._drawn(table)
         canvas = self.table(table).locator("canvas").first
         canvas.scroll_into_view_if_needed()
         canvas.click(position={"x": at, "y": ROW_HEIGHT * (row + 1.5)}, force=True)
@@ -210,9 +211,13 @@ class Visitor:
     def table(self, table: str) -> Locator:
         return self.page.locator(f'[data-testid="stDataFrameResizable"][aria-label="{table}"]')
 
+    def _drawn(self, table: str) -> None:
+        """Wait for a table's hidden twin, which comes after its canvas."""
+        self.table(table).locator('[role="columnheader"]').first.wait_for(state="attached")
+
     def rows(self, table: str) -> list[dict[str, str]]:
         """A table's rows as far as they are drawn, by column heading; its cells are a canvas with a hidden twin."""
-        self.table(table).locator('[role="columnheader"]').first.wait_for(state="attached")
+        self._drawn(table)
         found: list[list[str]] = self.table(table).evaluate(_TABLE)
         heading, *rest = found
         return [dict(zip(heading, row, strict=True)) for row in rest]
