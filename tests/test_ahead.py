@@ -19,7 +19,7 @@ def test_one_is_made_ready_while_the_other_is_dealt_with_and_no_more():
     ready = [threading.Event() for _ in range(4)]
     for number, _ in ahead(range(4), lambda number: ready[number].set()):
         if number < 3:
-            assert ready[number + 1].wait(10)
+            assert ready[number + 1].wait(60)
         assert not any(event.is_set() for event in ready[number + 2 :])
 
 

@@ -146,7 +146,7 @@ def test_what_is_written_behind_is_there_for_whatever_is_waited_for(database):
 
 def test_it_returns_before_its_statement_has_run(database):
     with database.worker.transaction(None) as session, written_behind(session):
-        later(session, "SELECT pg_sleep(0.5)")
+        later(session, "SELECT pg_sleep(2)")
         behind = session.info["behind"]
         assert not behind.pending[-1].done()
         run(session, "SELECT 1")

@@ -134,13 +134,13 @@ def test_a_transaction_that_commits_late_is_not_missed(database, lake, ws, segme
                 " metadata, received_at, applied_at FROM event",
             )
             began.set()
-            may_end.wait(20)
+            may_end.wait(50)
 
     put(database, delivery(ws, segment, batch(track(message="m1"))))
     drain(database, ws)
     writer = threading.Thread(target=slow)
     writer.start()
-    assert began.wait(20)
+    assert began.wait(60)
     put(database, delivery(ws, segment, batch(track(message="m2", user="u2"), at=NOW + timedelta(seconds=1))))
     drain(database, ws)
     before = flush(lake, database.worker, ws, NOW)
@@ -191,7 +191,7 @@ def test_of_two_writers_one_wins_and_nothing_is_there_twice(database, tmp_path, 
         barrier, outcomes = threading.Barrier(2), []
 
         def work(lake):
-            barrier.wait(20)
+            barrier.wait(60)
             try:
                 outcomes.append(flush(lake, database.worker, ws, NOW).events)
             except Unavailable:

@@ -29,8 +29,10 @@ def writer(database, folder, ws, what="flush", *, failpoint="", mutant="none"):
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def told(database, ws, segment, part, many=40):
@@ -54,7 +56,7 @@ def is_right(database, folder, ws, events):
 def test_a_flush_that_dies_is_made_good_by_the_next(database, tmp_path, ws, segment, step):
     events = told(database, ws, segment, 0)
     with writer(database, tmp_path / "lake", ws, failpoint=f"{step}:kill") as process:
-        assert process.wait(60) == -9
+        assert process.wait(120) == -9
     assert is_right(database, tmp_path / "lake", ws, events)
 
 
@@ -62,7 +64,7 @@ def test_a_watermark_of_its_own_commit_is_caught(database, tmp_path, ws, segment
     """The mutant: the same death, and rows are there twice."""
     events = told(database, ws, segment, 0)
     with writer(database, tmp_path / "lake", ws, failpoint="lake.written:kill", mutant="watermark_apart") as process:
-        assert process.wait(60) == -9
+        assert process.wait(120) == -9
     assert not is_right(database, tmp_path / "lake", ws, events)
 
 
@@ -71,9 +73,9 @@ def test_upkeep_and_erasure_that_die_are_made_good(database, tmp_path, ws, segme
     events = told(database, ws, segment, 0)
     assert is_right(database, tmp_path / "lake", ws, events)
     with writer(database, tmp_path / "lake", ws, what, failpoint=f"{step}:kill") as process:
-        assert process.wait(60) == -9
+        assert process.wait(120) == -9
     with writer(database, tmp_path / "lake", ws, what) as process:
-        assert process.wait(60) == 0, process.stderr.read().decode()
+        assert process.wait(120) == 0, process.stderr.read().decode()
     assert is_right(database, tmp_path / "lake", ws, events if what == "maintain" else 40)
 
 
