@@ -34,6 +34,15 @@ def names(processes: Iterable[psutil.Process]) -> set[str]:
     return found
 
 
+def users(processes: Iterable[psutil.Process]) -> set[int]:
+    """Whom those that go on run as."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found.add(process.uids().effective)
+    return found
+
+
 def kill(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
