@@ -11,6 +11,7 @@ import structlog
 def log_json(level: str) -> None:
     """One JSON object per line on standard error, for our own logger and for every library's."""
     shared: list[Any] = [
+        _without_exception,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -23,7 +24,7 @@ def log_json(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, _without_exception, *shared],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(serializer=_one_line),
@@ -34,8 +35,10 @@ def log_json(level: str) -> None:
 
 
 def _without_exception(_logger: object, _method: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """A library's traceback may quote what was sent; the type of the error stays."""
+    """A traceback may quote what was sent; the type of the error stays."""
     error = entry.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()
     if isinstance(error, tuple) and error[0] is not None:
         entry["error"] = error[0].__name__
     return entry
