@@ -1,8 +1,9 @@
-"""The command of reports: what the pages show, as a table or as JSON.
+r"""The command of reports: what the pages show, as a table or as JSON.
 
 A step or an event is a name, or several with | between them: --step signup --step "trial_started|purchase", or * for
 any. Conditions are like plan=pro|team, plan!=free, amount>=10, url~/pricing or plan? (set); 2:plan=pro is for the second
-step or event alone. A period is half-open: --to is not in it.
+step or event alone. A backslash before such a sign takes its meaning: "a\|b" is one name. A period is half-open: --to is
+not in it.
 """
 
 import re
@@ -31,6 +32,7 @@ from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.churn import CELLS, Churn, Pay, Use, core_of
 from gdp_core.analytics.churn import churn as churn_report
 from gdp_core.analytics.cohort_worth import WorthResult, cohort_worth
+from gdp_core.analytics.counting import unheard
 from gdp_core.analytics.customers import average_days, read_stages, table_json
 from gdp_core.analytics.engagement_churn import EngagementChurn
 from gdp_core.analytics.funnel.question import (
@@ -45,7 +47,9 @@ from gdp_core.analytics.funnel.report import funnel as funnel_report
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.lifecycle import lifecycle as lifecycle_report
 from gdp_core.analytics.ltv import Birth
+from gdp_core.analytics.measures import left_out
 from gdp_core.analytics.overlap import Overlap
+from gdp_core.analytics.payments import read_currencies
 from gdp_core.analytics.retention import Mode, Retention, parse_bracket
 from gdp_core.analytics.retention import retention as retention_report
 from gdp_core.analytics.scope import Scope
@@ -90,7 +94,6 @@ app = typer.Typer(
     help=__doc__,
 )
 
-ANY = "*"
 _DAYS = 30
 _ALONE = re.compile(r"(?P<number>[0-9]{1,2}):(?P<condition>.+)", re.DOTALL)
 _LIST = "in:"
@@ -155,6 +158,10 @@ def funnel(
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="N:EVENT", help="EVENT between step N and the next ends an attempt.")
     ] = None,
+    exclude_where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[N:]COND", help="An excluded event is only one for which this holds; N: the Nth alone."),
+    ] = None,
     prefer: Annotated[
         str, typer.Option(metavar="earliest|shortest", help="Of attempts that got equally far.")
     ] = "earliest",
@@ -163,6 +170,9 @@ def funnel(
     ] = "first",
     factor: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="Compare the dropped by a trait.")] = None,
     factors: Annotated[bool, typer.Option("--factors", help="Compare the dropped by what they did before.")] = False,
+    lookback: Annotated[
+        str, typer.Option(metavar="TIME", help="How long before: 7d, 36h.")
+    ] = FactorQuestion().lookback.text,
     everything: EverythingOption = False,
     breakdown: BreakdownOption = "",
     top: TopOption = 10,
@@ -180,12 +190,12 @@ def funnel(
         steps=tuple(Step(match, number in left_out) for number, match in enumerate(_matches(step, where), 1)),
         window=Window.parse(window),
         order=_choice("--order", order, Order),
-        exclusions=tuple(map(_exclusion, exclude or ())),
+        exclusions=_exclusions(exclude or (), exclude_where),
         prefer=_choice("--prefer", prefer, Prefer),
         breakdown=Breakdown(breakdown, top) if breakdown else None,
         touch=int(touch) if touch.isdigit() else _choice("--touch", touch, Literal["first", "last"]),
         interval=_choice("--interval", interval, Interval) if interval else None,
-        factors=FactorQuestion(tuple(factor or ())) if factor or factors else None,
+        factors=FactorQuestion(tuple(factor or ()), Window.parse(lookback)) if factor or factors else None,
         everything=everything,
     )
     found = _of_timeline(_Asked(workspace, since, until, compare, tuple(of or ())), asked, funnel_report)
@@ -259,7 +269,7 @@ def trend(
         ]
         + [("total", *(_number(line.total) for line in found.lines))],
     )
-    _remarks((), found.complete_until)
+    _remarks((*found.notes, left_out(found.other_currencies)), found.complete_until)
 
 
 @app.command()
@@ -301,7 +311,7 @@ def retention(
     conditions = _conditions(where)
     asked = Retention(
         start=_start(start, known, (*conditions, *_conditions(start_where))),
-        returning=_match(returning, (*conditions, *_conditions(return_where))),
+        returning=Match.parse(returning, (*conditions, *_conditions(return_where))),
         occurrence=_choice("--occurrence", occurrence, Occurrence),
         cohort=_choice("--interval", interval, Interval),
         unit=_choice("--unit", unit, Interval) if unit else None,
@@ -337,7 +347,7 @@ def retention(
                 for cohort in triangle.cohorts
             ],
         )
-    _remarks(found.notes, found.complete_until)
+    _remarks((*found.notes, left_out(found.other_currencies)), found.complete_until)
 
 
 def _metrics(found: WorthResult, *, as_json: bool) -> None:
@@ -374,7 +384,7 @@ def lifecycle(
     as_json: JsonOption = False,
 ) -> None:
     """New, returning, resurrecting and dormant people in each interval."""
-    asked = Lifecycle(_match(event, _conditions(where)), _choice("--interval", interval, Interval), everything)
+    asked = Lifecycle(Match.parse(event, _conditions(where)), _choice("--interval", interval, Interval), everything)
     found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, lifecycle_report)
     if as_json:
         _print_json(found)
@@ -405,7 +415,7 @@ def stickiness(
     as_json: JsonOption = False,
 ) -> None:
     """In how many intervals people were active, and DAU, WAU and MAU."""
-    asked = Stickiness(_match(event, _conditions(where)), _choice("--interval", interval, Interval), everything)
+    asked = Stickiness(Match.parse(event, _conditions(where)), _choice("--interval", interval, Interval), everything)
     found = _of_timeline(_Asked(workspace, since, until, people=tuple(of or ())), asked, stickiness_report)
     if as_json:
         _print_json(found)
@@ -454,7 +464,7 @@ def activation(
             interval=_choice("--interval", interval, Interval),
             everything=everything,
         ),
-        _match(returning, _conditions(return_where)),
+        Match.parse(returning, _conditions(return_where)),
         back_within,
         tuple(times or (1, 2, 3)),
         support,
@@ -537,7 +547,7 @@ def churn(
     """Who fell silent, who stopped paying, both side by side, why, and how good the early warning is."""
 
     def report(session: Session, timeline: Timeline, scope: Scope, within: NDArray[np.bool_] | None) -> Churn:
-        core = _match(event, _conditions(where)) if event or any_event else core_of(session)
+        core = Match.parse(event, _conditions(where)) if event or any_event else core_of(session)
         asked = EngagementChurn(
             core, Window.parse(quiet), Window.parse(baseline), _choice("--interval", interval, Interval)
         )
@@ -615,7 +625,13 @@ def revenue(
         margin=margin,
         birth=_choice("--birth", birth, Birth),
     )
-    found = _of_postgres(_Asked(workspace, since, until, compare, tuple(of or ())), asked, revenue_report.report)
+
+    def told(session: Session, scope: Scope, question: Any, *, within: list[UUID] | None) -> Any:
+        if asked.currency and asked.currency not in read_currencies(session):
+            note(f"Nobody ever paid in {asked.currency}.")
+        return revenue_report.report(session, scope, question, within=within)
+
+    found = _of_postgres(_Asked(workspace, since, until, compare, tuple(of or ())), asked, told)
     if as_json:
         _print_json(found)
         return
@@ -667,21 +683,17 @@ def overlap(
 # ----------------------------------------------------------------------------------------------------- questions
 
 
-def _match(names: str, conditions: tuple[Condition, ...]) -> Match:
-    return Match(tuple(name.strip() for name in names.split("|") if name.strip() not in ("", ANY)), conditions)
-
-
-def _matches(events: Sequence[str], where: Iterable[str] | None) -> tuple[Match, ...]:
+def _matches(events: Sequence[str], where: Iterable[str] | None, option: str = "--where") -> tuple[Match, ...]:
     """Each event with the conditions for all of them, and those for it alone."""
     conditions: list[list[Condition]] = [[] for _ in events]
     for text in where or ():
         alone = _ALONE.fullmatch(text)
         if alone and not 1 <= int(alone["number"]) <= len(events):
-            raise InvalidInput(f"--where {text}: there is no event {alone['number']}; they are 1-{len(events)}.")
+            raise InvalidInput(f"{option} {text}: there is no event {alone['number']}; they are 1-{len(events)}.")
         condition = Condition.parse(alone["condition"] if alone else text)
         for each in [conditions[int(alone["number"]) - 1]] if alone else conditions:
             each.append(condition)
-    return tuple(_match(names, tuple(each)) for names, each in zip(events, conditions, strict=True))
+    return tuple(Match.parse(names, tuple(each)) for names, each in zip(events, conditions, strict=True))
 
 
 def _conditions(texts: Iterable[str] | None) -> tuple[Condition, ...]:
@@ -689,7 +701,7 @@ def _conditions(texts: Iterable[str] | None) -> tuple[Condition, ...]:
 
 
 def _start(names: str, known: str, conditions: tuple[Condition, ...]) -> Match | Known:
-    return Known(known) if known else _match(names, conditions)
+    return Known(known) if known else Match.parse(names, conditions)
 
 
 def _repeated(text: str) -> tuple[str, int]:
@@ -698,11 +710,15 @@ def _repeated(text: str) -> tuple[str, int]:
     return (names, int(times)) if colon and times.isdigit() else (text, 1)
 
 
-def _exclusion(text: str) -> Exclusion:
-    after, _, names = text.partition(":")
-    if not after.isdigit() or not names:
-        raise InvalidInput(f"{text!r} is no exclusion; write 1:EVENT for one between the first step and the second.")
-    return Exclusion(_match(names, ()), int(after))
+def _exclusions(texts: Sequence[str], where: Iterable[str] | None) -> tuple[Exclusion, ...]:
+    parts = [text.partition(":") for text in texts]
+    for text, (after, _, names) in zip(texts, parts, strict=True):
+        if not after.isdigit() or not names:
+            raise InvalidInput(
+                f"{text!r} is no exclusion; write 1:EVENT for one between the first step and the second."
+            )
+    found = _matches([names for _, _, names in parts], where, "--exclude-where")
+    return tuple(Exclusion(match, int(after)) for match, (after, _, _) in zip(found, parts, strict=True))
 
 
 def _choice(option: str, given: str, kind: Any) -> Any:
@@ -774,7 +790,10 @@ def _within(session: Session, timeline: Timeline, texts: Iterable[str]) -> NDArr
         return None
     lists = [text.removeprefix(_LIST) for text in texts if text.startswith(_LIST)]
     conditions = [text for text in texts if not text.startswith(_LIST)]
-    chosen = people(timeline, [Condition.parse(f"person.{text.removeprefix('person.')}") for text in conditions])
+    of = tuple(Condition.parse(f"person.{text.removeprefix('person.')}") for text in conditions)
+    for sentence in unheard(timeline, [Match((), of)]):
+        note(sentence)
+    chosen = people(timeline, of)
     for identifier in lists:
         try:
             listed = reports.read_list(session, UUID(identifier))
@@ -801,7 +820,7 @@ def _plain(value: Any) -> Any:
 
 
 def _remarks(notes: Iterable[str], complete_until: datetime, definition: str = "") -> None:
-    for text in notes:
+    for text in filter(None, notes):
         note(text)
     if definition:
         note(definition)

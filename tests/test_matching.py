@@ -10,6 +10,8 @@ from gdp_core.timeline.matching import _SIGNS, Condition, Match, mark, people
 
 from .timelines import Happened, Somebody, timeline_of
 
+ODD = st.sampled_from(r"ab. \|*=!~^$<>?:")
+
 
 @pytest.mark.parametrize(
     ("text", "value", "holds"),
@@ -45,22 +47,41 @@ def test_what_holds(text, value, holds):
 
 
 @given(
-    st.text("abc._ ", min_size=1).filter(lambda text: text == text.strip()),
+    st.text(ODD, min_size=1).filter(lambda text: text == text.strip() and Condition(text, "set").name),
     st.sampled_from(list(_SIGNS)),
-    st.lists(
-        st.text(st.characters(exclude_characters="|", codec="utf-8"), min_size=1).filter(lambda t: t == t.strip()),
-        min_size=1,
-    ),
+    st.lists(st.text(ODD | st.characters(codec="utf-8"), min_size=1).filter(lambda t: t == t.strip()), min_size=1),
 )
 def test_what_is_written_is_read_again(field, sign, values):
     comparison = _SIGNS[sign]
     given = () if comparison in ("set", "not_set") else tuple(values)
     if comparison in ("gt", "gte", "lt", "lte"):
         given = ("12.5",)
-    if given and given[0].startswith(("=", "~", "?")):
-        given = ("x" + given[0], *given[1:])
     condition = Condition(field, comparison, given)
     assert Condition.parse(condition.text) == condition
+
+
+@given(st.lists(st.text(ODD, min_size=1).filter(lambda text: text == text.strip()), unique=True))
+def test_names_that_are_written_are_read_again(names):
+    match = Match(tuple(names))
+    assert Match.parse(match.text) == match
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ()),
+        ("*", ()),
+        ("a|*", ()),
+        (" a | b|", ("a", "b")),
+        (r"a\|b", ("a|b",)),
+        (r"\*", ("*",)),
+        ("a*", ("a*",)),
+        (r"C:\temp", (r"C:\temp",)),
+        ("a\\", ("a\\",)),
+    ],
+)
+def test_names_as_people_write_them(text, names):
+    assert Match.parse(text) == Match(names)
 
 
 @pytest.mark.parametrize("text", ["", "plan", "=pro", "amount>=ten", "?", "plan="])

@@ -155,21 +155,27 @@ def shown(report_of, turn):
 
 
 WHERE = (Condition("plan", "is", ("pro",)), Condition("amount", "gte", ("10",)))
+ODD = (Condition("a=b|c", "is", ("x|y", "\\", "z")), Condition("note?", "set"))
 COMMANDS = [
     (
         funnel.command,
         FunnelQuestion(
             (Step(Match(("a b",), WHERE)), Step(Match(("b", "c"), WHERE), optional=True), Step(Match(("d",), WHERE))),
             Window(1, "h"),
-            exclusions=(Exclusion(Match(("x",)), 1),),
+            exclusions=(Exclusion(Match(("x",), WHERE), 1), Exclusion(Match(("a|b", "*"), WHERE[:1]), 1)),
             prefer="shortest",
             breakdown=Breakdown("person.stage", 5),
             touch=3,
             interval="week",
-            factors=FactorQuestion(("source", "medium")),
+            factors=FactorQuestion(("source", "medium"), Window(36, "h")),
         ),
     ),
+    (
+        funnel.command,
+        FunnelQuestion((Step(Match((r"a|b", "c\\"), ODD)), Step(Match(("*",), ODD[:1])), Step(Match(())))),
+    ),
     (retention.command, Retention()),
+    (retention.command, Retention(Match(("a|b",), ODD), Match(("*",), ODD[1:]))),
     (retention.command, replace(RETENTION, returning=Match(("sent", "b"), WHERE))),
     (
         retention.command,
@@ -198,13 +204,13 @@ COMMANDS = [
         ),
     ),
     (activation.command, Activating(Activation((Criterion(Match(("a",))),), Known("trial_started_at")))),
+    (activation.command, Activating(Activation((Criterion(Match(("a:3", "*"), ODD)), Criterion(Match(("b|",)), 2))))),
 ]
 
 
 @pytest.mark.parametrize(("command", "question"), COMMANDS, ids=lambda item: type(item).__name__)
 def test_the_command_asks_the_same(monkeypatch, command, question):
     line = shown(command, turn_of(question, Who((Condition("person.stage", "is", ("active",)),))))
-    assert not line.partial
     asked, found = asked_by_command(monkeypatch, line.text)
     assert found == question
     assert (asked.workspace, asked.since, asked.until) == ("acme", "2026-10-01", "2026-11-01")
@@ -216,8 +222,7 @@ def test_stickiness_is_asked_of_the_same_event(monkeypatch):
     assert asked_by_command(monkeypatch, line.text)[1] == Stickiness(Match(("a",), WHERE), "month", everything=True)
 
 
-def test_a_command_says_what_it_cannot_say():
-    assert shown(funnel.command, turn_of(FUNNEL)).partial
+def test_a_list_is_named_by_its_id():
     assert f"--people in:{SOMEBODY.list_id}" in shown(funnel.command, turn_of(QUESTIONS[1], SOMEBODY)).text
 
 

@@ -189,6 +189,22 @@ def test_whatever_can_be_asked_is_answered(ask):
     assert "Traceback" not in said
 
 
+def test_what_nothing_has_is_said(ask):
+    for line, expected in (
+        ("funnel --step viewed --step paid --where nosuch=1", "No event has a value for nosuch."),
+        ("trend --event viewed --breakdown person.nosuch", "No person has a value for nosuch."),
+        ("trend --event viewed --measure sum --field nosuch", "No event has a value for nosuch."),
+        ("retention --start viewed --return paid --start-where person.nosuch?", "No person has a value for nosuch."),
+        ("lifecycle --event viewed --people nosuch=1", "No person has a value for nosuch."),
+        ("revenue --currency ZZZ", "Nobody ever paid in ZZZ."),
+    ):
+        code, _, said = ask(f"{line} --workspace shop")
+        assert code == 0, said
+        assert expected in said, (line, said)
+    _, _, said = ask("funnel -w shop --step viewed --step paid --where plan=pro --people stage=lead")
+    assert "has a value" not in said
+
+
 def test_numbers_of_a_property_that_is_everything_at_once(ask):
     """Numbers are those that are or read as one: 1 of u0 (no view), "1" once, 2.5 four times; true is none."""
     _, out, _ = ask("trend -w shop --event viewed --measure sum --field plan --json")

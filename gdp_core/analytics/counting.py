@@ -5,7 +5,7 @@ no act of a person, and a mail that was opened may have been opened by a mail pr
 counts whoever recorded it, but for machines.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from gdp_core.analytics.calendar import Interval, edges, micros, starts
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
-from gdp_core.timeline.arrays import FLAGS, MACHINE, Shard, Timeline, still
+from gdp_core.timeline.arrays import FLAGS, MACHINE, EventColumn, PersonColumn, Shard, Timeline, still
 from gdp_core.timeline.engine import over
 from gdp_core.timeline.kernels.history import History
-from gdp_core.timeline.matching import Match, mark
+from gdp_core.timeline.matching import Condition, Match, mark
 
 ANYTHING = Match(())
 """Whatever a person surely did."""
@@ -57,10 +57,25 @@ def counting(
     return Counting(marks.codes, by_flags[:, None] & marks.bits, within)
 
 
-def unheard(timeline: Timeline, matches: Sequence[Match]) -> tuple[str, ...]:
-    """A sentence for each event that is asked for by a name which never occurred."""
+def unheard(timeline: Timeline, matches: Sequence[Match], fields: Iterable[str | None] = ()) -> tuple[str, ...]:
+    """A sentence for each event asked for by a name which never occurred, and each field that nothing has a value of.
+
+    The fields are those of the matches' conditions, and further ones; None is none.
+    """
     names = sorted({name for match in matches for name in match.names} - set(timeline.names))
-    return tuple(f"No event named {name} has ever been recorded." for name in names)
+    conditions = {condition for match in matches for condition in match.conditions}
+    asked = conditions | {Condition(field, "set") for field in fields if field}
+    missing = sorted({(one.of_person, one.name) for one in asked if not _has_values(timeline, one)})
+    return (
+        *(f"No event named {name} has ever been recorded." for name in names),
+        *(f"No {'person' if of_person else 'event'} has a value for {field}." for of_person, field in missing),
+    )
+
+
+def _has_values(timeline: Timeline, one: Condition) -> bool:
+    of: Callable[[str], EventColumn | PersonColumn]
+    of = timeline.columns.person if one.of_person else timeline.columns.event
+    return bool(of(one.name).values)
 
 
 def people_where(

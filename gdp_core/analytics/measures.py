@@ -61,6 +61,11 @@ def in_currency(timeline: Timeline, match: Match, currency: str) -> tuple[Match,
     return replace(match, conditions=(*match.conditions, Condition(CURRENCY, "is", (currency,)))), others
 
 
+def left_out(others: Sequence[str]) -> str:
+    """What to say of amounts in other currencies; nothing where there are none."""
+    return f"Amounts in {', '.join(others)} are not in it." if others else ""
+
+
 def read_numbers(values: Sequence[Value]) -> tuple[Numbers, NDArray[np.bool_]]:
     """The values as numbers, 0 for what is none, and which are. Whole numbers of 64 bits stay exact."""
     if set(map(type, values)) <= {int}:

@@ -226,7 +226,7 @@ def retention(
         instant(complete_until(timeline, scope)),
         plan.currency,
         plan.other_currencies,
-        unheard(timeline, asked.matches),
+        unheard(timeline, asked.matches, (asked.value, asked.breakdown.field if asked.breakdown else None)),
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gdp_core.analytics.breakdown import ALL, Breakdown, Group, split
 from gdp_core.analytics.calendar import Interval, edges, instant, micros
-from gdp_core.analytics.counting import ANYTHING, Counting, begun, complete_until, counting, people_where
+from gdp_core.analytics.counting import ANYTHING, Counting, begun, complete_until, counting, people_where, unheard
 from gdp_core.analytics.measures import Amounts, amounts, in_currency, is_money, nothing
 from gdp_core.analytics.scope import Scope, midnight
 from gdp_core.errors import InvalidInput
@@ -98,6 +98,7 @@ class TrendResult:
     complete_until: datetime
     currency: str | None  # of the values
     other_currencies: tuple[str, ...]  # whose amounts are in no value
+    notes: tuple[str, ...] = ()  # for the reader
     earlier: "TrendResult | None" = None
 
 
@@ -122,8 +123,12 @@ def trend(
     """The lines of the period and of the one it is compared with. Raises InvalidInput for too many intervals to show."""
     plan = _plan(timeline, scope, asked, within, executor)
     before = scope.earlier()
-    result = _result(plan, scope)
-    return result if before is None else replace(result, earlier=_result(plan, before))
+    fields = (asked.field, asked.breakdown.field if asked.breakdown else None)
+    return replace(
+        _result(plan, scope),
+        notes=unheard(timeline, asked.series, fields),
+        earlier=None if before is None else _result(plan, before),
+    )
 
 
 def trend_people(

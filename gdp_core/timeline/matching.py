@@ -18,6 +18,7 @@ Comparison = Literal[
     "is", "is_not", "contains", "not_contains", "starts_with", "ends_with", "gt", "gte", "lt", "lte", "set", "not_set"
 ]
 MOST_MATCHES = 24
+ANY = "*"
 _CODES = 1 << 16
 _PERSON = "person."
 _PROPERTY = "properties."
@@ -50,19 +51,20 @@ class Condition:
     @classmethod
     def parse(cls, text: str) -> "Condition":
         """From text such as `plan=pro|team`, `plan!=free`, `amount>=10`, `url~/pricing`, `url!~/blog`, `url^=https`,
-        `url$=.pdf`, `plan?` (set) or `plan!?` (not set). Raises InvalidInput.
+        `url$=.pdf`, `plan?` (set) or `plan!?` (not set). A backslash takes the meaning of a sign: `plan=a\\|b` is one
+        value. Raises InvalidInput.
         """
         found = _CONDITION.fullmatch(text.strip())
         if not found:
             raise InvalidInput(f"{text!r} is no condition; write one like plan=pro, amount>=10, url~pricing or plan?.")
-        field, sign, values = found["field"].strip(), found["sign"] or found["alone"], found["values"] or ""
-        return cls(field, _SIGNS[sign], tuple(values.split("|")) if found["sign"] else ())
+        field, sign = _plain(found["field"].strip()), found["sign"] or found["alone"]
+        return cls(field, _SIGNS[sign], read_values(found["values"]) if found["sign"] else ())
 
     @property
     def text(self) -> str:
         """As `parse` reads it."""
         sign = next(sign for sign, comparison in _SIGNS.items() if comparison == self.comparison)
-        return f"{self.field}{sign}{'|'.join(map(_shown, self.values))}"
+        return f"{_SPECIAL.sub(_ESCAPE, self.field)}{sign}{write_values(self.values)}"
 
     @property
     def of_person(self) -> bool:
@@ -85,6 +87,19 @@ class Match:
 
     names: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, conditions: tuple[Condition, ...] = ()) -> "Match":
+        """From names such as `signup` or `viewed|product_viewed`; `*` or nothing for every event. A backslash takes the
+        meaning of a sign, as in a condition.
+        """
+        names = [name for name in map(str.strip, _parts(text)) if name]
+        return cls(() if ANY in names else tuple(map(_plain, names)), conditions)
+
+    @property
+    def text(self) -> str:
+        """Its names as `parse` reads them."""
+        return "|".join(rf"\{ANY}" if name == ANY else _BETWEEN.sub(_ESCAPE, name) for name in self.names) or ANY
 
     @property
     def title(self) -> str:
@@ -205,12 +220,37 @@ _SIGNS: dict[str, Comparison] = {
     "!?": "not_set",
 }
 _CONDITION = re.compile(
-    r"(?P<field>[^=!~^$<>?|]+)(?:(?P<sign>!=|!~|\^=|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?))", re.DOTALL
+    r"(?P<field>(?:\\.|[^\\=!~^$<>?|])+)(?:(?P<sign>!=|!~|\^=|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?))",
+    re.DOTALL,
 )
+_SPECIAL, _BETWEEN = re.compile(r"[\\=!~^$<>?|]"), re.compile(r"[\\|]")
+_ESCAPE, _ESCAPED = r"\\\g<0>", re.compile(r"\\([\\=!~^$<>?|*])")
 
 
-def _shown(value: Value) -> str:
-    return _text(value) if not isinstance(value, str) else value
+def read_values(text: str) -> tuple[str, ...]:
+    """What stands between |; a backslash takes the meaning of a sign."""
+    return tuple(map(_plain, _parts(text)))
+
+
+def write_values(values: Sequence[Value]) -> str:
+    """As `read_values` reads them."""
+    return "|".join(_BETWEEN.sub(_ESCAPE, value if isinstance(value, str) else _text(value)) for value in values)
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between |, still as it was written."""
+    parts, escaped = [""], False
+    for sign in text:
+        if sign == "|" and not escaped:
+            parts.append("")
+        else:
+            parts[-1] += sign
+        escaped = sign == "\\" and not escaped
+    return parts
+
+
+def _plain(written: str) -> str:
+    return _ESCAPED.sub(r"\1", written)
 
 
 def _text(value: Value) -> str:

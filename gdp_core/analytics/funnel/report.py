@@ -229,7 +229,7 @@ def funnel(
         groups=tuple((group, _tally(asked, found.part(place == number))) for number, group in enumerate(groups)),
         earlier=Earlier(before.start, before.end, _tally(asked, found_before)) if found_before and before else None,
         factors=factors(timeline, found, asked.factors) if asked.factors else None,
-        notes=unheard(timeline, asked.matches),
+        notes=unheard(timeline, asked.matches, (asked.breakdown.field if asked.breakdown else None,)),
     )
 
 

@@ -189,12 +189,12 @@ def command(turn: Turn) -> Command:
     if asked.start != SIGNUP:
         starting.told(made, asked.start)
     for criterion in asked.criteria:
-        names = "|".join(criterion.event.names) or "*"
-        made.option("--event", f"{names}:{criterion.times}" if criterion.times > 1 else names)
+        names, times = criterion.event.text, criterion.times
+        made.option("--event", f"{names}:{times}" if times > 1 or ":" in names else names)
     made.where([criterion.event for criterion in asked.criteria])
     if isinstance(asked.start, Match):
         made.options("--start-where", (condition.text for condition in asked.start.conditions))
-    made.option("--return", "|".join(question.returning.names))
+    made.option("--return", question.returning.text, "*")
     made.options("--return-where", (condition.text for condition in question.returning.conditions))
     made.option("--days", asked.days, 7).option("--back-within", question.back_within, 30)
     made.options("--times", () if question.times == (1, 2, 3) else question.times)

@@ -16,15 +16,12 @@ from pages.ui.escape import clean, safe_text
 from pages.ui.format import label
 from pages.ui.reporting.asking import Who
 
-_NAMED = "The command cannot say all of this question: it counts without what it cannot say."
-
 
 class Command:
-    """A command line, built option by option. `partial` is what it cannot say."""
+    """A command line, built option by option."""
 
     def __init__(self, report: str, place: Here) -> None:
         self._words = ["python", "-m", "jobs", "report", report, "--workspace", place.workspace.slug]
-        self.partial = False
 
     def option(self, name: str, value: object, usual: object = None) -> "Command":
         """Another option; nothing where it is the usual value, None or empty."""
@@ -41,14 +38,14 @@ class Command:
 
     def events(self, name: str, matches: Sequence[Match]) -> "Command":
         """Events by their names; the conditions they all share are said once, others with the number of their event."""
-        return self.options(name, ["|".join(match.names) or "*" for match in matches]).where(matches)
+        return self.options(name, [match.text for match in matches]).where(matches)
 
-    def where(self, matches: Sequence[Match]) -> "Command":
+    def where(self, matches: Sequence[Match], name: str = "--where") -> "Command":
         """The conditions of the events that stand before, as `events` says them."""
         if len({match.conditions for match in matches}) == 1:
-            return self.options("--where", (condition.text for condition in matches[0].conditions))
+            return self.options(name, (condition.text for condition in matches[0].conditions))
         return self.options(
-            "--where",
+            name,
             (f"{number}:{one.text}" for number, match in enumerate(matches, 1) for one in match.conditions),
         )
 
@@ -84,8 +81,6 @@ def foot(definition: str, *commands: Command) -> None:
         layout.note("The same numbers from a terminal:")
         for command in commands:
             st.code(command.text, language="bash", wrap_lines=True)
-        if any(command.partial for command in commands):
-            layout.note(_NAMED)
 
 
 def below(

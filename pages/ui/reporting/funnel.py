@@ -256,15 +256,15 @@ def command(turn: Turn) -> Command:
     """The command that gives the same numbers."""
     question: FunnelQuestion = turn.question
     made = Command("funnel", turn.place).events("--step", [step.match for step in question.steps])
-    made.partial |= any(one.match.conditions for one in question.exclusions)
     made.options("--optional", [place for place, step in enumerate(question.steps, 1) if step.optional])
-    made.options("--exclude", [f"{one.after}:{'|'.join(one.match.names) or '*'}" for one in question.exclusions])
+    made.options("--exclude", [f"{one.after}:{one.match.text}" for one in question.exclusions])
+    made.where([one.match for one in question.exclusions], "--exclude-where")
     made.option("--window", question.window.text).option("--order", question.order)
     made.option("--prefer", question.prefer, "earliest").option("--touch", question.touch, "first")
     made.breakdown(question.breakdown).option("--interval", question.interval)
     if question.factors:
         made.option("--factors", True).options("--factor", question.factors.traits)
-        made.partial |= question.factors.lookback != FactorQuestion().lookback
+        made.option("--lookback", question.factors.lookback.text, FactorQuestion().lookback.text)
     made.option("--everything", question.everything or None)
     return made.compared(turn.sight.scope)
 

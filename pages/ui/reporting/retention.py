@@ -14,7 +14,7 @@ from gdp_core.analytics.cohort_worth import Metric, Worth, WorthResult, cohort_w
 from gdp_core.analytics.cohorts import Column, State
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.fields import Fields
-from gdp_core.analytics.measures import MONEY
+from gdp_core.analytics.measures import MONEY, left_out
 from gdp_core.analytics.retention import (
     MOST_COLUMNS,
     Average,
@@ -183,7 +183,7 @@ def command(turn: Turn) -> Command:
     question: Retention = turn.question
     made = Command("retention", turn.place)
     starting.told(made, question.start)
-    made.option("--return", "|".join(question.returning.names))
+    made.option("--return", question.returning.text, "*")
     begins = question.start.conditions if isinstance(question.start, Match) else ()
     if isinstance(question.start, Known) or begins == question.returning.conditions:
         made.options("--where", (condition.text for condition in question.returning.conditions))
@@ -298,9 +298,7 @@ def picture(place: Here, found: RetentionResult, triangle: Triangle) -> None:
         said += " Somebody is in several cohorts when starts recur, so an average is of no list of people."
     if len(triangle.cohorts) > _MOST_ROWS:
         said += f" Shown are the {_MOST_ROWS} newest cohorts."
-    if found.other_currencies:
-        said += f" Amounts in {', '.join(found.other_currencies)} are not in it."
-    layout.note(said)
+    layout.note(f"{said} {left_out(found.other_currencies)}")
 
 
 def _short(column: Column) -> str:

@@ -61,4 +61,4 @@ def told(made: Command, start: Match | Known) -> None:
     if isinstance(start, Known):
         made.option("--known", start.name)
     else:
-        made.option("--start", "|".join(start.names) or "*")
+        made.option("--start", start.text)

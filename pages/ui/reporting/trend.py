@@ -9,7 +9,7 @@ import streamlit as st
 from gdp_core.analytics.breakdown import ALL
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.fields import Fields
-from gdp_core.analytics.measures import MONEY
+from gdp_core.analytics.measures import MONEY, left_out
 from gdp_core.analytics.trends import MOST_SERIES, Measure, Trend, TrendCell, TrendLine, TrendResult, trend_people
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.matching import Match
@@ -219,9 +219,7 @@ def chart(place: Here, found: TrendResult) -> None:
             said.append(f"Drawn are the {_DRAWN} largest; the table has all.")
         if found.overlapping:
             said.append("Somebody with several values is in several groups, so groups may add up to more than all.")
-        if found.other_currencies:
-            said.append(f"Amounts in {', '.join(found.other_currencies)} are not in it.")
-        layout.note(" ".join(said))
+        layout.note(" ".join([*said, left_out(found.other_currencies), *found.notes]))
 
 
 def drawn(found: TrendResult) -> list[int]:

@@ -10,7 +10,7 @@ from gdp_core.errors import InvalidInput
 from gdp_core.features import definitions
 from gdp_core.features.base import Aggregate, Feature, Tally
 from gdp_core.features.definitions import Wanted
-from gdp_core.timeline.matching import Condition, Match
+from gdp_core.timeline.matching import Condition, Match, read_values, write_values
 from pages.ui import layout, state
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
@@ -198,7 +198,7 @@ def _conditions(found: tuple[Condition, ...], slug: str) -> list[dict[str, Any]]
         {
             "Field": one.field,
             "Condition": COMPARISONS[one.comparison],
-            "Value": Condition("x", "is", one.values).text.removeprefix("x="),
+            "Value": write_values(one.values),
         }
         for one in found
     ]
@@ -227,5 +227,5 @@ def _parsed(edited: list[dict[str, Any]]) -> tuple[Condition, ...]:
         comparison = comparisons[str(row.get("Condition") or "is")]
         if comparison not in _ALONE and not value:
             raise InvalidInput(f"The condition on {field} needs a value.")
-        found.append(Condition(field, comparison, () if comparison in _ALONE else tuple(value.split("|"))))
+        found.append(Condition(field, comparison, () if comparison in _ALONE else read_values(value)))
     return tuple(found)
