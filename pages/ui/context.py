@@ -40,7 +40,7 @@ class Homeless(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """One run of a page."""
+    """One run of a page. `problem`: why its days are not those that the address asks for."""
 
     signed_in: SignedIn
     member: Member
@@ -49,6 +49,7 @@ class Here:
     scope: Scope
     now: datetime
     write: Format
+    problem: str | None
 
     @property
     def role(self) -> Role:
@@ -81,7 +82,7 @@ class Here:
             yield session
 
 
-PERIOD = state.Field("scope", "period", default="30d", pattern=r"7d|30d|90d|365d|\d{4}-\d\d-\d\d\.\.\d{4}-\d\d-\d\d")
+PERIOD = state.Field("scope", "period", default="30d", longest=40)
 COMPARE = state.Field("scope", "compare", default="previous", choices=("previous", "year", "none"))
 SCOPE_FIELDS = (PERIOD, COMPARE)
 
@@ -102,14 +103,16 @@ def here() -> Here:
     with database("gdp_web").transaction(member.workspace_id, read_only=True) as session:
         workspace = read_workspace(session)
     now = clock.now()
+    chosen, problem = _scope(workspace, now)
     return Here(
         signed_in=found,
         member=member,
         principal=principal,
         workspace=workspace,
-        scope=_scope(workspace, now),
+        scope=chosen,
         now=now,
         write=Format(workspace.locale, workspace.timezone, workspace.base_currency),
+        problem=problem,
     )
 
 
@@ -134,7 +137,9 @@ def _remembered(found: SignedIn) -> str:
     return slug if slug in slugs else slugs[0]
 
 
-def _scope(workspace: Workspace, now: datetime) -> Scope:
+def _scope(workspace: Workspace, now: datetime) -> tuple[Scope, str | None]:
+    """The days of the address, or the usual ones and why."""
+
     def made(period: str) -> Scope:
         return scopes.scope(
             workspace.id,
@@ -146,6 +151,6 @@ def _scope(workspace: Workspace, now: datetime) -> Scope:
         )
 
     try:
-        return made(PERIOD.parse(state.query("period")))
-    except InvalidInput:
-        return made(PERIOD.default)  # days that no calendar has
+        return made(PERIOD.parse(state.query("period"))), None
+    except InvalidInput as error:
+        return made(PERIOD.default), f"This link asks for other days, but these are shown. {error}"

@@ -68,7 +68,7 @@ def scope_bar(place: Here, *, compares: bool = True) -> None:
     st.selectbox(
         "Period",
         periods,
-        format_func=lambda item: _PERIODS.get(item, period_name(place)),
+        format_func=lambda item: _PERIODS.get(item, "No such days" if place.problem else period_name(place)),
         key=PERIOD.key,
         label_visibility="collapsed",
         width=190 if len(periods) == len(_PERIODS) else 260,
@@ -91,6 +91,12 @@ def scope_bar(place: Here, *, compares: bool = True) -> None:
             label_visibility="collapsed",
             width=190,
         )
+
+
+def remark(*sentences: str | None) -> None:
+    """What the page could not do as its address asks; nothing for None."""
+    for sentence in filter(None, sentences):
+        st.warning(safe_text(sentence), icon=":material/info:")
 
 
 def _choose_days() -> None:

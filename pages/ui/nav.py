@@ -72,7 +72,8 @@ def pages() -> list[Any]:
 
 def parameters(place: Here, **more: str | None) -> dict[str, str]:
     """The URL parameters of a link: the workspace, the period where it is not the usual one, and `more`."""
-    kept = {field.name: field.text(field.parse(state.query(field.name))) for field in SCOPE_FIELDS}
+    days = () if place.problem else SCOPE_FIELDS
+    kept = {field.name: field.text(field.parse(state.query(field.name))) for field in days}
     return {"ws": place.workspace.slug} | {name: text for name, text in (kept | more).items() if text}
 
 

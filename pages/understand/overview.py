@@ -16,6 +16,7 @@ empty = data.remembered(place, overview.is_empty)
 with layout.head("Overview", "" if empty else layout.period_sentence(place)):
     if not empty:
         layout.scope_bar(place)
+layout.remark(place.problem)
 
 if empty:
     with layout.empty(

@@ -6,7 +6,7 @@ removed or moved.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from gdp_core.errors import InvalidInput
@@ -69,11 +69,17 @@ def _made(page: str, number: int, text: str, usual: Asked) -> Draft:
         return Draft(page, number, usual, str(error))
 
 
-def publish(draft: Draft, asked: Asked, usual: Asked) -> None:
-    """After the widgets, before `state.publish`: the address asks what they hold."""
+def publish(draft: Draft, asked: Asked, usual: Asked) -> str | None:
+    """After the widgets, before `state.publish`: the address asks what they hold.
+
+    One that asks what nobody knows stays until something else is asked. Returns what to say of it until then.
+    """
+    if draft.problem and asked == usual:
+        return draft.problem
     text = "" if asked == usual else asking.text_of(asked)
-    state.Slot[Any](f"{_prefix(draft.page)}.kept", None).set((text, draft))
+    state.Slot[Any](f"{_prefix(draft.page)}.kept", None).set((text, replace(draft, problem=None)))
     field(draft.page).set(text)
+    return None
 
 
 class Rows(Generic[T]):

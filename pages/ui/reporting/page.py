@@ -11,7 +11,6 @@ from gdp_core.analytics.fields import Fields
 from gdp_core.errors import InvalidInput
 from pages.ui import layout, state
 from pages.ui.context import Here, arrived
-from pages.ui.escape import safe_text
 from pages.ui.reporting import behind, clicking, drafts, explaining, picking, saving
 from pages.ui.reporting import sight as sights
 from pages.ui.reporting.asking import Asked
@@ -150,10 +149,10 @@ def begin(report: Report) -> Turn:
     usual = Asked(report.usual(place, fields))
     draft = drafts.adopt(report.page, usual)
     people, form = People(draft, place), report.form(draft)
-    asked, problem = None, draft.problem
+    asked = None
     try:
         asked = Asked(form.question, people.value)
-        drafts.publish(draft, asked, usual)
+        problem = drafts.publish(draft, asked, usual)
     except InvalidInput as error:
         problem = str(error)
     sight = sights.look(place, click)
@@ -163,16 +162,16 @@ def begin(report: Report) -> Turn:
     ):
         if report.dated:
             layout.scope_bar(place, compares=report.compares)
-        saving.draw(place, keeping, asked)
+        saving.draw(place, keeping, None if place.problem else asked)
     state.publish(report.fields)
+    if report.dated:
+        layout.remark(place.problem)
     if sight is None:
         sights.wait(place)
         st.stop()
     sights.late(place, sight)
     form.draw(sight, fields, people)
-    for sentence in (keeping.problem, problem):
-        if sentence:
-            st.warning(safe_text(sentence), icon=":material/info:")
+    layout.remark(keeping.problem, problem)
     if asked is None:
         st.stop()
     sights.refuse_personal(place, [*report.named(asked.question), *(each.field for each in asked.who.conditions)])
