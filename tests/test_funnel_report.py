@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from statistics import fmean, quantiles
+from types import SimpleNamespace
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,8 @@ from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import MACHINE
 from gdp_core.timeline.matching import Match
+from pages.ui.format import Format
+from pages.ui.reporting import funnel as page
 from pages.ui.reporting.funnel import comparable
 
 from .timelines import Happened, Somebody, timeline_of
@@ -519,7 +522,7 @@ def test_windows_are_read_as_people_write_them(text, seconds):
 
 
 @pytest.mark.parametrize(("watermark", "now"), [(at(32, 23), 1 / 2), (at(40), 1 / 4)])
-def test_what_may_still_rise_is_not_compared_with_what_is_over(watermark, now):
+def test_what_may_still_rise_is_not_compared_with_what_is_over(monkeypatch, watermark, now):
     """One of four converted in either period; of the later one two may still do so, as long as little is known."""
     crowd = [
         person
@@ -536,3 +539,10 @@ def test_what_may_still_rise_is_not_compared_with_what_is_over(watermark, now):
     assert found.total.rate == 1 / 4
     assert comparable(found.total, found.earlier.total) == (now, 1 / 4)
     assert comparable(found.total, None) == (None, None)
+    said = {}
+    monkeypatch.setattr(page.layout, "metric", lambda name, _, **more: said.update({name: more}))
+    monkeypatch.setattr(page.clicking, "metric", lambda _, name, __, **more: said.update({name: more}))
+    page.headline(SimpleNamespace(write=Format("en_GB", "UTC", "EUR")), found)
+    changes = {name: more["change"] for name, more in said.items()}
+    assert changes["Entered"] == "0%"
+    assert (changes["Converted"], changes["Time to convert"]) == ((None, None) if found.total.open else ("0%", "0%"))

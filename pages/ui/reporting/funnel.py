@@ -276,8 +276,9 @@ def headline(place: Here, found: FunnelResult) -> None:
     """The conversion in four numbers, and what is still open."""
     write, total = place.write, found.total
     before = found.earlier.total if found.earlier else None
-    took, took_before = _median(total), _median(before) if before else None
-    entered, converted = (before.entered, before.converted) if before else (None, None)
+    over = before if not total.open else None  # while some may still convert, there are too few, and the quick ones
+    took, took_before = _median(total), _median(over) if over else None
+    entered, converted = before.entered if before else None, over.converted if over else None
     rate, rate_before = comparable(total, before)
     with layout.numbers():
         layout.metric(
