@@ -206,11 +206,20 @@ def trim(log: Path, limit: int = LOG_LIMIT) -> None:
         return
 
 
-def last_lines(log: Path) -> list[str]:
-    """The last lines with something in them that a process wrote, each at most 300 characters."""
+def size(log: Path) -> int:
+    """How many bytes are in a log; 0 where there is none yet."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def last_lines(log: Path, since: int = 0) -> list[str]:
+    """The last lines with something in them that a process wrote after so many bytes, each at most 300 characters."""
+    written = size(log)
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
+            file.seek(max(since if since <= written else 0, written - 8192))  # it may have been trimmed
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []

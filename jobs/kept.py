@@ -70,6 +70,7 @@ class Kept:
         self.ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._backoff = Backoff()
+        self._begins = 0  # where in the log its newest start is
 
     def tend(self, additions: Mapping[str, str]) -> None:
         """Start it when it does not run and its pause is over; say what changed."""
@@ -79,6 +80,7 @@ class Kept:
             self._died(ending(code), killed=code == -signal.SIGKILL)
         if not self._process and self._backoff.over:
             child.trim(self.log)
+            self._begins = child.size(self.log)
             try:
                 self.start(additions, self.log)
             except OSError as error:
@@ -130,7 +132,7 @@ class Kept:
         self.ready = False
         self.say(f"{self.spec.name} {how}; starting it again in {pause:.1f} s")
         if self._backoff.deaths >= MANY:
-            last = "".join(child.last_lines(self.log)[-1:])
+            last = "".join(child.last_lines(self.log, self._begins)[-1:]) or "nothing"
             self.say(f"{self.spec.name} has ended {self._backoff.deaths} times in a row; {self.log} says: {last}")
 
 

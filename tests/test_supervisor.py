@@ -182,6 +182,16 @@ def test_a_child_that_keeps_dying_is_explained(start: Callable[..., Supervisor],
     assert supervisor.end() == 0
 
 
+def test_what_was_written_before_the_last_start_explains_nothing(
+    start: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "logs").mkdir(parents=True)
+    (tmp_path / "data" / "logs" / "worker.log").write_text("an old trouble\n")
+    supervisor = start("""go(code("worker", "import os; os._exit(3)"), polite("door"))""")
+    assert supervisor.until("5 times in a row").rstrip().endswith("worker.log says: nothing")
+    assert supervisor.end() == 0
+
+
 def test_a_program_that_is_not_there_is_said_not_raised(start: Callable[..., Supervisor]) -> None:
     supervisor = start('go(Child("worker", ["/nowhere/worker"]))')
     assert "No such file" in supervisor.until("worker cannot start")
