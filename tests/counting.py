@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,9 @@ from pages.ui import data
 from .conftest import TestDatabase
 from .test_pipeline import batch, delivery, drain, put
 
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+"""What the clock says to the pages, whenever the tests run: rows are told by how many days ago they are, and reports cut
+them by weeks and months."""
 PATIENCE = 120  # seconds: on a shared server other transactions hold the lake back
 
 
@@ -82,7 +85,8 @@ def ago(days: float) -> timedelta:
 def counted(
     database: TestDatabase, folder: Path, workspace_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Counted]:
-    """What the pages of a `browsing` browser count."""
+    """What the pages of a `browsing` browser count, at NOW."""
+    monkeypatch.setattr(clock, "now", lambda: NOW)
     with Lake(database.dsn, str(folder / "lake"), memory="500MB") as lake:
         made = Counted(database, folder, lake, workspace_id)
         monkeypatch.setattr(process, "lake", lambda **_: lake)

@@ -4,11 +4,10 @@ import functools
 import json
 import shlex
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from gdp_core import clock
 from gdp_core.analytics import customers
 from gdp_core.analytics.activation import Activating, Activation, Criterion
 from gdp_core.analytics.breakdown import Breakdown
@@ -38,15 +37,12 @@ LIVES = {
     "u4": {"signup_completed": (3,), "letter_created": (2.9,)},
 }
 """{person: {event: how many days ago}}; whole days are whole local days, in UTC."""
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-"""What the clock says here, whenever the tests run: rows are told by how many days ago they are, cohorts by weeks."""
 SENT, SIGNED_UP = Match(("letter_sent",)), Match(("signup_completed",))
 
 
 @pytest.fixture(scope="module")
 def patch():
     with pytest.MonkeyPatch.context() as made:
-        made.setattr(clock, "now", lambda: NOW)
         yield made
 
 

@@ -5,7 +5,7 @@ import shutil
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pyarrow.parquet as pq
@@ -398,12 +398,15 @@ def test_upkeep_changes_nothing_that_is_read(database, lake, tmp_path, ws, segme
 
 
 def test_what_a_workspace_keeps_no_longer_leaves_the_lake(database, lake, segment, ws):
-    calls = [track(message=f"m{n}", at=NOW - timedelta(days=30 * n)) for n in range(8)]
-    put(database, delivery(ws, segment, batch(*calls)))
-    drain(database, ws)
+    """Of the eight months before this one: the server's own clock says which partitions may go."""
+    now = clock.now()
+    months = [now.year * 12 + now.month - 1 - n for n in range(1, 9)]
+    calls = [track(message=f"m{month}", at=datetime(month // 12, month % 12 + 1, 15, tzinfo=UTC)) for month in months]
+    put(database, delivery(ws, segment, batch(*calls, at=now), at=now))
+    drain(database, ws, now)
     flush(lake, database.worker, ws, NOW)
     with database.web.transaction(ws) as session:
         run(session, "UPDATE workspace SET event_retention_months = 3 WHERE id = :ws", ws=ws)
-    assert maintain(lake, database.worker, [ws], NOW)["trimmed"] == 4
-    retention.enforce(database.worker, NOW)
-    assert is_equal(lake, ws)["event"] == 4
+    assert maintain(lake, database.worker, [ws], now)["trimmed"] == 5
+    retention.enforce(database.worker, now)
+    assert is_equal(lake, ws)["event"] == 3

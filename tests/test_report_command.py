@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import typer
 
-from gdp_core import reports, runtime
+from gdp_core import clock, reports, runtime
 from gdp_core.accounts.roles import Principal
 from gdp_core.db import rows
 from gdp_core.lake import process
@@ -29,7 +29,11 @@ PLANS = (1, "1", True, "pro", 2.5, None, {"a": 1}, ["x"])
 
 @pytest.fixture
 def ask(database, monkeypatch, capsys, tmp_path) -> Iterator:
-    """Asks a report of the workspaces `shop`, where a little happened, and `empty`: (exit code, output, remarks)."""
+    """Asks a report of the workspaces `shop`, where a little happened, and `empty`: (exit code, output, remarks).
+
+    At NOW: what is not said to begin or end at a day is of the thirty days before.
+    """
+    monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setenv("DATABASE_URL", database.dsn)
     monkeypatch.setenv("GDP_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("GDP_ENCRYPTION_KEYS", ENCRYPTION_KEYS)
