@@ -22,7 +22,7 @@ from gdp_core.errors import InvalidInput, Unavailable
 from gdp_core.importer.mapping import Mapping
 from gdp_core.settings import settings
 from gdp_core.sources import SOURCES
-from jobs import bringing_in, commands, terminal
+from jobs import bringing_in, commands, ports, terminal
 from jobs.commands import main
 from jobs.sentences import sentence
 from tests.conftest import ROOT, TestDatabase, _admin, _database
@@ -641,9 +641,7 @@ class TestErrors:
             port = str(taken.getsockname()[1])
             done = in_a_process(database.dsn, **here, GDP_DOOR_PORT=port)
         assert f"Port {port}" in assert_sentence(Said(done.returncode, done.stdout, done.stderr))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
-        done = in_a_process("postgresql://u:p@127.0.0.1:1/x", **here, GDP_DOOR_PORT=port)
+        done = in_a_process("postgresql://u:p@127.0.0.1:1/x", **here, GDP_DOOR_PORT=str(ports.choose()))
         assert done.returncode == 1
         assert "refused" in done.stderr
         assert "Traceback" not in done.stderr

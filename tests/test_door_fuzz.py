@@ -6,7 +6,6 @@ From the door's own OpenAPI description (schemathesis), and by damaging bodies t
 import base64
 import gzip
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from gdp_core.sources import source
 from gdp_core.sources.facts import Delivery
+from jobs import ports
 from jobs.door.app import create_app
 from jobs.door.door import Door
 from tests.conftest import ROOT, TestDatabase
@@ -71,8 +71,7 @@ class Fuzzed(NamedTuple):
 
 @pytest.fixture
 def door(database: TestDatabase) -> Iterator[Fuzzed]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = ports.choose()
     stripe, generic = connect(database, "stripe", secret=STRIPE), connect(database, "generic", secret=SVIX)
     environment = os.environ | {"DATABASE_URL": database.dsn, "GDP_ENCRYPTION_KEYS": ENCRYPTION_KEYS}
     command = [sys.executable, "-m", "tests.crash.mutants", "none", str(port)]
@@ -80,7 +79,7 @@ def door(database: TestDatabase) -> Iterator[Fuzzed]:
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-            for _ in range(1_000):
+            for _ in range(5_000):
                 try:
                     client.get("/livez")
                     break
@@ -97,7 +96,7 @@ def door(database: TestDatabase) -> Iterator[Fuzzed]:
             )
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def many(examples: int) -> Any:

@@ -21,6 +21,7 @@ import pytest
 
 from gdp_core.db import one, rows, run
 from gdp_core.failpoint import FAILPOINTS
+from jobs import ports
 
 from . import history
 from .conftest import NOW, ROOT
@@ -205,8 +206,7 @@ def door(database, zygote, port, failpoint=None) -> Iterator[int]:
 def test_killed_before_the_answer(database, zygote, name):
     """The sender hears nothing, sends again, and it counts once."""
     key = issue_key(database, "segment")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = ports.choose()
     message = {"userId": "u1", "event": "letter_sent", "messageId": "m1", "timestamp": NOW.isoformat()}
 
     def send():

@@ -43,6 +43,7 @@ from gdp_core.accounts.roles import Principal, Role
 from gdp_core.accounts.throttle import Throttle
 from gdp_core.db import Database, run
 from gdp_core.settings import settings
+from jobs import ports
 from pages.gate import account, headers, oidc, sign_in
 from pages.gate.addresses import client_ip, is_own_host, safe_next
 from pages.gate.asgi import Gate
@@ -924,9 +925,7 @@ def started(server: str, template: str, tmp_path_factory: pytest.TempPathFactory
     admin = _database(server, name)
     dsn = f"postgresql://{template}_login:test@{admin.split('@', 1)[1]}"
     pools = {role: Database(dsn, f"gdp_{role}") for role in ("worker", "web", "ingest", "gate")}  # type: ignore[arg-type]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = ports.choose()
     environment = {
         **os.environ,
         "DATABASE_URL": dsn,

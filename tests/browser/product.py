@@ -90,7 +90,7 @@ class Product:
             return []
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        self.process.wait(120)
         self.seconds["stop"] = round(time.monotonic() - began, 1)
         self.process = None
         return self.leftovers()

@@ -20,7 +20,7 @@ from playwright.sync_api import (
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-PATIENCE = 60_000  # ms; the machine may be shared, and nothing here asserts a time
+PATIENCE = 120_000  # ms; the machine may be shared, and nothing here asserts a time
 COOKIE = "gdp"
 ROW_HEIGHT = 35
 ICON, NAME = 22, 75  # pixels from a table's left edge
@@ -123,7 +123,7 @@ class Visitor:
 
     def until(self, holds: Callable[[], bool], what: str, *, again: Callable[[], None] | None = None) -> None:
         """Wait for something that happens by itself, doing `again` (a reload) between looks."""
-        for _ in range(60):
+        for _ in range(180):
             if holds():
                 return
             self.page.wait_for_timeout(1000)

@@ -22,6 +22,7 @@ import psycopg
 
 from gdp_core import vault
 from gdp_core.schema import prepare
+from jobs import ports
 from jobs.postgres import EmbeddedPostgres, ServerUrls
 from tests.conftest import ROOT
 from tests.door import ENCRYPTION_KEYS, sign_standard
@@ -40,8 +41,7 @@ class Rig:
         self.urls: ServerUrls = self.postgres.start()
         self._password = secrets.token_hex(16)
         prepare(self.urls.admin_url, login=(LOGIN, self._password))
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = ports.choose()
         self.door: subprocess.Popen[bytes] | None = None
         self.path = self._connect()
         self._log = (folder / "door.log").open("ab")
