@@ -56,7 +56,7 @@ class Browser:
 
     def open(self, page: str = "overview", **query: str) -> AppTest:
         """A page after its first run."""
-        found = AppTest.from_file(str(FRAME), default_timeout=30)
+        found = AppTest.from_file(str(FRAME), default_timeout=120)
         for name, value in query.items():
             found.query_params[name] = value
         if page != "overview":

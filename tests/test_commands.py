@@ -95,7 +95,7 @@ def in_a_process(dsn: str, *arguments: str, **environment: str) -> subprocess.Co
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GDP_", "STRIPE_", "DATABASE"))}
     kept |= {"DATABASE_URL": dsn, "GDP_ENCRYPTION_KEYS": ENCRYPTION_KEYS, **environment}
     argv = [sys.executable, "-m", "jobs", *arguments]
-    return subprocess.run(argv, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300, check=False)
 
 
 def orders(path: Path, count: int = 6, *, bad: tuple[int, ...] = ()) -> Path:

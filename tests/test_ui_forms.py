@@ -53,7 +53,7 @@ def script():
 
 @pytest.fixture
 def page():
-    return AppTest.from_function(script, default_timeout=30).run()
+    return AppTest.from_function(script, default_timeout=120).run()
 
 
 def submit(page):
@@ -123,7 +123,7 @@ def reading():
 
 
 def test_who_may_not_change_it_reads_it_as_text():
-    page = AppTest.from_function(reading, default_timeout=30).run()
+    page = AppTest.from_function(reading, default_timeout=120).run()
     assert not page.exception
     assert not page.button
     shown = dict(zip((plain(item.value) for item in page.caption), (item.value for item in page.text), strict=True))
