@@ -194,6 +194,14 @@ def serving(dsn: str, *, patience: float = 15.0, **options: Any) -> Iterator[Liv
         thread.join(60)
 
 
+def until_ready(client: httpx.Client) -> httpx.Response:
+    """The door's answer once it is ready, or its last: a disk that is busy for two seconds makes it not ready."""
+    deadline = time.monotonic() + 60
+    while (answer := client.get("/readyz")).status_code != 200 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return answer
+
+
 def sign_stripe(body: bytes, secret: str, at: float | None = None) -> dict[str, str]:
     """The header Stripe would send."""
     stamp = int(time.time() if at is None else at)

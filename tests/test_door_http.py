@@ -40,6 +40,7 @@ from tests.door import (
     serving,
     sign_standard,
     sign_stripe,
+    until_ready,
 )
 
 SECRET = "whsec_test_secret"
@@ -399,7 +400,7 @@ def test_a_client_that_goes_away_leaves_nothing(live):
 def test_health_and_metrics(database, live):
     hook, key = connect(database, "generic", secret=SVIX), issue_key(database, "segment")
     assert live.client.get("/livez").json() == {"status": "ok"}
-    assert live.client.get("/readyz").json() == {"status": "ok"}
+    assert until_ready(live.client).json() == {"status": "ok"}
     (beat,) = query(database, "SELECT process, detail FROM ops.heartbeat")
     assert (beat["process"], beat["detail"]["queued"]) == ("door", 0)
     headers = sign_standard(BODY, SVIX, time.time() - 100, family="webhook")
