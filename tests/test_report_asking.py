@@ -19,12 +19,13 @@ from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, Funnel
 from gdp_core.analytics.lifecycle import Lifecycle
 from gdp_core.analytics.retention import Retention
 from gdp_core.analytics.stickiness import Stickiness
+from gdp_core.analytics.trends import Trend
 from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.matching import Condition, Match
 from jobs import report
 from pages.ui.format import Format
-from pages.ui.reporting import activation, asking, funnel, lifecycle, retention
+from pages.ui.reporting import activation, asking, funnel, lifecycle, retention, trend
 from pages.ui.reporting.asking import EVERYBODY, Asked, Who
 
 PRO = Condition("plan", "is", ("pro", "team|one"))
@@ -185,6 +186,13 @@ COMMANDS = [
     ),
     (retention.worth_command, Retention(Match(("a",), WHERE), Match(("b",), WHERE))),
     (lifecycle.command, Lifecycle()),
+    (lifecycle.command, Lifecycle(Match(("a",), (Condition("plan", "is", ("",)), Condition("b", "is", (" c ", "d")))))),
+    (
+        trend.command,
+        Trend(
+            (Match(("a|b",), WHERE), Match(())), "sum", "value_micros", "EUR", "week", Breakdown("plan", 3), True, True
+        ),
+    ),
     (lifecycle.command, Lifecycle(Match(("a", "b"), WHERE), "month", everything=True)),
     (activation.command, Activating(Activation((Criterion(Match(("a",)), 3), Criterion(Match(("b", "c"))))))),
     (

@@ -12,11 +12,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from gdp_core import reports
+from gdp_core import choices, reports
+from gdp_core.accounts.roles import Principal
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
 from gdp_core.analytics.trends import Trend
 from gdp_core.analytics.window import Window
+from gdp_core.event_roles import RoleFilter
 from gdp_core.settings import settings
 from gdp_core.timeline.matching import Condition, Match
 from jobs import report as report_command
@@ -314,6 +316,40 @@ def test_a_link_with_an_odd_condition_is_answered(browser, workspace, condition,
     assert not shown.error
     assert bool(shown.warning) == warns
     assert metrics(shown)["Entered"] == ("4" if warns else "0")
+
+
+ODD_VALUES = [
+    ["is", 10],
+    ["is", True],
+    ["is_not", 2.5],
+    ["gte", "10"],
+    ["is", "a|b", "c\\"],
+    ["contains", "C:\\new"],
+    ["is", ""],
+]
+
+
+@pytest.mark.parametrize("condition", ODD_VALUES, ids=str)
+def test_a_value_is_asked_for_as_it_was_written(browser, workspace, condition):
+    browser.sign_in(workspace.id)
+    asked = {"steps": [{"match": ["signup_completed", ["plan", *condition]]}, {"match": ["letter_sent"]}]}
+    shown = browser.open("funnels", q=json.dumps({"v": 1, "ask": asked}))
+    shown = shown.run()
+    assert not shown.exception
+    assert json.loads(link(shown)["q"])["ask"] == asked
+
+
+def test_a_bad_link_is_said_so_whatever_roles_compare_with(browser, workspace, database):
+    only = [RoleFilter(property="plan", op="is", value=10), RoleFilter(property="n", op="at_least", value="5")]
+    with database.web.transaction(workspace.id) as session:
+        system = Principal.system(workspace.id)
+        choices.set_event_role(session, system, "core", event_names=["letter_sent"], filters=only, now=workspace.now)
+    browser.sign_in(workspace.id)
+    shown = browser.open("trends")
+    assert link(shown) == {}
+    shown = browser.open("trends", q="{")
+    assert len(shown.warning) == 1
+    assert link(shown)["q"] == "{"
 
 
 def test_a_report_is_saved_opened_renamed_and_deleted(browser, workspace):

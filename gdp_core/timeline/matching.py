@@ -52,9 +52,9 @@ class Condition:
     def parse(cls, text: str) -> "Condition":
         """From text such as `plan=pro|team`, `plan!=free`, `amount>=10`, `url~/pricing`, `url!~/blog`, `url^=https`,
         `url$=.pdf`, `plan?` (set) or `plan!?` (not set). A backslash takes the meaning of a sign: `plan=a\\|b` is one
-        value. Raises InvalidInput.
+        value; `plan=|` is the empty text. Raises InvalidInput.
         """
-        found = _CONDITION.fullmatch(text.strip())
+        found = _CONDITION.fullmatch(text)
         if not found:
             raise InvalidInput(f"{text!r} is no condition; write one like plan=pro, amount>=10, url~pricing or plan?.")
         field, sign = _plain(found["field"].strip()), found["sign"] or found["alone"]
@@ -220,7 +220,7 @@ _SIGNS: dict[str, Comparison] = {
     "!?": "not_set",
 }
 _CONDITION = re.compile(
-    r"(?P<field>(?:\\.|[^\\=!~^$<>?|])+)(?:(?P<sign>!=|!~|\^=|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?))",
+    r"(?P<field>(?:\\.|[^\\=!~^$<>?|])+)(?:(?P<sign>!=|!~|\^=|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?)\s*)",
     re.DOTALL,
 )
 _SPECIAL, _BETWEEN = re.compile(r"[\\=!~^$<>?|]"), re.compile(r"[\\|]")
@@ -228,13 +228,19 @@ _ESCAPE, _ESCAPED = r"\\\g<0>", re.compile(r"\\([\\=!~^$<>?|*])")
 
 
 def read_values(text: str) -> tuple[str, ...]:
-    """What stands between |; a backslash takes the meaning of a sign."""
-    return tuple(map(_plain, _parts(text)))
+    """What stands between |, or the empty text for a lone |; a backslash takes the meaning of a sign."""
+    return ("",) if text == "|" else tuple(map(_plain, _parts(text)))
 
 
 def write_values(values: Sequence[Value]) -> str:
     """As `read_values` reads them."""
-    return "|".join(_BETWEEN.sub(_ESCAPE, value if isinstance(value, str) else _text(value)) for value in values)
+    written = "|".join(_BETWEEN.sub(_ESCAPE, as_text(value)) for value in values)
+    return written if written or not values else "|"
+
+
+def as_text(value: Value) -> str:
+    """A value as somebody writes it: a text as it is."""
+    return value if isinstance(value, str) else _text(value)
 
 
 def _parts(text: str) -> list[str]:

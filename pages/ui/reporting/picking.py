@@ -17,7 +17,8 @@ from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.fields import Fields, is_personal, read_fields
 from gdp_core.analytics.measures import MONEY
 from gdp_core.analytics.window import Unit, Window
-from gdp_core.timeline.matching import Comparison, Condition, Match
+from gdp_core.timeline.arrays import Value
+from gdp_core.timeline.matching import Comparison, Condition, Match, as_text
 from pages.ui import data
 from pages.ui.context import Here
 from pages.ui.escape import clean, safe_text
@@ -127,7 +128,7 @@ class Conditions:
         found = self.value
         if not found:
             return ""
-        values = "" if found[0].comparison in _ALONE else f" {' or '.join(map(_text, found[0].values))}"
+        values = "" if found[0].comparison in _ALONE else f" {' or '.join(map(as_text, found[0].values))}"
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         return clean(f"{found[0].name} {COMPARISONS[found[0].comparison]}{values}{more}", longest=60)
 
@@ -151,14 +152,22 @@ class Conditions:
         )
         return field, comparison
 
-    def _values(self, number: int, begins: Condition | None, comparison: Comparison) -> tuple[Any, ...]:
+    def _values(self, number: int, begins: Condition | None, comparison: Comparison) -> tuple[Value, ...]:
+        """What the widget holds; what it began with, 10 or "10", while it still says the same."""
         first = begins.values if begins and begins.comparison == comparison else ()
         if comparison in _ALONE:
             return ()
         if comparison in _NUMBERS:
-            found = self._draft.value(float(first[0]) if first else None, self._path, number, "number")
-            return () if found is None else (int(found) if abs(found) < _EXACT and found == int(found) else found,)
-        return tuple(self._draft.value([_text(value) for value in first], self._path, number, "values"))
+            told = float(first[0]) if first else None
+            found = self._draft.value(told, self._path, number, "number")
+            if found is None:
+                return ()
+            if len(first) == 1 and found == told:
+                return first
+            return (int(found) if abs(found) < _EXACT and found == int(found) else found,)
+        texts = tuple(map(as_text, first))
+        chosen = tuple(self._draft.value(list(texts), self._path, number, "values"))
+        return first if chosen == texts else chosen
 
     def _condition(self, number: int, begins: Condition | None) -> Condition | None:
         field, comparison = self._parts(number, begins)
@@ -203,7 +212,7 @@ class Conditions:
                 offered = sight.values(field) if field else ()
                 st.multiselect(
                     "Values",
-                    [*dict.fromkeys([*offered, *values])],
+                    [*dict.fromkeys([*offered, *map(as_text, values)])],
                     key=draft.key(path, number, "values"),
                     format_func=lambda value: clean(value, longest=80),
                     accept_new_options=True,
@@ -214,10 +223,6 @@ class Conditions:
             else:
                 st.space("stretch")
             removal(draft, "condition", partial(self._rows.remove, number), path, number)
-
-
-def _text(value: Any) -> str:
-    return Condition("x", "is", (value,)).text.removeprefix("x=")
 
 
 # ----------------------------------------------------------------------------------------------- events with conditions
