@@ -352,6 +352,23 @@ def test_a_bad_link_is_said_so_whatever_roles_compare_with(browser, workspace, d
     assert link(shown)["q"] == "{"
 
 
+def test_a_saved_report_tells_nobody_an_address_they_may_not_see(browser, workspace):
+    browser.sign_in(workspace.id, "MEMBER")
+    for number, who in enumerate((Who(), Who((Condition("person.email", "is", ("u1@acme.example",)),)))):
+        shown = browser.open("funnels", q=asking.text_of(Asked(TWO_STEPS, who)))
+        (name,) = [item for item in shown.text_input if item.label == "Save this report as"]
+        name.set_value(f"Report {number}")
+        shown.button(key="funnels.saved.new").click().run()
+
+    def told(role):
+        browser.sign_in(workspace.id, role)
+        links = browser.open("funnels").get("page_link")
+        return {link.proto.label: link.proto.query_string for link in links if link.proto.label.startswith("Report")}
+
+    assert "u1%40acme.example" in told("MEMBER")["Report 1"]
+    assert [*told("VIEWER")] == ["Report 0"]
+
+
 def test_a_report_is_saved_opened_renamed_and_deleted(browser, workspace):
     browser.sign_in(workspace.id, "MEMBER")
     shown = browser.open("funnels", q=asking.text_of(Asked(TWO_STEPS)), period="90d")

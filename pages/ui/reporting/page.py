@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 from sqlmodel import Session
 
-from gdp_core.analytics.fields import Fields
+from gdp_core.analytics.fields import Fields, is_personal
 from gdp_core.errors import InvalidInput
+from gdp_core.reports import SavedReport
 from pages.ui import layout, state
 from pages.ui.context import Here, arrived
-from pages.ui.reporting import behind, clicking, drafts, explaining, picking, saving
+from pages.ui.reporting import asking, behind, clicking, drafts, explaining, picking, saving
 from pages.ui.reporting import sight as sights
 from pages.ui.reporting.asking import Asked
 from pages.ui.reporting.behind import Behind
@@ -162,7 +164,7 @@ def begin(report: Report) -> Turn:
     ):
         if report.dated:
             layout.scope_bar(place, compares=report.compares)
-        saving.draw(place, keeping, None if place.problem else asked)
+        saving.draw(place, keeping, None if place.problem else asked, partial(_may_open, place, report, usual))
     state.publish(report.fields)
     if report.dated:
         layout.remark(place.problem)
@@ -174,5 +176,20 @@ def begin(report: Report) -> Turn:
     layout.remark(keeping.problem, problem)
     if asked is None:
         st.stop()
-    sights.refuse_personal(place, [*report.named(asked.question), *(each.field for each in asked.who.conditions)])
+    sights.refuse_personal(place, _named(report, asked))
     return Turn(place, report, click, fields, form, asked, sight.of(asked.who))
+
+
+def _named(report: Report, asked: Asked) -> list[str]:
+    return [*report.named(asked.question), *(each.field for each in asked.who.conditions)]
+
+
+def _may_open(place: Here, report: Report, usual: Asked, saved: SavedReport) -> bool:
+    """Whether a saved report asks only by what the role may see: its link says every value it asks for."""
+    if place.may("pii.read"):
+        return True
+    try:
+        asked = asking.asked_of(type(usual.question), saved.question.version, saved.question.content)
+    except InvalidInput:
+        return False
+    return not any(map(is_personal, _named(report, asked)))

@@ -1,5 +1,6 @@
 """Reports kept under a name: open, save, rename, delete. What is kept is the question and the period, never its numbers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -61,9 +62,10 @@ def keeping(place: Here, kind: str, page: str, more: tuple[state.Field, ...] = (
     return replace(nothing, opened=found) if found.question.kind == kind else nothing
 
 
-def draw(place: Here, keeping: Keeping, asked: Asked | None) -> None:
+def draw(place: Here, keeping: Keeping, asked: Asked | None, may_open: Callable[[SavedReport], bool]) -> None:
     """The button that opens the saved reports. `asked` None: there is nothing to save now."""
-    listed = place.read(reports.list_reports, keeping.kind)
+    kept = place.read(reports.list_reports, keeping.kind)
+    listed = [*filter(may_open, kept)]
     with st.popover("Saved", icon=":material/bookmark:", key=f"{keeping.page}-saved"):
         for report in listed:
             nav.link(
@@ -76,8 +78,10 @@ def draw(place: Here, keeping: Keeping, asked: Asked | None) -> None:
                 width="stretch",
                 **_address(keeping, report),
             )
-        if not listed:
+        if not kept:
             layout.note("No report of this kind is saved yet.")
+        elif len(listed) < len(kept):
+            layout.note("Others ask by what your role may not see.")
         if not place.may("reports.write"):
             return
         if keeping.opened:
