@@ -594,7 +594,7 @@ def churn(
         )
     if found.warned:
         note(found.warned.outcome.sentence)
-    _remarks((), found.engagement.complete_until)
+    _remarks(found.engagement.notes, found.engagement.complete_until)
 
 
 @app.command()

@@ -201,6 +201,7 @@ def test_what_nothing_has_is_said(ask):
         ("retention --start viewed --return paid --start-where person.nosuch?", "No person has a value for nosuch."),
         ("lifecycle --event viewed --people nosuch=1", "No person has a value for nosuch."),
         ("revenue --currency ZZZ", "Nobody ever paid in ZZZ."),
+        ("churn --event never --where nosuch=1", "No event named never has ever been recorded."),
     ):
         code, _, said = ask(f"{line} --workspace shop")
         assert code == 0, said

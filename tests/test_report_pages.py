@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import shlex
 from itertools import pairwise
 
@@ -367,6 +368,28 @@ def test_a_saved_report_tells_nobody_an_address_they_may_not_see(browser, worksp
 
     assert "u1%40acme.example" in told("MEMBER")["Report 1"]
     assert [*told("VIEWER")] == ["Report 0"]
+
+
+SAID = [
+    ("trends", {"series": [["never_was"]]}, {}),
+    ("trends", {"series": [["letter_sent", ["nosuch", "is", "1"]]]}, {}),
+    ("trends", {"series": [["letter_sent"]]}, {"conditions": [["person.nosuch", "is", "1"]]}),
+    ("retention", {"start": ["signup_completed"], "returning": ["never_was"]}, {}),
+    ("retention", {"start": ["signup_completed"], "returning": ["letter_sent"], "breakdown": "nosuch"}, {}),
+    ("lifecycle", {"event": ["letter_sent", ["nosuch", "not_set"]]}, {}),
+    ("activation", {"activation": {"criteria": [{"event": ["never_was"]}]}}, {}),
+    ("churn", {"core": ["never_was"]}, {}),
+    ("churn", {"core": ["letter_sent", ["nosuch", "not_set"]]}, {}),
+]
+
+
+@pytest.mark.parametrize(("page", "ask", "who"), SAID, ids=str)
+def test_what_nothing_has_is_said(browser, workspace, page, ask, who):
+    browser.sign_in(workspace.id)
+    shown = browser.open(page, q=json.dumps({"v": 1, "ask": ask, "who": who}), period="90d")
+    assert not shown.exception
+    assert not shown.warning
+    assert re.search("No event named never_was has ever|has a value for nosuch", words(shown))
 
 
 def test_a_report_is_saved_opened_renamed_and_deleted(browser, workspace):

@@ -100,6 +100,7 @@ class Churn:
                 "interval": asked.interval,
             },
             "complete_until": self.engagement.complete_until,
+            "notes": list(self.engagement.notes),
             "engagement": {
                 "points": [asdict(one) | {"kept": one.kept, "rate": one.rate} for one in self.engagement.points],
                 "factors": self.factors and _factors(self.factors),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.analytics.calendar import Interval, edges, instant, micros
-from gdp_core.analytics.counting import begun, complete_until, counting, people_where
+from gdp_core.analytics.counting import begun, complete_until, counting, people_where, unheard
 from gdp_core.analytics.risk import Risk, risks
 from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.window import Window
@@ -83,6 +83,7 @@ class EngagementChurnResult:
     asked: EngagementChurn
     points: tuple[ChurnPoint, ...]
     complete_until: datetime
+    notes: tuple[str, ...] = ()  # for the reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,9 @@ def engagement_churn(
             days, ends.tolist(), *total.tolist(), edges(days, asked.interval, scope.zone)[1:].tolist(), strict=True
         )
     )
-    return EngagementChurnResult(asked, points, instant(complete_until(timeline, scope)))
+    return EngagementChurnResult(
+        asked, points, instant(complete_until(timeline, scope)), unheard(timeline, (asked.core,))
+    )
 
 
 def engagement_churn_people(

@@ -142,6 +142,12 @@ def note(text: str) -> None:
     st.caption(safe_text(text, longest=1000))
 
 
+def notes(sentences: Sequence[str]) -> None:
+    """What a report says beside its numbers, in one line; nothing for nothing."""
+    if sentences:
+        note(" ".join(sentences))
+
+
 def badge(text: str, tone: Tone = "gray", icon: str | None = None) -> None:
     """A small coloured label."""
     # Not st.badge: it escapes brackets once more, which makes a link of what was escaped already.

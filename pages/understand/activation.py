@@ -17,6 +17,7 @@ if not rate.total.started:
     )
 else:
     activation.headline(place, rate)
+    layout.notes(rate.notes)
     activation.over_time(place, rate)
     with layout.card("What people do early who come back", key="activation-ranking"):
         turn.form.ranking(turn.sight, turn.fields)

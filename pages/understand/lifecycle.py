@@ -23,6 +23,7 @@ if not found.before and not any(point.active or point.dormant for point in found
     )
 else:
     lifecycle.headline(place, found)
+    layout.notes(found.notes)
     with layout.card(f"People by {found.asked.interval}", key="lifecycle-chart"):
         lifecycle.picture(place, found)
         lifecycle.table(place, found)

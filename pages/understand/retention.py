@@ -20,6 +20,7 @@ if not triangle.people:
     )
 else:
     retention.headline(place, found)
+    layout.notes(found.notes)
     with layout.card("What they brought" if found.asked.value else "Who came back", key="retention-triangle"):
         triangle = retention.chosen_group(place, found)
         retention.picture(place, found, triangle)

@@ -13,7 +13,7 @@ if not any(line.events and any(line.events) for line in found.lines):
     layout.empty(
         ":material/trending_flat:",
         "Nothing of this happened in the period",
-        "Choose a longer period, another event, or fewer conditions.",
+        " ".join([*found.notes, "Choose a longer period, another event, or fewer conditions."]),
     )
 else:
     trend.headline(place, found)

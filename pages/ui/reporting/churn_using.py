@@ -40,10 +40,11 @@ def show(turn: Turn) -> Behind | None:
     if not any(point.active for point in found.points):
         churn.nobody(
             "Nobody used the product in the time before",
-            "Choose a longer baseline, a later period, or another event that counts as use.",
+            " ".join([*found.notes, "Choose a longer baseline, a later period, or another event that counts as use."]),
         )
         return None
     _headline(turn, found)
+    layout.notes(found.notes)
     _over_time(turn, found)
     with layout.card(key="churn-factors"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

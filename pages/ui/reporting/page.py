@@ -177,6 +177,7 @@ def begin(report: Report) -> Turn:
     if asked is None:
         st.stop()
     sights.refuse_personal(place, _named(report, asked))
+    layout.notes(sight.of(asked.who).notes())
     return Turn(place, report, click, fields, form, asked, sight.of(asked.who))
 
 

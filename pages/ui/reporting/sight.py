@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlmodel import Session
 
 from gdp_core import reports
-from gdp_core.analytics import overview, warming
+from gdp_core.analytics import counting, overview, warming
 from gdp_core.analytics.calendar import instant
 from gdp_core.analytics.fields import is_personal, values_of
 from gdp_core.analytics.scope import Scope
@@ -79,6 +79,13 @@ class Sight:
             return ()
         found = data.counted(self.place, self.timeline, ("values", field), lambda: values_of(self.timeline, field))
         return tuple(value for value in found if not explaining.is_covered(self.place, field, value))
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each field by which people are chosen and which nobody has."""
+        asked = [matching.Match((), self.who.conditions)]
+        return data.counted(
+            self.place, self.timeline, ("notes", self.who), lambda: counting.unheard(self.timeline, asked)
+        )
 
     def within(self) -> NDArray[np.bool_] | None:
         """Who counts, aligned with the timeline's people; None for everybody."""
