@@ -8,7 +8,7 @@ not in it.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from uuid import UUID
@@ -193,7 +193,7 @@ def funnel(
         exclusions=_exclusions(exclude or (), exclude_where),
         prefer=_choice("--prefer", prefer, Prefer),
         breakdown=Breakdown(breakdown, top) if breakdown else None,
-        touch=int(touch) if touch.isdigit() else _choice("--touch", touch, Literal["first", "last"]),
+        touch=int(touch) if touch.isdecimal() else _choice("--touch", touch, Literal["first", "last"]),
         interval=_choice("--interval", interval, Interval) if interval else None,
         factors=FactorQuestion(tuple(factor or ()), Window.parse(lookback)) if factor or factors else None,
         everything=everything,
@@ -547,7 +547,8 @@ def churn(
     """Who fell silent, who stopped paying, both side by side, why, and how good the early warning is."""
 
     def report(session: Session, timeline: Timeline, scope: Scope, within: NDArray[np.bool_] | None) -> Churn:
-        core = Match.parse(event, _conditions(where)) if event or any_event else core_of(session)
+        core = Match.parse(event) if event or any_event else core_of(session)
+        core = replace(core, conditions=(*core.conditions, *_conditions(where)))
         asked = EngagementChurn(
             core, Window.parse(quiet), Window.parse(baseline), _choice("--interval", interval, Interval)
         )
@@ -707,13 +708,15 @@ def _start(names: str, known: str, conditions: tuple[Condition, ...]) -> Match |
 def _repeated(text: str) -> tuple[str, int]:
     """An event, and how often it has to happen."""
     names, colon, times = text.rpartition(":")
-    return (names, int(times)) if colon and times.isdigit() else (text, 1)
+    return (names, int(times)) if colon and times.isdecimal() else (text, 1)
 
 
 def _exclusions(texts: Sequence[str], where: Iterable[str] | None) -> tuple[Exclusion, ...]:
+    if where and not texts:
+        raise InvalidInput("--exclude-where is about excluded events: give one with --exclude.")
     parts = [text.partition(":") for text in texts]
     for text, (after, _, names) in zip(texts, parts, strict=True):
-        if not after.isdigit() or not names:
+        if not after.isdecimal() or not names:
             raise InvalidInput(
                 f"{text!r} is no exclusion; write 1:EVENT for one between the first step and the second."
             )
@@ -768,7 +771,8 @@ def _scope(session: Session, asked: _Asked, now: datetime) -> Scope:
     workspace = read_workspace(session)
     tomorrow = now.astimezone(ZoneInfo(workspace.timezone)).date() + timedelta(days=1)
     end = _day("--to", asked.until) if asked.until else tomorrow
-    start = _day("--from", asked.since) if asked.since else end - timedelta(days=_DAYS)
+    earlier = date.fromordinal(max(1, end.toordinal() - _DAYS))
+    start = _day("--from", asked.since) if asked.since else earlier
     if start >= end:
         raise InvalidInput(f"The period ends before it begins: --from {start} --to {end}, and --to is not in it.")
     if start.year < 1990 or end.year > 9000:

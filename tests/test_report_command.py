@@ -133,6 +133,11 @@ REFUSED = [
     ("trend -w shop --from 0001-01-01 --to 9999-12-31 --interval month", "between 1990 and 9000"),
     ("lifecycle -w shop --from 9999-12-01 --to 9999-12-31", "between 1990 and 9000"),
     ("stickiness -w shop --from 0001-01-01 --to 0001-02-01", "between 1990 and 9000"),
+    ("lifecycle -w shop --to 0001-01-05", "between 1990 and 9000"),
+    ("activation -w shop --event viewed:99999999999999999999", "at most 1,000,000 times"),
+    ("funnel -w shop --step viewed --step paid --touch ²", "--touch is one of"),
+    ("funnel -w shop --step viewed --step paid --exclude ²:x", "is no exclusion"),
+    ("funnel -w shop --step viewed --step paid --exclude-where plan=pro", "--exclude"),
     ("retention -w shop --intervals 0", "between 1 and"),
     ("retention -w shop --interval year", "--interval is one of"),
     ("lifecycle -w shop --from 2026-11-02 --to 2026-10-01", "before it begins"),
@@ -202,12 +207,22 @@ def test_what_nothing_has_is_said(ask):
         ("lifecycle --event viewed --people nosuch=1", "No person has a value for nosuch."),
         ("revenue --currency ZZZ", "Nobody ever paid in ZZZ."),
         ("churn --event never --where nosuch=1", "No event named never has ever been recorded."),
+        ("activation --event viewed:²", "No event named viewed:² has ever been recorded."),
     ):
         code, _, said = ask(f"{line} --workspace shop")
         assert code == 0, said
         assert expected in said, (line, said)
     _, _, said = ask("funnel -w shop --step viewed --step paid --where plan=pro --people stage=lead")
     assert "has a value" not in said
+
+
+def test_conditions_are_on_what_is_use_whichever_it_is(ask):
+    for line in ("churn", "churn --any-event", "churn --event viewed"):
+        code, out, _ = ask(f"{line} --where plan=pro --workspace shop --json")
+        assert code == 0
+        assert json.loads(out)["asked"]["core"]["conditions"] == [
+            {"field": "plan", "comparison": "is", "values": ["pro"]}
+        ], line
 
 
 def test_numbers_of_a_property_that_is_everything_at_once(ask):

@@ -34,6 +34,7 @@ State = Literal["started", "mature", "activated", "not_activated", "early", "ope
 ASSOCIATION = "Association, not effect: people who did this came back more or less often; it may not be why."
 MOST_CRITERIA = 8
 MOST_DAYS = 365
+_MOST_TIMES = 1_000_000
 SIGNUP = Known("signup_at")
 _DAY = 86_400_000_000
 _95_PERCENT = 1.959963984540054  # of a normal distribution is within so many deviations
@@ -47,9 +48,11 @@ class Criterion:
     times: int = 1
 
     def __post_init__(self) -> None:
-        """Raise InvalidInput for less than once."""
-        if self.times < 1:
-            raise InvalidInput("A criterion is an event that happens at least once.")
+        """Raise InvalidInput for less than once, and for more often than anything happens."""
+        if not 1 <= self.times <= _MOST_TIMES:
+            raise InvalidInput(
+                f"A criterion is an event that happens at least once, and at most {_MOST_TIMES:,} times."
+            )
 
 
 @dataclass(frozen=True, slots=True)
