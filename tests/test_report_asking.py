@@ -187,6 +187,8 @@ COMMANDS = [
     (retention.worth_command, Retention(Match(("a",), WHERE), Match(("b",), WHERE))),
     (lifecycle.command, Lifecycle()),
     (lifecycle.command, Lifecycle(Match(("a",), (Condition("plan", "is", ("",)), Condition("b", "is", (" c ", "d")))))),
+    (lifecycle.command, Lifecycle(Match(("a",), (Condition("12:30", "set"),)))),
+    (trend.command, Trend((Match(("a",), (Condition("12:30", "set"),)),))),
     (
         trend.command,
         Trend(
@@ -228,6 +230,15 @@ def test_the_command_asks_the_same(monkeypatch, command, question):
 def test_stickiness_is_asked_of_the_same_event(monkeypatch):
     line = shown(lifecycle.stickiness_command, turn_of(Lifecycle(Match(("a",), WHERE), "month", everything=True)))
     assert asked_by_command(monkeypatch, line.text)[1] == Stickiness(Match(("a",), WHERE), "month", everything=True)
+
+
+@pytest.mark.parametrize("field", ["person.in:7", "person.person.x", "person.2:x"])
+def test_a_field_that_is_called_like_something_else_is_still_a_field(monkeypatch, field):
+    who = Who((Condition(field, "is", ("a",)),))
+    asked, _ = asked_by_command(monkeypatch, shown(lifecycle.command, turn_of(Lifecycle(), who)).text)
+    (text,) = asked.people
+    assert not text.startswith("in:")
+    assert Condition.parse(f"person.{text.removeprefix('person.')}") == who.conditions[0]
 
 
 def test_a_list_is_named_by_its_id():

@@ -223,8 +223,8 @@ _CONDITION = re.compile(
     r"(?P<field>(?:\\.|[^\\=!~^$<>?|])+)(?:(?P<sign>!=|!~|\^=|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?)\s*)",
     re.DOTALL,
 )
-_SPECIAL, _BETWEEN = re.compile(r"[\\=!~^$<>?|]"), re.compile(r"[\\|]")
-_ESCAPE, _ESCAPED = r"\\\g<0>", re.compile(r"\\([\\=!~^$<>?|*])")
+_SPECIAL, _BETWEEN = re.compile(r"[\\=!~^$<>?|:]"), re.compile(r"[\\|]")  # what stands before a : commands may read
+_ESCAPE, _ESCAPED = r"\\\g<0>", re.compile(r"\\([\\=!~^$<>?|*:])")
 
 
 def read_values(text: str) -> tuple[str, ...]:

@@ -65,7 +65,9 @@ class Command:
 
     def of(self, who: Who) -> "Command":
         """Of whom it counts."""
-        self.options("--people", (condition.text.removeprefix("person.") for condition in who.conditions))
+        for condition in who.conditions:
+            short = condition.text.removeprefix("person.")
+            self.option("--people", condition.text if short.startswith("person.") else short)
         return self.option("--people", f"in:{who.list_id}" if who.list_id else None)
 
     @property
