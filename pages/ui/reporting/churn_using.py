@@ -1,5 +1,6 @@
 """Engagement churn on the churn page: who fell silent, interval by interval, and what went before."""
 
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -55,18 +56,13 @@ def show(turn: Turn) -> Behind | None:
 
 
 def _headline(turn: Turn, found: EngagementChurnResult) -> None:
-    write, place = turn.place.write, turn.place
+    write = turn.place.write
     points = _over(found)
     rate = _mean(points)
     earlier = turn.sight.scope.earlier()
     before = None
     if earlier:
-        then: EngagementChurnResult = data.counted(
-            place,
-            turn.sight.timeline,
-            ("earlier", engagement_churn.__qualname__, earlier, turn.question, turn.sight.who),
-            lambda: engagement_churn(turn.sight.timeline, earlier, turn.question, within=turn.sight.within()),
-        )
+        then: EngagementChurnResult = replace(turn.sight, scope=earlier).count(engagement_churn, turn.question)
         before = _mean(_over(then))
     newest = points[-1]
     with layout.numbers():
