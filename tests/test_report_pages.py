@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+from datetime import date, timedelta
 from itertools import pairwise
 
 import httpx
@@ -556,6 +557,23 @@ def test_a_period_that_no_calendar_has_is_the_usual_one_and_said_so(browser, wor
     shown = shown.selectbox(key="scope.period").select("7d").run()
     assert "asks for other days" not in words(shown)
     assert link(shown)["period"] == "7d"
+
+
+def test_the_days_to_choose_from_are_those_shown(browser, workspace):
+    browser.sign_in(workspace.id)
+    shown = browser.open("trends", period="90d", compare="none")
+    first, last = shown.date_input[0].value
+    assert (last - first).days == 89
+    spring = (date(2026, 1, 1), date(2026, 3, 31))
+    for _ in range(2):
+        shown = shown.date_input[0].set_value(spring).run()
+        assert link(shown)["period"] == "2026-01-01..2026-03-31"
+        assert shown.date_input[0].value == spring
+        shown = shown.selectbox(key="scope.period").select("7d").run()
+        assert link(shown)["period"] == "7d"
+        assert shown.date_input[0].value == (last - timedelta(days=6), last)
+    assert not shown.exception
+    assert not shown.warning
 
 
 def test_a_property_of_mixed_types_and_a_thousand_values_break_down(browser, workspace, database):

@@ -73,11 +73,13 @@ def scope_bar(place: Here, *, compares: bool = True) -> None:
         label_visibility="collapsed",
         width=190 if len(periods) == len(_PERIODS) else 260,
     )
+    shown = (place.scope.start, place.scope.end - timedelta(days=1))
+    if _DAYS.get() is None or _are_chosen(_DAYS.get()):  # else the last day is still to be chosen
+        _DAYS.set(shown)
     with st.popover("Days", icon=":material/date_range:", key="scope-days"):
         st.date_input(
             "First and last day",
-            value=(place.scope.start, place.scope.end - timedelta(days=1)),
-            max_value=max(place.scope.today, place.scope.end - timedelta(days=1)),  # a link may name days to come
+            max_value=max(place.scope.today, shown[1]),  # a link may name days to come
             key=_DAYS.key,
             format="YYYY-MM-DD",
             on_change=_choose_days,
@@ -99,9 +101,13 @@ def remark(*sentences: str | None) -> None:
         st.warning(safe_text(sentence), icon=":material/info:")
 
 
+def _are_chosen(days: Any) -> bool:
+    return isinstance(days, tuple) and len(days) == 2
+
+
 def _choose_days() -> None:
     days = _DAYS.get()
-    if isinstance(days, tuple) and len(days) == 2:
+    if _are_chosen(days):
         PERIOD.set(f"{days[0].isoformat()}..{days[1].isoformat()}")
 
 
