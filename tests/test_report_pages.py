@@ -287,6 +287,24 @@ def test_who_may_not_see_a_field_may_not_ask_by_it(browser, workspace):
     shown = browser.open("funnels", q=asking.text_of(asked))
     assert "Your role may not ask by email" in words(shown)
     assert not shown.metric
+    assert "u1@acme" not in f"{words(shown)} {shown.main}"
+
+
+def test_an_exclusion_is_in_the_question_with_its_conditions(browser, workspace):
+    browser.sign_in(workspace.id)
+    excluded = Exclusion(Match(("letter_created",), (Condition("plan", "is", ("free",)),)), 1)
+    asked = FunnelQuestion((Step(Match(("signup_completed",))), Step(Match(("letter_sent",)))), exclusions=(excluded,))
+    shown = browser.open("funnels", q=asking.text_of(Asked(asked)))
+    assert asking.asked_in(FunnelQuestion, link(shown)["q"]).question == asked
+    (condition,) = [box for box in shown.multiselect if ".exclusion." in (box.key or "") and box.label == "Values"]
+    assert condition.value == ["free"]
+    shown = condition.set_value(["pro"]).run()
+    (changed,) = asking.asked_in(FunnelQuestion, link(shown)["q"]).question.exclusions
+    assert changed.match.conditions == (Condition("plan", "is", ("pro",)),)
+    remove = next(
+        b for b in shown.button if ".exclusion." in (b.key or "") and b.key.endswith("remove") and "where" not in b.key
+    )
+    assert asking.asked_in(FunnelQuestion, link(remove.click().run())["q"]).question.exclusions == ()
 
 
 @pytest.mark.parametrize(
@@ -296,6 +314,8 @@ def test_who_may_not_see_a_field_may_not_ask_by_it(browser, workspace):
         ({"factors": {"traits": ["properties.name"]}}, {}),
         ({}, {"conditions": [["person.properties.email", "starts_with", "u1"]]}),
         ({"breakdown": "properties.device_id"}, {}),
+        ({"breakdown": "firstName"}, {}),
+        ({}, {"conditions": [["person.work_email", "is", "u1@acme.example"]]}),
     ],
 )
 def test_another_way_to_write_a_field_opens_it_to_nobody(browser, workspace, more, who):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.analytics.beginnings import Beginnings, Clock, Known, clock
-from gdp_core.analytics.calendar import Interval, instant, micros
+from gdp_core.analytics.calendar import Interval, cut, edges, instant, micros
 from gdp_core.analytics.counting import ANYTHING, begun, complete_until, counting, people_where, unheard
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
@@ -80,13 +80,16 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class ActivationPoint:
-    """Who started in an interval (of the period). `activated` are of the mature, `early` of the others."""
+    """Who started in an interval (of the period). `activated` are of the mature, `early` of the others. `cut`: the
+    period holds only a part of the interval.
+    """
 
     start: date
     started: int
     mature: int
     activated: int
     early: int
+    cut: bool = False
 
     @property
     def rate(self) -> float | None:
@@ -275,10 +278,11 @@ def activation(
     parts = [found for _, _, found in over(timeline, counts, executor)]
     totals = sum((found for found, _ in parts), np.zeros((4, len(days)), np.int64))
     taken = np.concatenate([np.empty(0, np.int64), *(found for _, found in parts)])
+    spans = cut(scope, edges(days, asked.interval, scope.zone))
     return ActivationResult(
         asked,
         ActivationPoint(scope.start, *totals.sum(1).tolist()),
-        tuple(ActivationPoint(day, *numbers) for day, numbers in zip(days, totals.T.tolist(), strict=True)),
+        tuple(ActivationPoint(*row) for row in zip(days, *totals.tolist(), spans, strict=True)),
         float(np.median(taken)) / 1e6 if len(taken) else None,
         instant(complete_until(timeline, scope)),
         unheard(timeline, asked.matches),

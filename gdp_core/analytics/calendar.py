@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from gdp_core.analytics.scope import midnight
+from gdp_core.analytics.scope import Scope, midnight
 
 Interval = Literal["day", "week", "month"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,6 +45,12 @@ def starts(first: date, end: date, interval: Interval) -> tuple[date, ...]:
         found.append(day)
         day = following(day, interval)
     return tuple(found)
+
+
+def cut(scope: Scope, bounds: NDArray[np.int64]) -> tuple[bool, ...]:
+    """Of which intervals, between these `edges`, the period holds only a part."""
+    since, until = micros(scope.since), micros(midnight(scope.end, scope.zone))
+    return tuple(((bounds[:-1] < since) | (bounds[1:] > until)).tolist())
 
 
 def edges(days: tuple[date, ...], interval: Interval, zone: ZoneInfo) -> NDArray[np.int64]:

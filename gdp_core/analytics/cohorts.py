@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gdp_core.analytics.calendar import Interval, edges, micros, starts
+from gdp_core.analytics.calendar import Interval, cut, edges, micros, starts
 from gdp_core.analytics.counting import days_of
 from gdp_core.analytics.scope import Scope, midnight
 
@@ -79,7 +79,7 @@ def grid(scope: Scope, complete: int, cohort: Interval, columns: Sequence[Column
         days,
         tuple(columns),
         tuple(tuple(_STATES[cell] for cell in row) for row in state.tolist()),
-        tuple(((bounds[:-1] < earliest) | (bounds[1:] > end)).tolist()),
+        cut(scope, bounds),
         bounds,
         units,
         _table(columns),

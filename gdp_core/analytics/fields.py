@@ -3,6 +3,7 @@
 Names come from what was received, so a picker offers what there is; counts are of the books, internal people included.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,15 +19,30 @@ from gdp_core.lake.tables import EVENT_FIELDS, PERSON_FIELDS
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline
 from gdp_core.timeline.matching import Condition
 
-_PERSONAL = frozenset({"person.email", "person.name", "email", "phone", "ip", "device_id", "session_id"})
+_PERSONAL = frozenset(
+    "address birthdate birthday dob email fax firstname fullname iban ip lastname mail maidenname mobile nick nickname"
+    " passport phone ssn street surname tel telephone username".split()
+)
+_NAMED = frozenset("display family first full given last maiden middle nick user".split())
+_OF_SOMEBODY = frozenset("anonymous client customer device distinct external person session user visitor".split())
+_NUMBERED = frozenset("address hash line no nr number".split())
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _ASKED_PEOPLE = 2_000  # whose traits are looked at, those seen last
 _MOST_NAMES = 500
 
 
 def is_personal(field: str) -> bool:
-    """Whether a field's values say who somebody is, in whichever way the field is written."""
+    """Whether the values of a field say who somebody is, by its name, in whichever way that is written: email, userEmail,
+    work_email, phone-number, first_name, deviceId, a person's name.
+    """
     asked = Condition(field, "set")
-    return (f"person.{asked.name}" if asked.of_person else asked.name) in _PERSONAL
+    words = [word.lower() for word in _WORDS.findall(asked.name)]
+    if asked.of_person and words == ["name"]:
+        return True
+    while len(words) > 1 and (words[-1] in _NUMBERED - _PERSONAL or words[-1].isdecimal()):
+        words.pop()
+    before, last = ["", "", *words][-2:]
+    return last in _PERSONAL or (last == "name" and before in _NAMED) or (last == "id" and before in _OF_SOMEBODY)
 
 
 @dataclass(frozen=True, slots=True)

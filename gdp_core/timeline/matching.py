@@ -6,6 +6,7 @@ A condition is decided once for every distinct value of a field and then looked 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ Comparison = Literal[
 MOST_MATCHES = 24
 ANY = "*"
 _CODES = 1 << 16
+_EXACT = 1 << 53
 _PERSON = "person."
 _PROPERTY = "properties."
 
@@ -45,8 +47,8 @@ class Condition:
             raise InvalidInput(f"There is no comparison {self.comparison!r}; use one of {', '.join(_TESTS)}.")
         if self.comparison not in ("set", "not_set") and not self.values:
             raise InvalidInput(f"The condition on {self.field} needs a value to compare with.")
-        if self.comparison in _ORDERED and any(number(value) is None for value in self.values):
-            raise InvalidInput(f"The condition on {self.field} needs a number.")
+        if self.comparison in _ORDERED and (len(self.values) != 1 or number(self.values[0]) is None):
+            raise InvalidInput(f"The condition on {self.field} needs a number, and only one.")
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
@@ -262,7 +264,7 @@ def _plain(written: str) -> str:
 def _text(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     return str(value).casefold()
 
@@ -273,10 +275,11 @@ def number(value: Value | None) -> float | None:
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         return None
-    return float(value)
+    found = float(value)
+    return found if isfinite(found) else None
 
 
-_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})([eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?")
 
 
 def _any(test: Callable[[str, str], bool]) -> Callable[[Value | None, tuple[Value, ...]], bool]:

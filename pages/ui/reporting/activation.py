@@ -234,6 +234,7 @@ def over_time(place: Here, found: ActivationResult) -> None:
     final = next((at for at, point in enumerate(points) if point.mature < point.started), len(points))
     texts = [
         f"{write.percent(point.rate)}, {write.number(point.activated)} of {write.number(point.mature)}"
+        + (", cut" if point.cut else "")
         for point in points
     ]
     with layout.card(f"Activation by {found.asked.interval} of the start", key="activation-rate"):
@@ -247,8 +248,12 @@ def over_time(place: Here, found: ActivationResult) -> None:
             "activation.rate",
             alt=f"Activation rate by {found.asked.interval} of the start",
         )
+        said = []
         if final < len(points):
-            layout.note("Dotted: the time of some who started then is not over, and they are not in the rate yet.")
+            said.append("Dotted: the time of some who started then is not over, and they are not in the rate yet.")
+        if any(point.cut for point in points):
+            said.append(f"Cut: only a part of the {found.asked.interval} is in the period.")
+        layout.notes(said)
         _table(place, found)
 
 
@@ -275,6 +280,7 @@ def _table(place: Here, found: ActivationResult) -> None:
     for state in _STATES.values():
         csv[state] = [_count(point, state) for point in rows]
     csv["rate"] = [point.rate for point in rows]
+    csv["cut"] = [point.cut for point in rows]
     explaining.below(place, "activation", csv, key="activation-csv")
 
 
@@ -295,7 +301,8 @@ def _count(point: ActivationPoint, state: State) -> int:
 
 
 def _when(place: Here, found: ActivationResult, point: ActivationPoint) -> str:
-    return place.write.month(point.start) if found.asked.interval == "month" else place.write.day(point.start)
+    day = place.write.month(point.start) if found.asked.interval == "month" else place.write.day(point.start)
+    return f"{day} · cut" if point.cut else day
 
 
 # --------------------------------------------------------------------------------------------------- the ranking

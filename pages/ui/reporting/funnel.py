@@ -65,6 +65,10 @@ class Form:
         self._events = {
             number: picking.Event(draft, step.match if step else None, f"step.{number}") for number, step in self._steps
         }
+        self._enders = {
+            number: picking.Event(draft, given.match if given else None, f"exclusion.{number}")
+            for number, given in self._exclusions
+        }
 
     @property
     def question(self) -> FunnelQuestion:
@@ -81,7 +85,7 @@ class Form:
             ),
             window=picking.window(draft, begins.window),
             order=order,
-            exclusions=self._ruled_out(len(steps)) if order == "ordered" else (),
+            exclusions=self._ruled_out(len(steps)) if self._is_ordered else (),
             prefer=draft.value(begins.prefer, "prefer") or "earliest",
             breakdown=by,
             touch=touch if by and (isinstance(touch, str) or touch <= len(steps)) else "first",
@@ -98,11 +102,15 @@ class Form:
     def _ruled_out(self, steps: int) -> tuple[Exclusion, ...]:
         found = []
         for number, given in self._exclusions:
-            names = picking.picked(self.draft, given.match.names if given else None, "exclusion", number)
+            match = self._enders[number].value
             after = self.draft.value(given.after if given else 1, "exclusion", number, "after")
-            if names is not None:
-                found.append(Exclusion(Match(names, given.match.conditions if given else ()), min(after, steps - 1)))
+            if match is not None:
+                found.append(Exclusion(match, min(after, steps - 1)))
         return tuple(found)
+
+    @property
+    def _is_ordered(self) -> bool:
+        return (self.draft.value(self._begins.order, "order") or "ordered") == "ordered"
 
     @property
     def _factors(self) -> FactorQuestion | None:
@@ -116,6 +124,8 @@ class Form:
         with layout.card(key="funnel-question"):
             for place, (number, _) in enumerate(self._steps):
                 self._row(sight, fields, place, number)
+            for number, _ in self._exclusions if self._is_ordered else ():
+                self._exclusion(sight, fields, number)
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.button(
                     "Add a step",
@@ -137,7 +147,7 @@ class Form:
                 picking.window_fields(self.draft, "Within")
                 picking.breakdown(self.draft, sight.place, [*fields.of_events(), *fields.of_people])
                 people.draw(sight, fields)
-                self._more(sight, fields)
+                self._more()
 
     def _row(self, sight: Sight, fields: Fields, place: int, number: int) -> None:
         draft, last, key = self.draft, len(self._steps) - 1, f"step.{number}"
@@ -161,16 +171,13 @@ class Form:
                 picking.icon_button(draft, icon, name, partial(self._steps.move, number, by), key, by, disabled=off)
             picking.removal(draft, "step", partial(self._steps.remove, number), key, disabled=last < 1)
 
-    def _more(self, sight: Sight, fields: Fields) -> None:
+    def _more(self) -> None:
         draft = self.draft
         with st.popover("More", icon=":material/tune:", key=draft.key("more")):
-            if (draft.value("ordered", "order") or "ordered") == "ordered":
-                st.markdown("**Events that end an attempt**")
-                for number, _ in self._exclusions:
-                    self._exclusion(sight, fields, number)
+            if self._is_ordered:
                 st.button(
-                    "Add an event",
-                    icon=":material/add:",
+                    "Add an event that ends an attempt",
+                    icon=":material/block:",
                     type="tertiary",
                     key=draft.key("exclusions", "add"),
                     on_click=partial(self._exclusions.add, None),
@@ -203,17 +210,9 @@ class Form:
 
     def _exclusion(self, sight: Sight, fields: Fields, number: int) -> None:
         draft = self.draft
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", width=520):
-            picking.events(
-                draft,
-                sight.place,
-                fields,
-                "Event",
-                "exclusion",
-                number,
-                label_visibility="collapsed",
-                width="stretch",
-            )
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
+            st.markdown(":material/block:", width=18, help="Ends the attempt of whoever does this before the next step")
+            self._enders[number].draw(sight, fields, "Ends an attempt", width="stretch")
             st.selectbox(
                 "After",
                 [*range(1, max(2, len(self._steps)))],

@@ -168,6 +168,8 @@ def begin(report: Report) -> Turn:
     state.publish(report.fields)
     if report.dated:
         layout.remark(place.problem)
+    for one in filter(None, (draft.asked, asked)):
+        sights.refuse_personal(place, _named(report, one))  # before the widgets say its values
     if sight is None:
         sights.wait(place)
         st.stop()
@@ -176,7 +178,6 @@ def begin(report: Report) -> Turn:
     layout.remark(keeping.problem, problem)
     if asked is None:
         st.stop()
-    sights.refuse_personal(place, _named(report, asked))
     layout.notes(sight.of(asked.who).notes())
     return Turn(place, report, click, fields, form, asked, sight.of(asked.who))
 

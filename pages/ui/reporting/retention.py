@@ -286,7 +286,7 @@ def picture(place: Here, found: RetentionResult, triangle: Triangle) -> None:
     cells = [cell for cell, _ in _cells(place, found, triangle)]
     names = [
         "Average",
-        *(f"{_cohort_name(place, found, cohort.start)}  ·  {write.number(cohort.people)}" for cohort in rows),
+        *(f"{_row_name(place, found, cohort)}  ·  {write.number(cohort.people)}" for cohort in rows),
     ]
     clicking.chart(
         charts.triangle(names, _heads(found), cells),
@@ -294,6 +294,8 @@ def picture(place: Here, found: RetentionResult, triangle: Triangle) -> None:
         alt=f"Of {write.number(triangle.people)} people in {len(rows)} cohorts, the share that came back in each interval",
     )
     said = "At the left: when they started, and how many. Hatched: still filling, so not in the average. Click a cell to see its people."
+    if any(cohort.cut for cohort in rows):
+        said += f" Cut: only a part of the {found.asked.cohort} is in the period."
     if found.asked.occurrence == "recurring":
         said += " Somebody is in several cohorts when starts recur, so an average is of no list of people."
     if len(triangle.cohorts) > _MOST_ROWS:
@@ -324,6 +326,10 @@ def _shortest(column: Column, beside: int) -> str:
         if beside < _MANY_COLUMNS
         else _short(column).replace(f"{column.unit.capitalize()} ", column.unit[0].upper())
     )
+
+
+def _row_name(place: Here, found: RetentionResult, cohort: Cohort) -> str:
+    return _cohort_name(place, found, cohort.start) + (" · cut" if cohort.cut else "")
 
 
 def _cohort_name(place: Here, found: RetentionResult, start: date) -> str:
@@ -476,21 +482,19 @@ def table(place: Here, found: RetentionResult, triangle: Triangle) -> None:
     """The cohorts in numbers: who started, and who came back in each interval."""
     write, rows = place.write, [cohort for cohort in triangle.cohorts if cohort.people]
     columns: dict[str, list[Any]] = {
-        "Cohort": [
-            write.month(cohort.start) if found.asked.cohort == "month" else write.day(cohort.start) for cohort in rows
-        ],
+        "Cohort": [_row_name(place, found, cohort) for cohort in rows],
         "Started": [write.number(cohort.people) for cohort in rows],
     }
     for index, column in enumerate(found.columns):
         columns[_short(column)] = [
-            "" if cohort.states[index] == "ahead" else write.number(cohort.returned[index]) for cohort in rows
+            _with_state(write.number(cohort.returned[index]), cohort.states[index]) for cohort in rows
         ]
     clicking.table(
         columns,
         "retention.table",
         alt="Cohorts with who came back",
         numbers=[name for name in columns if name != "Cohort"],
-        config={"Cohort": st.column_config.TextColumn(pinned=True, width=110)},
+        config={"Cohort": st.column_config.TextColumn(pinned=True, width=150)},
         height=min(560, 36 * (len(rows) + 1)),
     )
     file: dict[str, list[Any]] = {
@@ -571,7 +575,12 @@ def _worth_table(place: Here, found: WorthResult) -> None:
 
 
 def _so_far(place: Here, rate: float | None, state_of: State) -> str:
-    return place.write.percent(rate) + (" so far" if state_of == "open" and rate is not None else "")
+    return place.write.percent(rate) if rate is None else _with_state(place.write.percent(rate), state_of)
+
+
+def _with_state(number: str, state_of: State) -> str:
+    """A number of a cell: one that still fills says so, and one whose time has not begun says nothing."""
+    return {"ahead": "", "open": f"{number} so far"}.get(state_of, number)
 
 
 def _plain(question: Retention) -> Retention:

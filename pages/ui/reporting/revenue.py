@@ -416,7 +416,8 @@ def movements(place: Here, found: Revenue) -> None:
             "revenue.movement-table",
             alt="What moved MRR in every interval",
             numbers=numbers,
-            config={"Period": st.column_config.TextColumn(pinned=True, width=110)} | _right("Closes"),
+            config={"Period": st.column_config.TextColumn(pinned=True, width=110)}
+            | {"Closes": st.column_config.TextColumn(alignment="right", width=130)},
             height=_height(len(periods)),
         )
         explaining.below(place, "mrr movements", _movements_csv(found), key="revenue-movements-csv")
