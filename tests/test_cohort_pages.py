@@ -4,7 +4,8 @@ import functools
 import json
 import shlex
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,13 +13,15 @@ from gdp_core.analytics import customers
 from gdp_core.analytics.activation import Activating, Activation, Criterion
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.lifecycle import Lifecycle
-from gdp_core.analytics.retention import Retention
+from gdp_core.analytics.retention import Cohort, Retention
 from gdp_core.db import run
 from gdp_core.settings import settings
 from gdp_core.timeline.matching import Match
 from jobs import report as report_command
 from jobs.commands import main
+from pages.ui.format import Format
 from pages.ui.reporting import asking
+from pages.ui.reporting import retention as retention_page
 from pages.ui.reporting.asking import Asked
 from pages.ui.reporting.clicking import Click
 
@@ -256,6 +259,28 @@ def test_what_is_not_over_has_no_average(browser, workspace):
     shown = opened(browser, workspace, "activation", period="7d")
     assert "so there is no rate" in words(shown)
     assert metrics(shown)["Activation rate"] == "–"
+
+
+def test_what_is_only_partly_in_the_period_or_still_fills_is_marked(browser, workspace, monkeypatch):
+    cut = "Cut: only a part of the week is in the period."
+    weekly, daily = replace(DAILY, cohort="week"), DAILY
+    shown = opened(browser, workspace, "retention", weekly)
+    assert cut in words(shown)
+    assert "Cut:" not in words(opened(browser, workspace, "retention", daily))
+    asked = Activating(Activation((Criterion(Match(("letter_created",))),), SIGNED_UP, 1, "week"))
+    shown = opened(browser, workspace, "activation", asked)
+    names = [*table(shown, "Started in")["Started in"]]
+    assert cut in words(shown)
+    assert "16 Nov 2026 · cut" in names
+    assert "5 Oct 2026" in names
+    drawn = {}
+    monkeypatch.setattr(retention_page.clicking, "table", lambda columns, *_, **__: drawn.update(columns))
+    monkeypatch.setattr(retention_page.explaining, "below", lambda *_, **__: None)
+    cohort = Cohort(date(2026, 11, 16), 3, (3, 1, 0), ("mature", "open", "ahead"), (), cut=True)
+    found = SimpleNamespace(asked=weekly, columns=replace(weekly, intervals=3).columns[:3])
+    place = SimpleNamespace(write=Format("en_GB", "UTC", "EUR"))
+    retention_page.table(place, found, SimpleNamespace(cohorts=(cohort,)))
+    assert [cells[0] for cells in drawn.values()] == ["16 Nov 2026 · cut", "3", "3", "1 so far", ""]
 
 
 def test_headlines_open_their_people(browser, workspace):

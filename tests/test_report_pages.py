@@ -73,9 +73,13 @@ def table(page, name):
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("page", PAGES)
-def test_an_empty_workspace_says_what_to_do(database, browser, ws, tmp_path, monkeypatch, role, page):
+@pytest.mark.parametrize("followed", [False, True])
+def test_an_empty_workspace_says_what_to_do(database, browser, ws, tmp_path, monkeypatch, role, page, followed):
+    """Also once the analyst has been there, which makes an empty timeline of nothing."""
     browser.sign_in(ws, role)
-    with counting.counted(database, tmp_path, ws, monkeypatch):
+    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
+        if followed:
+            made.count()
         shown = browser.open(page)
     assert not shown.exception
     assert not shown.error

@@ -102,13 +102,17 @@ class Sight:
 
 
 def look(place: Here, click: Click | None) -> Sight | None:
-    """The newest timeline, or after a click the one that was shown; None while there is none yet."""
+    """The newest timeline, or after a click the one that was shown; None while there is none yet, or nothing at all."""
     shown = _LOOKED.get() if click else None
     timeline = data.timeline(place, shown[0]) if shown and shown[1].workspace_id == place.workspace.id else None
     if timeline is not None and shown and timeline.snapshot == shown[0]:
         return Sight(place, timeline, shown[1])
     timeline = data.timeline(place)
-    if timeline is None or timeline.watermark <= 0:
+    if (
+        timeline is None
+        or timeline.watermark <= 0
+        or (not timeline.names and data.remembered(place, overview.is_empty))
+    ):
         return None
     scope = replace(place.scope, now=min(place.now, instant(timeline.watermark)))
     _LOOKED.set((timeline.snapshot, scope))
