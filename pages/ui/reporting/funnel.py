@@ -211,15 +211,15 @@ class Form:
     def _exclusion(self, sight: Sight, fields: Fields, number: int) -> None:
         draft = self.draft
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
-            st.markdown(":material/block:", width=18, help="Ends the attempt of whoever does this before the next step")
+            st.markdown(":material/block:", width=18)
             self._enders[number].draw(sight, fields, "Ends an attempt", width="stretch")
             st.selectbox(
                 "After",
                 [*range(1, max(2, len(self._steps)))],
                 key=draft.key("exclusion", number, "after"),
-                format_func=lambda item: f"after step {item}",
+                format_func=lambda item: f"not after step {item}",
                 label_visibility="collapsed",
-                width=140,
+                width=170,
             )
             picking.removal(draft, "event", partial(self._exclusions.remove, number), "exclusion", number)
 
