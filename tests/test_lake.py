@@ -14,7 +14,7 @@ import pytest
 from gdp_core import clock, people, retention
 from gdp_core.db import one, rows, run
 from gdp_core.errors import NotFound, Unavailable
-from gdp_core.lake import upkeep, writing
+from gdp_core.lake import connection, upkeep, writing
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.tables import schema_of
 from gdp_core.lake.upkeep import GRACE, erase, maintain
@@ -90,6 +90,15 @@ def test_many_may_open_a_new_lake_at_once(database, tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(opened, range(4)))
+
+
+def test_one_that_stands_still_while_it_opens_holds_the_others_up_only_so_long(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "_OPENER_WAITS", 1)
+    with psycopg.connect(database.dsn, autocommit=True) as standing:
+        standing.execute("SELECT pg_advisory_lock(%s)", (connection._OPENING_LOCK,))
+        with pytest.raises(Unavailable, match="takes long to open"):
+            Lake(database.dsn, str(tmp_path / "lake"), memory="200MB")
+    Lake(database.dsn, str(tmp_path / "lake"), memory="200MB").close()
 
 
 def test_nothing_to_do_on_an_empty_workspace(database, lake, ws):

@@ -380,7 +380,12 @@ def test_a_bad_link_is_said_so_whatever_roles_compare_with(browser, workspace, d
 
 def test_a_saved_report_tells_nobody_an_address_they_may_not_see(browser, workspace):
     browser.sign_in(workspace.id, "MEMBER")
-    for number, who in enumerate((Who(), Who((Condition("person.email", "is", ("u1@acme.example",)),)))):
+    asked_of = (
+        (),
+        (Condition("person.email", "is", ("u1@acme.example",)),),
+        (Condition("person.stage", "is", ("a@b",)),),
+    )
+    for number, who in enumerate(map(Who, asked_of)):
         shown = browser.open("funnels", q=asking.text_of(Asked(TWO_STEPS, who)))
         (name,) = [item for item in shown.text_input if item.label == "Save this report as"]
         name.set_value(f"Report {number}")

@@ -19,7 +19,7 @@ _INLINED_ROWS = 1000  # smaller appends stay in the catalogue until maintenance 
 _CATALOGUE = "-c role=gdp_lake -c timezone=UTC"
 _FILES_LOCK = 0x6764705F6C616B  # "gdp_lak": files of the lake that no version names yet
 _OPENING_LOCK = 0x6F70656E  # while a catalogue is opened, and made where there is none
-_WRITER_WAITS, _REMOVER_WAITS = 30, 600  # seconds
+_WRITER_WAITS, _REMOVER_WAITS, _OPENER_WAITS = 30, 600, 60  # seconds
 _EXTENSIONS = {"ducklake": "duckdb_extension_ducklake", "postgres_scanner": "duckdb_extension_postgres_scanner"}
 _HTTPFS = "httpfs"
 
@@ -210,10 +210,13 @@ class Lake:
         options += (
             ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}, AUTOMATIC_MIGRATION true"
         )
+        waiting = f"{_CATALOGUE} -c lock_timeout={_OPENER_WAITS}s"
         try:  # one at a time: of two that make a new catalogue at once, one fails
-            with psycopg.connect(self._dsn, options=_CATALOGUE, autocommit=True) as opening:
+            with psycopg.connect(self._dsn, options=waiting, autocommit=True) as opening:
                 opening.execute("SELECT pg_advisory_lock(%s)", (_OPENING_LOCK,))
                 self._connection.execute(f"ATTACH {_quoted('ducklake:postgres:' + catalogue)} AS lake ({options})")
+        except psycopg.errors.LockNotAvailable:
+            raise Unavailable("Somebody else takes long to open the lake; it is tried again.") from None
         except psycopg.OperationalError:
             raise Unavailable("Postgres cannot be reached; it is tried again by itself.") from None
         except duckdb.Error as error:
