@@ -18,11 +18,16 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.crowd import NAMES
 from benchmarks.rig import row
+from gdp_core.analytics.activation import Activating, Activation, Criterion
+from gdp_core.timeline.matching import Match
 from jobs import ports
 from jobs.login import runtime_url
 from jobs.postgres import EmbeddedPostgres
 from pages import understand
+from pages.ui.reporting import asking
+from pages.ui.reporting.asking import Asked
 from tests.browser.product import DEMO, ROOT, Product
 from tests.browser.visitor import Visitor
 
@@ -30,7 +35,9 @@ CLICKS = 24
 CROWD = 20_000_000
 _EVERYWHERE = ("Period", "Compare with")
 _CONTROLS = {"funnels": ("Order", "Unit", "Compare with"), "trends": ("Interval", "Compare with", "Period")}
-_OF_THE_CROWD = ("funnels", "trends", "retention", "lifecycle")  # what asks the timeline alone
+_OF_THE_CROWD = ("funnels", "trends", "retention", "lifecycle", "activation", "churn")  # what asks the timeline
+_ACTIVATION = Activating(Activation((Criterion(Match(NAMES[1:2])),), Match(NAMES[:1])))  # the crowd never signed up
+_ASKED = {"activation": asking.text_of(Asked(_ACTIVATION))}
 _CLOCK = """
 (() => {
   const seen = { clicked: 0, busy: 0, drawn: 0 }
@@ -125,7 +132,8 @@ def _dashboard(product: Product, events: int = 0) -> Iterator[str]:
 
 def _measured(visitor: Visitor, page: str, slug: str, where: str) -> list[dict[str, Any]]:
     """Medians and nine tenths of the clicks on a page's controls, each in turn."""
-    visitor.open(page, ws=slug, period="365d")
+    asked = {"q": _ASKED[page]} if slug != DEMO and page in _ASKED else {}
+    visitor.open(page, ws=slug, period="365d", **asked)
     shown = visitor.page.get_by_role("combobox")
     controls = [name for name in _CONTROLS.get(page, _EVERYWHERE) if shown.and_(_box(visitor.page, name)).count()]
     if not controls:
