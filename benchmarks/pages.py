@@ -1,8 +1,8 @@
 """How long a report page takes from a click on a control to the new chart in the browser, in headless Chromium.
 
 On the demo workspace, then on a made-up crowd of 20 M events, by a dashboard that remembers no answer: every click is
-counted, whatever was asked before. The clock is the browser's own: from the click to the last change of a chart, or to the end of
-what the server sent where that is later. Without peers: nobody else draws these pages.
+counted, whatever was asked before. The clock is the browser's own: from the click to the last change of a chart, or to
+the end of what the server sent where that is later. Without peers: nobody else draws these pages.
 """
 
 import shutil

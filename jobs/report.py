@@ -52,7 +52,7 @@ from gdp_core.analytics.overlap import Overlap
 from gdp_core.analytics.payments import read_currencies
 from gdp_core.analytics.retention import Mode, Retention, parse_bracket
 from gdp_core.analytics.retention import retention as retention_report
-from gdp_core.analytics.scope import Scope
+from gdp_core.analytics.scope import Scope, in_reach
 from gdp_core.analytics.stickiness import Stickiness
 from gdp_core.analytics.stickiness import stickiness as stickiness_report
 from gdp_core.analytics.trends import Measure, Trend
@@ -775,7 +775,7 @@ def _scope(session: Session, asked: _Asked, now: datetime) -> Scope:
     start = _day("--from", asked.since) if asked.since else earlier
     if start >= end:
         raise InvalidInput(f"The period ends before it begins: --from {start} --to {end}, and --to is not in it.")
-    if start.year < 1990 or end.year > 9000:
+    if not in_reach(start, end):
         raise InvalidInput(f"No event is so early or so late: choose days between 1990 and 9000, not {start} to {end}.")
     compare = _choice("--compare", asked.compare, Literal["previous", "year", "none"])
     return Scope(workspace.id, workspace.timezone, workspace.base_currency, start, end, now, compare)

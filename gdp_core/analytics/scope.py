@@ -73,6 +73,11 @@ class Scope:
         )
 
 
+def in_reach(start: date, end: date) -> bool:
+    """Whether events can have happened on these days: sources take no earlier ones, and calendars end."""
+    return start.year >= 1990 and end.year <= 9000
+
+
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a local day, UTC."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
@@ -106,6 +111,6 @@ def _days(period: str, today: date) -> tuple[date, date]:
         start, end = date.fromisoformat(first), date.fromisoformat(last) + timedelta(days=1)
     except (ValueError, OverflowError):
         raise InvalidInput("A period is 7d, 30d, 90d, 365d or two days like 2026-01-01..2026-03-31.") from None
-    if not 1 <= (end - start).days <= _LONGEST or start.year < 1990 or end.year > 9000:
+    if not 1 <= (end - start).days <= _LONGEST or not in_reach(start, end):
         raise InvalidInput("Choose a period of at least one day and at most ten years.")
     return start, end
