@@ -56,9 +56,9 @@ class Split:
 
 
 def split(session: Session, principal: Principal, person_id: UUID, actors: Collection[UUID], *, now: datetime) -> UUID:
-    """Take identifiers off a person and make them another one. Returns an id of the new person.
+    """Take identifiers off a person and make them another one. Returns the person of those that stay.
 
-    `session` runs as gdp_worker. Raises InvalidInput, NotFound, Forbidden.
+    Either of the two may keep the id: a person is the smallest of their actors. `session` runs as gdp_worker. Raises InvalidInput, NotFound, Forbidden.
     """
     authorise(session, principal, "identity.merge")
     _lock(session, principal)
@@ -93,8 +93,8 @@ def split(session: Session, principal: Principal, person_id: UUID, actors: Colle
         detail={"split_off": sorted(str(actor) for actor in off), "edges": cut},
         now=now,
     )
-    new_person: UUID = homes[min(off)]
-    return new_person
+    stays: UUID = homes[min(members - off)]
+    return stays
 
 
 def undo_split(session: Session, principal: Principal, person_id: UUID, at: datetime, *, now: datetime) -> None:

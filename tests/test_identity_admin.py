@@ -76,6 +76,17 @@ def test_a_split_makes_two_people_and_is_taken_back(database, ws, owner, shared)
     assert audited(database, ws) == ["identity.split", "identity.rejoin"]
 
 
+def test_a_split_answers_with_whoever_stays(database, ws, owner, shared):
+    """Also when the identifier that named the person goes: the id goes with it."""
+    with database.web.transaction(ws) as session:
+        named = {row.id: row.external_id for row in rows(session, "SELECT id, external_id FROM actor")}
+    stays = decide(database, ws, identity_admin.split, owner, shared, {shared})
+    assert stays != shared
+    others = [name for actor, name in named.items() if actor != shared]
+    assert {person_id(database, ws, name) for name in others} >= {stays}
+    assert person_id(database, ws, named[shared]) == shared
+
+
 def test_a_split_outlasts_the_same_statement_said_again(database, ws, segment, owner, shared):
     decide(database, ws, identity_admin.split, owner, shared, {actor_id(database, ws, "a2")})
     fill(database, ws, segment, identify("u1", anonymous="a2", message="i3"))

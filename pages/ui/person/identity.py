@@ -8,7 +8,7 @@ import streamlit as st
 
 from gdp_core import identity_admin
 from gdp_core.analytics.profile import Evidence, IdentifierRow
-from pages.ui import boundary, data, layout
+from pages.ui import boundary, data, layout, nav, state
 from pages.ui.context import Here, here
 from pages.ui.escape import clean
 from pages.ui.format import label
@@ -127,8 +127,9 @@ def _split_control(place: Here, person_id: UUID, identifiers: Sequence[Identifie
 def _split(person_id: UUID, actors: Sequence[UUID]) -> str:
     place = here()
     with place.change("gdp_worker", timeout=120) as session:
-        identity_admin.split(session, place.principal, person_id, set(actors), now=place.now)
+        stays = identity_admin.split(session, place.principal, person_id, set(actors), now=place.now)
     data.forget()
+    state.replace_query(nav.parameters(place, id=str(stays), tab="identity"))
     return "Split off. The new person has their own profile now."
 
 
