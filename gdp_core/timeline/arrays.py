@@ -46,7 +46,8 @@ class Shard:
 
     `people` (P, ascending) are indices into Timeline.numbers; person i's rows are offsets[i] <= row < offsets[i + 1].
     `at` is microseconds since 1970 UTC, `code` an index into Timeline.names. `live` says who counts in this shard: not
-    internal people, and not those whose history a later shard holds.
+    internal people, and not those whose history a later shard holds. `name` says which shard it is, for whoever keeps what they
+    made of it; none: nothing is kept.
     """
 
     people: NDArray[np.int32]
@@ -55,9 +56,10 @@ class Shard:
     code: NDArray[np.uint16]
     flags: NDArray[np.uint8]
     live: NDArray[np.bool_]
+    name: str = ""
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        for name in self.__slots__[:-1]:
             object.__setattr__(self, name, still(getattr(self, name)))
 
     @property

@@ -3,6 +3,7 @@
 A condition is decided once for every distinct value of a field and then looked up, so it costs a pass over codes.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,30 @@ from math import isfinite
 from typing import Literal
 
 import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value, still
 
 Comparison = Literal[
-    "is", "is_not", "contains", "not_contains", "starts_with", "ends_with", "gt", "gte", "lt", "lte", "set", "not_set"
+    "is",
+    "is_not",
+    "contains",
+    "not_contains",
+    "starts_with",
+    "ends_with",
+    "matches",
+    "includes",
+    "not_includes",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "set",
+    "not_set",
 ]
 MOST_MATCHES = 24
 ANY = "*"
@@ -32,7 +50,8 @@ class Condition:
 
     `field` is a column of events or a property ("utm_source", "plan", "properties.plan"), or with "person." before it a
     column of people or a trait. Texts are compared without regard to case; a number equals its text ("10" is 10); more
-    and less are for numbers and hold for nothing else.
+    and less are for numbers and hold for nothing else. `matches` is one regular expression (RE2); `includes` is for
+    lists, of which one element is one of the values.
     """
 
     field: str
@@ -49,12 +68,24 @@ class Condition:
             raise InvalidInput(f"The condition on {self.field} needs a value to compare with.")
         if self.comparison in _ORDERED and (len(self.values) != 1 or number(self.values[0]) is None):
             raise InvalidInput(f"The condition on {self.field} needs a number, and only one.")
+        if self.comparison == "matches":
+            self._check_pattern()
+
+    def _check_pattern(self) -> None:
+        if len(self.values) != 1:
+            raise InvalidInput(f"The condition on {self.field} needs one regular expression.")
+        try:
+            _searched(("",), str(self.values[0]))
+        except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+            reason = str(error).removeprefix("Invalid regular expression: ")
+            raise InvalidInput(f"The regular expression for {self.field} cannot be read: {reason[:200]}.") from None
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
         """From text such as `plan=pro|team`, `plan!=free`, `amount>=10`, `url~/pricing`, `url!~/blog`, `url^=https`,
-        `url$=.pdf`, `plan?` (set) or `plan!?` (not set). A backslash takes the meaning of a sign: `plan=a\\|b` is one
-        value; `plan=|` is the empty text. Raises InvalidInput.
+        `url$=.pdf`, `url^~/p/[0-9]+` (a regular expression), `tags<>vip` and `tags!<>vip` (a list with and without it),
+        `plan?` (set) or `plan!?` (not set). A backslash takes the meaning of a sign: `plan=a\\|b` is one value; `plan=|`
+        is the empty text. Raises InvalidInput.
         """
         found = _CONDITION.fullmatch(text)
         if not found:
@@ -188,7 +219,7 @@ def _rows_of(timeline: Timeline, shard: int, condition: Condition) -> NDArray[np
         part = timeline.shards[shard]
         return np.repeat(whole[part.people], np.diff(part.offsets))
     column = timeline.columns.event(condition.name)
-    return _decided(column, condition)[column.codes[shard]]
+    return decided(column, condition)[column.codes[shard]]
 
 
 def people(timeline: Timeline, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
@@ -198,13 +229,22 @@ def people(timeline: Timeline, conditions: Sequence[Condition]) -> NDArray[np.bo
         if not condition.of_person:
             raise InvalidInput(f"{condition.field} is a field of events; write person.{condition.field} for people.")
         column = timeline.columns.person(condition.name)
-        chosen &= _decided(column, condition)[column.codes]
+        chosen &= decided(column, condition)[column.codes]
     return chosen
 
 
-def _decided(column: EventColumn | PersonColumn, condition: Condition) -> NDArray[np.bool_]:
+def decided(column: EventColumn | PersonColumn, condition: Condition) -> NDArray[np.bool_]:
     """Whether it holds, by code; the last one, which code -1 finds, is for a missing value."""
+    if condition.comparison == "matches":
+        return np.append(_searched(column.values, str(condition.values[0])), False)
     return np.array([*map(condition.holds, column.values), condition.holds(None)], np.bool_)
+
+
+def _searched(values: Sequence[Value], pattern: str) -> NDArray[np.bool_]:
+    """Which values a regular expression finds something in, without regard to case. RE2: its time is linear in the text."""
+    texts = pa.array(map(as_text, values), pa.string())
+    found = pc.match_substring_regex(texts, pattern, ignore_case=True)
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
 
 
 _SIGNS: dict[str, Comparison] = {
@@ -214,6 +254,9 @@ _SIGNS: dict[str, Comparison] = {
     "!~": "not_contains",
     "^=": "starts_with",
     "$=": "ends_with",
+    "^~": "matches",
+    "<>": "includes",
+    "!<>": "not_includes",
     ">=": "gte",
     "<=": "lte",
     ">": "gt",
@@ -222,7 +265,7 @@ _SIGNS: dict[str, Comparison] = {
     "!?": "not_set",
 }
 _CONDITION = re.compile(
-    r"(?P<field>(?:\\.|[^\\=!~^$<>?|])+)(?:(?P<sign>!=|!~|\^=|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?)\s*)",
+    r"(?P<field>(?:\\.|[^\\=!~^$<>?|])+)(?:(?P<sign>!<>|<>|!=|!~|\^=|\^~|\$=|>=|<=|=|~|>|<)(?P<values>.+)|(?P<alone>!?\?)\s*)",
     re.DOTALL,
 )
 _SPECIAL, _BETWEEN = re.compile(r"[\\=!~^$<>?|:]"), re.compile(r"[\\|]")  # what stands before a : commands may read
@@ -290,6 +333,17 @@ def _none(test: Callable[[str, str], bool]) -> Callable[[Value | None, tuple[Val
     return lambda value, wanted: value is None or not any(test(_text(value), _text(one)) for one in wanted)
 
 
+def _any_element(value: Value | None, wanted: tuple[Value, ...]) -> bool:
+    """Whether a list, which stands as its JSON text, has one of these; a single value is a list of one."""
+    if value is None:
+        return False
+    elements = [value]
+    if isinstance(value, str) and value.startswith("["):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            elements = [one for one in orjson.loads(value) if isinstance(one, str | int | float | bool)]
+    return bool({*map(_text, elements)} & {*map(_text, wanted)})
+
+
 def _ordered(test: Callable[[float, float], bool]) -> Callable[[Value | None, tuple[Value, ...]], bool]:
     def holds(value: Value | None, wanted: tuple[Value, ...]) -> bool:
         mine = number(value)
@@ -306,6 +360,9 @@ _TESTS: dict[str, Callable[[Value | None, tuple[Value, ...]], bool]] = {
     "not_contains": _none(str.__contains__),
     "starts_with": _any(str.startswith),
     "ends_with": _any(str.endswith),
+    "matches": lambda value, wanted: value is not None and bool(_searched((value,), str(wanted[0]))[0]),
+    "includes": _any_element,
+    "not_includes": lambda value, wanted: not _any_element(value, wanted),
     "gt": _ordered(float.__gt__),
     "gte": _ordered(float.__ge__),
     "lt": _ordered(float.__lt__),

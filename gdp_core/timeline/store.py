@@ -113,9 +113,11 @@ class Store:
         """The newest timeline; `lake` is asked when a report wants a further column. Raises Damaged when there is none."""
         latest, base, layer, facts = self._read()
         rows = base.rows
+        everybody = rows["offsets"], rows["at"], rows["code"], rows["flags"]
+        changed = layer["offsets"], layer["at"], layer["code"], layer["flags"]
         shards = (
-            Shard(layer["base_people"], rows["offsets"], rows["at"], rows["code"], rows["flags"], layer["base_live"]),
-            Shard(layer["people"], layer["offsets"], layer["at"], layer["code"], layer["flags"], layer["live"]),
+            Shard(layer["base_people"], *everybody, layer["base_live"], base.name),
+            Shard(layer["people"], *changed, layer["live"], latest.layer),
         )
         columns = _Columns(self, lake, latest, base, layer)
         names = tuple(facts["names"])

@@ -1,0 +1,433 @@
+"""What every condition of a rule is: a frozen model that holds or does not hold for each person at an instant.
+
+A condition sees a workspace through `Facts` alone, and only what happened before `facts.at`. So the same code serves a
+preview, the stored membership, an explanation and a look into the past. Nothing here counts machines unless asked.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from gdp_core.analytics.calendar import micros
+from gdp_core.analytics.scope import in_reach, midnight
+from gdp_core.analytics.window import Unit, Window
+from gdp_core.errors import InvalidInput
+from gdp_core.timeline import matching
+from gdp_core.timeline.matching import Comparison, Match
+
+if TYPE_CHECKING:
+    from gdp_core.segments.facts import Facts
+
+Mask = NDArray[np.bool_]
+Instants = NDArray[np.int64]
+
+LONGEST_TEXT = 1_000
+MOST_VALUES = 1_000
+MOST_EVENTS = 50
+MOST_WHERE = 10
+ALWAYS = int(np.iinfo(np.int64).min)
+NEVER_ENDS = int(np.iinfo(np.int64).max)
+
+
+# ---------------------------------------------------------------------------------------------------- small types
+
+
+def _window(text: str) -> str:
+    try:
+        return Window.parse(text).text
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+
+
+def _clean(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("A text cannot hold a NUL character.")
+    return text
+
+
+def _day(text: str) -> str:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("Write a day like 2026-01-31.") from None
+    if not in_reach(day, day):
+        raise ValueError("Choose a day between 1990 and 9000.")
+    return day.isoformat()
+
+
+Length = Annotated[str, Field(max_length=20), AfterValidator(_window)]
+"""A length of time as Window.parse reads it: 30d, 4h, 2w, 1mo (30 x 24 h)."""
+Day = Annotated[str, Field(max_length=10), AfterValidator(_day)]
+"""A local day of the workspace, ISO."""
+Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_clean)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
+Value = Annotated[bool | int | float | Text, Field(union_mode="left_to_right")]
+Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
+NumberComparison = Literal["is", "is_not", "gt", "gte", "lt", "lte", "between"]
+
+NUMBER_WORDS: dict[str, str] = {
+    "is": "exactly",
+    "is_not": "not exactly",
+    "gt": "more than",
+    "gte": "at least",
+    "lt": "less than",
+    "lte": "at most",
+    "between": "between",
+}
+_UNITS: dict[Unit, str] = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month"}
+
+
+def length(text: str) -> int:
+    """A length in microseconds."""
+    return Window.parse(text).micros
+
+
+def spoken(text: str) -> str:
+    """A length for people: 30 days, 1 hour."""
+    window = Window.parse(text)
+    name = _UNITS[window.unit]
+    return f"{window.amount:,} {name if window.amount == 1 else name + 's'}"
+
+
+def listed(values: Sequence[object], joined: str = "or") -> str:
+    """Values for people: a, b or c."""
+    texts = [matching.as_text(value) if isinstance(value, str | int | float) else str(value) for value in values]
+    shown = [f"“{text}”" if text == "" or re.search(r"\s|,", text) else text for text in texts]
+    if len(shown) > 6:
+        return f"{', '.join(shown[:5])} {joined} {len(shown) - 5:,} more"
+    return f"{', '.join(shown[:-1])} {joined} {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+class Model(BaseModel):
+    """A part of a rule: it never changes, and knows no other fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Compared(Model):
+    """A comparison with a number: `between` has two, both included; the others one."""
+
+    op: NumberComparison = "gte"
+    values: tuple[Number, ...] = Field(default=(1.0,), min_length=1, max_length=2)
+
+    @model_validator(mode="after")
+    def _as_many_as_needed(self) -> "Compared":
+        needed = 2 if self.op == "between" else 1
+        if len(self.values) != needed:
+            raise ValueError("Give two numbers, the lower one first." if needed == 2 else "Give one number.")
+        if needed == 2 and self.values[0] > self.values[1]:
+            raise ValueError("Give the lower number first.")
+        return self
+
+    def of(self, found: NDArray[Any]) -> Mask:
+        """For which numbers it holds; never for NaN."""
+        low, high = self.values[0], self.values[-1]
+        match self.op:
+            case "is":
+                held = found == low
+            case "is_not":
+                held = (found != low) & ~np.isnan(found.astype(np.float64))
+            case "gt":
+                held = found > low
+            case "gte":
+                held = found >= low
+            case "lt":
+                held = found < low
+            case "lte":
+                held = found <= low
+            case _:
+                held = (found >= low) & (found <= high)
+        return np.asarray(held, np.bool_)
+
+    @property
+    def sentence(self) -> str:
+        """For people: at least 3."""
+        numbers = [f"{value:,.10g}" for value in self.values]
+        return f"{NUMBER_WORDS[self.op]} {' and '.join(numbers)}"
+
+
+class Where(Model):
+    """A condition on a property of an event, as matching.Condition compares it."""
+
+    field: Name
+    comparison: Comparison = "is"
+    values: tuple[Value, ...] = Field(default=(), max_length=MOST_VALUES)
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "Where":
+        try:
+            found = self.condition
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        if found.of_person:
+            raise ValueError("A field of the person is a condition of its own, not a filter of an event.")
+        return self
+
+    @property
+    def condition(self) -> matching.Condition:
+        """As the timeline compares it."""
+        return matching.Condition(self.field, self.comparison, self.values)
+
+    @property
+    def sentence(self) -> str:
+        """For people: plan is pro or team."""
+        return f"{self.field} {COMPARISON_WORDS[self.comparison]} {listed(self.values)}".rstrip()
+
+
+COMPARISON_WORDS: dict[str, str] = {
+    "is": "is",
+    "is_not": "is not",
+    "contains": "contains",
+    "not_contains": "does not contain",
+    "starts_with": "starts with",
+    "ends_with": "ends with",
+    "matches": "matches",
+    "includes": "includes",
+    "not_includes": "does not include",
+    "gt": "is more than",
+    "gte": "is at least",
+    "lt": "is less than",
+    "lte": "is at most",
+    "set": "is known",
+    "not_set": "is not known",
+}
+
+
+class Event(Model):
+    """Events: of any of these names (none: whatever people surely did) for which every filter holds.
+
+    `machines`: opens, clicks and others that a machine did count too.
+    """
+
+    names: tuple[Name, ...] = Field(default=(), max_length=MOST_EVENTS)
+    where: tuple[Where, ...] = Field(default=(), max_length=MOST_WHERE)
+    machines: bool = False
+
+    @property
+    def match(self) -> Match:
+        """As the timeline looks for them."""
+        return Match(tuple(dict.fromkeys(self.names)), tuple(one.condition for one in self.where))
+
+    @classmethod
+    def of(cls, match: Match) -> "Event":
+        """From what a timeline looks for."""
+        where = (Where(field=one.field, comparison=one.comparison, values=one.values) for one in match.conditions)
+        return cls(names=match.names, where=tuple(where))
+
+    @property
+    def sentence(self) -> str:
+        """For people: order with plan is pro."""
+        names = listed(self.names) or "anything"
+        filters = " and ".join(one.sentence for one in self.where)
+        with_filters = f"{names} where {filters}" if filters else names
+        return f"{with_filters}, machines included" if self.machines else with_filters
+
+
+class When(Model):
+    """Which events count by their time. All given parts must hold; nothing given: all that ever happened.
+
+    `last`: in [now - last, now). `ago`: before now - ago. `since`, `until`: local days, both included. `after`: not
+    before an instant of the person (signup_at, ...), and with `during` less than so long after it.
+    """
+
+    last: Length | None = None
+    ago: Length | None = None
+    since: Day | None = None
+    until: Day | None = None
+    after: Name | None = None
+    during: Length | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> "When":
+        if self.last and self.ago and length(self.last) <= length(self.ago):
+            raise ValueError("The window begins after it ends: make the first length longer than the second.")
+        if self.since and self.until and self.since > self.until:
+            raise ValueError("The first day is after the last one.")
+        if self.during and not self.after:
+            raise ValueError("Say after which instant of the person this time runs.")
+        return self
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How long after an event its counting may change, by time alone."""
+        return tuple(length(one) for one in (self.last, self.ago) if one)
+
+    @property
+    def sentence(self) -> str:
+        """For people, to stand behind: in the last 30 days."""
+        parts = []
+        if self.last:
+            parts.append(f"in the last {spoken(self.last)}")
+        if self.ago:
+            parts.append(f"more than {spoken(self.ago)} ago")
+        if self.since and self.until:
+            parts.append(f"from {self.since} to {self.until}")
+        elif self.since or self.until:
+            parts.append(f"since {self.since}" if self.since else f"until {self.until}")
+        if self.after:
+            within = f"in the {spoken(self.during)} after" if self.during else "after"
+            parts.append(f"{within} {instant_name(self.after)}")
+        return " and ".join(parts)
+
+
+EVER = When()
+
+
+def instant_name(field: str) -> str:
+    """An instant of the person for people: signup_at is "signup"."""
+    return field.removesuffix("_at").replace("_", " ")
+
+
+# ------------------------------------------------------------------------------------------------------ evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event that speaks for or against a condition: its name and instant (microseconds)."""
+
+    name: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a condition found of one person: a sentence, and the newest of the events behind it, of `events` in all.
+
+    `found` and `wanted`: a value and what it is compared with, where there is one.
+    """
+
+    sentence: str
+    found: str = ""
+    wanted: str = ""
+    happenings: tuple[Happening, ...] = ()
+    events: int = 0
+
+
+# ----------------------------------------------------------------------------------------------------- conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What a condition names: so that a rule can be checked, listed under "used by", and ordered by dependency."""
+
+    events: tuple[Event, ...] = ()
+    fields: tuple[str, ...] = ()  # of people, without a prefix
+    properties: tuple[str, ...] = ()  # of events, besides those filters name
+    features: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What things are called, for sentences: by id or slug."""
+
+    segments: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, str] = field(default_factory=dict)
+    features: dict[str, str] = field(default_factory=dict)
+
+    def segment(self, key: str) -> str:
+        """Its name, or that it is gone."""
+        return self.segments.get(key, "a deleted segment")
+
+    def static_list(self, key: str) -> str:
+        """Its name, or that it is gone."""
+        return self.lists.get(key, "a deleted list")
+
+    def feature(self, slug: str) -> str:
+        """Its title, or its slug."""
+        return self.features.get(slug, slug)
+
+
+class Condition(Model):
+    """A leaf of a rule. A kind is a file of this folder and a line of its registry."""
+
+    title: ClassVar[str]
+    """What the builder calls the kind."""
+    icon: ClassVar[str] = "filter_alt"
+    """A Material symbol."""
+    help: ClassVar[str] = ""
+    """One sentence for whoever chooses a kind."""
+
+    kind: str
+
+    def holds(self, facts: "Facts") -> Mask:
+        """For whom it holds at facts.at, aligned with facts.timeline.numbers. Who does not count is left out later."""
+        raise NotImplementedError
+
+    def sentence(self, names: Names) -> str:
+        """In English, to stand behind "People who ..."."""
+        raise NotImplementedError
+
+    def turns(self, facts: "Facts") -> Iterator[Instants]:
+        """Instants after which it may hold otherwise though nothing happens, of a timeline of one person.
+
+        They may be many and in any order, and may change nothing; none may be missing. Microseconds; each is the first
+        at which the new state holds.
+        """
+        raise NotImplementedError
+
+    def evidence(self, facts: "Facts", names: Names) -> Evidence:
+        """What speaks for it or against it, of a timeline of one person."""
+        raise NotImplementedError
+
+    @property
+    def uses(self) -> Uses:
+        """What it names."""
+        return Uses()
+
+    @property
+    def is_of_the_present(self) -> bool:
+        """Whether it knows only how things are now, and cannot be asked of a past instant."""
+        return False
+
+
+def edges_of(when: When, facts: "Facts") -> tuple[int, int]:
+    """[since, until) in microseconds of the parts of a When that are the same for everybody; until is never after now."""
+    since, until = ALWAYS, facts.at
+    if when.last:
+        since = max(since, facts.at - length(when.last))
+    if when.ago:
+        until = min(until, facts.at - length(when.ago))
+    if when.since:
+        since = max(since, micros(midnight(date.fromisoformat(when.since), facts.zone)))
+    if when.until:
+        following = date.fromordinal(date.fromisoformat(when.until).toordinal() + 1)
+        until = min(until, micros(midnight(following, facts.zone)))
+    return since, until
+
+
+def instants_of(facts: "Facts", event: Event) -> Instants:
+    """When these events happened or will have, of a timeline of one person, ascending."""
+    return np.sort(np.concatenate([stream.shard.at[stream.rows] for stream in facts.streams(event)]))
+
+
+def turns_after(instants: Instants, lengths: Sequence[int] = ()) -> Iterator[Instants]:
+    """When events come into view, and when so many microseconds have passed since."""
+    for one in {0, *lengths}:
+        yield instants + (one + 1)
+
+
+def happenings(facts: "Facts", event: Event, when: When = EVER) -> tuple[tuple[Happening, ...], int]:
+    """The newest of the events within their time, and how many there are, of a timeline of one person."""
+    found = facts.found(event, when)
+    told = []
+    for stream, rows in zip(found.streams, found.rows, strict=True):
+        for first, end in zip(rows.first.tolist(), rows.end.tolist(), strict=True):
+            told += [happening(facts, stream, row) for row in rows.rows[first:end].tolist()]
+    told.sort(key=lambda one: -one.at)
+    return tuple(told[:MOST_SHOWN]), len(told)
+
+
+def happening(facts: "Facts", stream: Any, row: int) -> Happening:
+    """A row of a stream's shard."""
+    return Happening(facts.timeline.names[stream.shard.code[row]], int(stream.shard.at[row]))
+
+
+MOST_SHOWN = 10

@@ -1,0 +1,179 @@
+"""A field or trait of the person, as it is now: texts, numbers, lists, and days relative to today."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from gdp_core.analytics.beginnings import NEVER
+from gdp_core.analytics.calendar import instant, micros
+from gdp_core.analytics.scope import midnight
+from gdp_core.errors import InvalidInput
+from gdp_core.segments.conditions.base import (
+    COMPARISON_WORDS,
+    MOST_VALUES,
+    Compared,
+    Condition,
+    Day,
+    Evidence,
+    Instants,
+    Length,
+    Mask,
+    Name,
+    Names,
+    Uses,
+    Value,
+    instant_name,
+    length,
+    listed,
+    spoken,
+)
+from gdp_core.timeline import matching
+from gdp_core.timeline.matching import Comparison, as_text
+
+if TYPE_CHECKING:
+    from gdp_core.segments.facts import Facts
+
+Dated = Literal["before", "on_or_after", "within_last", "longer_ago", "within_next", "further_ahead", "anniversary"]
+DATED: tuple[str, ...] = get_args(Dated)
+RELATIVE = ("within_last", "longer_ago", "within_next", "further_ahead")
+
+
+class Person(Condition):
+    """`field` compared: with `values` as matching.Condition does, `between` two numbers (both included), or as an instant.
+
+    Instants: `before` and `on_or_after` a local `day`; `within_last` in [now - length, now); `longer_ago` before
+    now - length; `within_next` in [now, now + length); `further_ahead` not before now + length; `anniversary`: its local
+    month and day are today's, in a later year; 29 February is kept on the 28th of other years.
+    """
+
+    title = "A field of the person"
+    icon = "badge"
+    help = "Stage, plan, company or any other trait, compared with a value or with today."
+
+    kind: Literal["person"] = "person"
+    field: Name
+    op: Comparison | Literal["between"] | Dated = "is"
+    values: tuple[Value, ...] = Field(default=(), max_length=MOST_VALUES)
+    day: Day | None = None
+    length: Length | None = None
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "Person":
+        if self.op in ("before", "on_or_after") and not self.day:
+            raise ValueError("Choose a day.")
+        if self.op in RELATIVE and not self.length:
+            raise ValueError("Say how long, like 7d.")
+        if self.op == "between":
+            self._between()
+        elif self.op not in DATED:
+            try:
+                matching.Condition(f"person.{self.field}", self.op, self.values)  # type: ignore[arg-type]
+            except InvalidInput as error:
+                raise ValueError(str(error).replace("person.", "")) from None
+        return self
+
+    def _between(self) -> Compared:
+        numbers = [matching.number(value) for value in self.values]
+        if len(numbers) != 2 or None in numbers:
+            raise ValueError("Give two numbers, the lower one first.")
+        return Compared(op="between", values=tuple(number for number in numbers if number is not None))
+
+    def holds(self, facts: "Facts") -> Mask:
+        """See Condition."""
+        if self.op == "between":
+            return self._between().of(facts.numbers(self.field))
+        if self.op not in DATED:
+            return facts.compared(self.field, self.op, self.values)  # type: ignore[arg-type]
+        found = facts.instants(self.field)
+        known = found != NEVER
+        if self.op == "anniversary":
+            return np.asarray(known & self._is_today(found, facts))
+        since, until = self._range(facts)
+        held = known & (found >= since) if since is not None else known
+        return np.asarray(held & (found < until) if until is not None else held)
+
+    def _range(self, facts: "Facts") -> tuple[int | None, int | None]:
+        """The instants [since, until) that are meant."""
+        if self.day:
+            edge = micros(midnight(date.fromisoformat(self.day), facts.zone))
+            return (None, edge) if self.op == "before" else (edge, None)
+        long = length(self.length or "1d")
+        if self.op in ("within_last", "longer_ago"):
+            return (facts.at - long, facts.at) if self.op == "within_last" else (None, facts.at - long)
+        return (facts.at, facts.at + long) if self.op == "within_next" else (facts.at + long, None)
+
+    def _is_today(self, found: Instants, facts: "Facts") -> Mask:
+        today = instant(facts.at).astimezone(facts.zone).date()
+        days, again = np.unique(found, return_inverse=True)
+        held = np.array([self._falls_on(int(at), today, facts) for at in days], np.bool_)
+        return np.asarray(held[again])
+
+    def _falls_on(self, at: int, today: date, facts: "Facts") -> bool:
+        if at == NEVER:
+            return False
+        day = instant(at).astimezone(facts.zone).date()
+        return day.year < today.year and _in_year(day, today.year) == today
+
+    def sentence(self, names: Names) -> str:
+        """See Condition."""
+        name = self.field.removeprefix("person.").replace("_", " ")
+        if self.op == "between":
+            return f"have a {name} between {listed(self.values, 'and')}"
+        if self.op == "anniversary":
+            return f"have an anniversary of {instant_name(self.field)} today"
+        if self.op in DATED:
+            long = spoken(self.length) if self.length else ""
+            told = {
+                "before": f"before {self.day}",
+                "on_or_after": f"on or after {self.day}",
+                "within_last": f"in the last {long}",
+                "longer_ago": f"more than {long} ago",
+                "within_next": f"in the next {long}",
+                "further_ahead": f"more than {long} ahead",
+            }[self.op]
+            return f"have {instant_name(self.field)} {told}"
+        return f"have a {name} that {COMPARISON_WORDS[self.op]} {listed(self.values)}".rstrip()
+
+    def turns(self, facts: "Facts") -> Iterator[Instants]:
+        """See Condition."""
+        if self.op not in DATED or self.day:
+            return
+        found = facts.instants(self.field)
+        found = found[found != NEVER]
+        if self.op == "anniversary":
+            year = instant(facts.at).astimezone(facts.zone).year
+            days = [
+                _in_year(instant(int(at)).astimezone(facts.zone).date(), year + more) for at in found for more in (0, 1)
+            ]
+            bounds = [day for one in days for day in (one, date.fromordinal(one.toordinal() + 1))]
+            yield np.array([micros(midnight(day, facts.zone)) for day in bounds], np.int64)
+            return
+        long = length(self.length or "1d")
+        yield found + 1
+        yield found + (long if self.op in ("within_last", "longer_ago") else -long) + 1
+
+    def evidence(self, facts: "Facts", names: Names) -> Evidence:
+        """See Condition."""
+        if self.op in DATED:
+            found = int(facts.instants(self.field)[0])
+            shown = instant(found).astimezone(facts.zone).strftime("%Y-%m-%d %H:%M") if found != NEVER else "not known"
+        else:
+            column = facts.person(self.field)
+            shown = as_text(column.values[column.codes[0]]) if column.codes[0] >= 0 else "not known"
+        return Evidence(f"{self.field} is {shown}", shown, self.sentence(names))
+
+    @property
+    def uses(self) -> Uses:
+        """See Condition."""
+        return Uses(fields=(self.field.removeprefix("person."),))
+
+
+def _in_year(day: date, year: int) -> date:
+    """The anniversary of a day in a year."""
+    try:
+        return day.replace(year=year)
+    except ValueError:
+        return date(year, 2, 28)

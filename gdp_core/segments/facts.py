@@ -1,0 +1,485 @@
+"""What a condition may ask of a workspace at an instant: the one way from rules to the timeline.
+
+`Facts` answers with arrays over all people and remembers each answer, so that rules share what they have in common. It
+knows nothing of rules; only what happened before `at` is in any answer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdp_core.analytics.beginnings import NEVER, instants
+from gdp_core.analytics.calendar import instant
+from gdp_core.analytics.measures import read_numbers
+from gdp_core.analytics.warning import Model, scores
+from gdp_core.errors import InvalidInput
+from gdp_core.features.base import Feature, Held, Scored
+from gdp_core.features.measuring import measure
+from gdp_core.segments.conditions.base import EVER, NEVER_ENDS, Event, Instants, Mask, Names, When, edges_of, length
+from gdp_core.timeline.arrays import EventColumn, PersonColumn, Shard, Timeline, Value
+from gdp_core.timeline.kernels.streams import (
+    DISTINCT,
+    LEAST,
+    MEAN,
+    MOST,
+    SUM,
+    Keyed,
+    followed,
+    periods,
+    reckon,
+    standing,
+    unanswered,
+)
+from gdp_core.timeline.matching import Comparison, Condition, Match, decided
+from gdp_core.timeline.streams import Stream, streams
+
+if TYPE_CHECKING:
+    from gdp_core.segments.rules import Rule
+
+Floats = NDArray[np.float64]
+Answer = TypeVar("Answer")
+Number = TypeVar("Number", bound=np.generic)
+Placed = tuple[tuple[Stream, ...], list[NDArray[np.int32]]]
+"""By shard and person of its stream, the place in the stream of a row; -1 without one."""
+_KINDS = {"sum": SUM, "average": MEAN, "min": LEAST, "max": MOST, "distinct": DISTINCT}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a workspace says besides its timeline: of its segments by id, of its lists who is on them by number."""
+
+    zone: ZoneInfo
+    features: Mapping[str, Feature] = field(default_factory=dict)
+    roles: Mapping[str, Match] = field(default_factory=dict)
+    model: Model | None = None
+    rules: Mapping[str, "Rule"] = field(default_factory=dict)
+    lists: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """A feature of everybody: numbers, NaN for nothing; whole days for instants; for texts codes into `words`."""
+
+    values: Floats
+    words: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The rows of some events by shard, within their time: of who has any in the shard."""
+
+    streams: tuple[Stream, ...]
+    rows: tuple[Keyed, ...]
+
+
+class Facts:
+    """The people of a timeline at an instant `at`, microseconds."""
+
+    def __init__(self, timeline: Timeline, at: int, surroundings: Surroundings) -> None:
+        self.timeline = timeline
+        self.at = at
+        self.surroundings = surroundings
+        self.zone = surroundings.zone
+        self._remembered: dict[object, object] = {}
+        self._asked: list[str] = []
+
+    def remember(self, key: object, make: Callable[[], Answer]) -> Answer:
+        """What was made under a key before, or is made now."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        return self._remembered[key]  # type: ignore[return-value]
+
+    @property
+    def people(self) -> int:
+        """How many people the arrays are about."""
+        return self.timeline.people
+
+    @cached_property
+    def live(self) -> Mask:
+        """Who counts: not internal people."""
+        found = np.zeros(self.people, np.bool_)
+        for shard in self.timeline.shards:
+            found[shard.people[shard.live]] = True
+        return found
+
+    def nobody(self) -> Mask:
+        """A mask of nobody, to be filled."""
+        return np.zeros(self.people, np.bool_)
+
+    # --------------------------------------------------------------------------------------------------- events
+
+    def found(self, event: Event, when: When) -> Found:
+        """The rows of these events within their time."""
+        return self.remember(("found", event.model_dump_json(), when), lambda: self._found(event, when))
+
+    def _found(self, event: Event, when: When) -> Found:
+        rows = []
+        made = streams(self.timeline, event.match, machines=event.machines)
+        since, until = edges_of(when, self)
+        for number, stream in enumerate(made):
+            begins = np.full(len(stream.people), since, np.int64)
+            ends = np.full(len(stream.people), until, np.int64)
+            if when.after:
+                instants_of = self.instants(when.after)[self.timeline.shards[number].people[stream.people]]
+                known = instants_of != NEVER
+                begins = np.where(known, np.maximum(begins, instants_of), NEVER_ENDS)
+                if when.during:
+                    over = np.where(known, instants_of, 0) + length(when.during)
+                    ends = np.minimum(ends, over)
+            rows.append(stream.within(begins, np.maximum(ends, begins)))
+        return Found(made, tuple(rows))
+
+    def spread(self, made: Sequence[Stream], values: Sequence[NDArray[Number]], empty: float) -> NDArray[Number]:
+        """Values of each shard's stream people as one array over all people; `empty` for everybody else."""
+        told = np.full(self.people, empty, values[0].dtype)
+        for stream, part in zip(made, values, strict=True):
+            counts = stream.shard.live[stream.people]
+            told[stream.shard.people[stream.people[counts]]] = part[counts]
+        return told
+
+    def counts(self, event: Event, when: When) -> NDArray[np.int64]:
+        """How many of these events each person has."""
+
+        def make() -> NDArray[np.int64]:
+            found = self.found(event, when)
+            return self.spread(found.streams, [(rows.end - rows.first).astype(np.int64) for rows in found.rows], 0)
+
+        return self.remember(("counts", event.model_dump_json(), when), make)
+
+    def counts_between(self, event: Event, since: int, until: int) -> NDArray[np.int64]:
+        """How many of these events each person has in [since, until), microseconds."""
+
+        def make() -> NDArray[np.int64]:
+            made = self.streams(event)
+            parts = []
+            for stream in made:
+                begins, ends = (np.full(len(stream.people), edge, np.int64) for edge in (since, min(until, self.at)))
+                rows = stream.within(begins, np.maximum(begins, ends))
+                parts.append((rows.end - rows.first).astype(np.int64))
+            return self.spread(made, parts, 0)
+
+        return self.remember(("between", event.model_dump_json(), since, until), make)
+
+    def firsts(self, event: Event, when: When = EVER) -> Instants:
+        """When each person first did one of these; beginnings.NEVER for who did not."""
+        return self._edge(event, when, last=False)
+
+    def lasts(self, event: Event, when: When = EVER) -> Instants:
+        """When each person last did one of these; beginnings.NEVER for who did not."""
+        return self._edge(event, when, last=True)
+
+    def _edge(self, event: Event, when: When, *, last: bool) -> Instants:
+        found = self.found(event, when)
+        parts = []
+        for stream, rows in zip(found.streams, found.rows, strict=True):
+            told = np.full(len(stream.people), NEVER, np.int64)
+            has = rows.end > rows.first
+            places = (rows.end - 1 if last else rows.first)[has]
+            told[has] = stream.shard.at[rows.rows[places]]
+            parts.append(told)
+        return self.spread(found.streams, parts, NEVER)
+
+    def last_value(self, event: Event, column: str) -> tuple[Instants, NDArray[np.int32]]:
+        """When each person last did one of these, and the code of a field it had then; -1 without one."""
+        found = self.found(event, EVER)
+        codes = self.column(column).codes
+        parts = []
+        for number, (stream, rows) in enumerate(zip(found.streams, found.rows, strict=True)):
+            told = np.full(len(stream.people), -1, np.int32)
+            has = rows.end > rows.first
+            told[has] = codes[number][rows.rows[rows.end[has] - 1]]
+            parts.append(told)
+        return self.lasts(event), self.spread(found.streams, parts, -1)
+
+    def periods(self, event: Event, period: int, number: int) -> NDArray[np.int64]:
+        """In how many of the last periods of this length each person did one of these."""
+
+        def make() -> NDArray[np.int64]:
+            made, parts = self.streams(event), []
+            for stream in made:
+                begins = np.full(len(stream.people), self.at - number * period, np.int64)
+                rows = stream.within(begins, np.full(len(stream.people), self.at, np.int64))
+                parts.append(periods(rows, stream.shard.at, self.at, period))
+            return self.spread(made, parts, 0)
+
+        return self.remember(("periods", event.model_dump_json(), period, number), make)
+
+    def streams(self, event: Event) -> tuple[Stream, ...]:
+        """All rows of these events, also those after now."""
+        return streams(self.timeline, event.match, machines=event.machines)
+
+    # ------------------------------------------------------------------------------------------------ two events
+
+    def unanswered(self, event: Event, other: Event, since: int, until: int, same: str | None) -> Instants:
+        """0 or more for whom an event in [since, until) was not followed by another (of the same value); else -1."""
+        return self._placed(self._unanswered(event, other, since, until, same))
+
+    def unanswered_rows(
+        self, event: Event, other: Event, since: int, until: int, same: str | None
+    ) -> list[tuple[Stream, int]]:
+        """The rows behind it."""
+        return _rows_of(self._unanswered(event, other, since, until, same))
+
+    def _unanswered(self, event: Event, other: Event, since: int, until: int, same: str | None) -> Placed:
+        asked, answers = self.streams(event), self.streams(other)
+        keys = self._keys(same)
+        parts = []
+        for number, stream in enumerate(asked):
+            replies = answers[number].of(stream.people, self.at)
+            parts.append(unanswered(stream.everything, replies, stream.shard.at, since, until, keys[number]))
+        return asked, parts
+
+    def followed(self, event: Event, then: Event, when: When, within: int, same: str | None, want: bool) -> Instants:
+        """0 or more for whom an event was (or, without `want`, surely was not) followed by another in time; else -1."""
+        return self._placed(self._followed(event, then, when, within, same, want))
+
+    def followed_rows(
+        self, event: Event, then: Event, when: When, within: int, same: str | None, want: bool
+    ) -> list[tuple[Stream, int]]:
+        """The rows behind it."""
+        return _rows_of(self._followed(event, then, when, within, same, want))
+
+    def _followed(self, event: Event, then: Event, when: When, within: int, same: str | None, want: bool) -> Placed:
+        found, answers, keys = self.found(event, when), self.streams(then), self._keys(same)
+        parts = []
+        for number, (stream, rows) in enumerate(zip(found.streams, found.rows, strict=True)):
+            replies = answers[number].of(stream.people, self.at)
+            parts.append(followed(rows, replies, stream.shard.at, within, keys[number], want, self.at - within))
+        return found.streams, parts
+
+    def standing(
+        self, event: Event, column: str, values: tuple[str, ...], key: str, since: int, until: int
+    ) -> Instants:
+        """0 or more for whom the last event of some key has one of these values and is in [since, until); else -1."""
+        return self._placed(self._standing(event, column, values, key, since, until))
+
+    def standing_rows(
+        self, event: Event, column: str, values: tuple[str, ...], key: str, since: int, until: int
+    ) -> list[tuple[Stream, int]]:
+        """The rows behind it."""
+        return _rows_of(self._standing(event, column, values, key, since, until))
+
+    def _standing(self, event: Event, column: str, values: tuple[str, ...], key: str, since: int, until: int) -> Placed:
+        found, keys = self.found(event, EVER), self.alike(key)
+        told = self.column(column)
+        chosen = decided(told, Condition(column, "is", values))
+        parts = []
+        for number, (stream, rows) in enumerate(zip(found.streams, found.rows, strict=True)):
+            wanted = chosen[told.codes[number][rows.rows]]
+            parts.append(standing(rows, stream.shard.at, keys[number], wanted, since, until))
+        return found.streams, parts
+
+    def _placed(self, placed: Placed) -> Instants:
+        return self.spread(placed[0], [part.astype(np.int64) for part in placed[1]], -1)
+
+    def _keys(self, same: str | None) -> tuple[NDArray[np.int32], ...]:
+        return self.alike(same) if same else (np.empty(0, np.int32),) * len(self.timeline.shards)
+
+    def numbers_of(self, event: Event, when: When, column: str, by: str) -> Floats:
+        """The sum, average, min, max or distinct values of a field of these events; NaN for what is of nothing."""
+
+        def make() -> Floats:
+            found = self.found(event, when)
+            codes, numbers = self._coded(column, by)
+            empty = 0.0 if by in ("sum", "distinct") else np.nan
+            parts = [
+                reckon(rows, codes[number], numbers, _KINDS[by])[0] if len(rows.first) else np.empty(0)
+                for number, rows in enumerate(found.rows)
+            ]
+            return self.spread(found.streams, parts, empty)
+
+        return self.remember(("numbers", event.model_dump_json(), when, column, by), make)
+
+    def _coded(self, name: str, by: str) -> tuple[tuple[NDArray[np.int32], ...], Floats]:
+        """(codes by shard, number by code and last for code -1). Values that read the same have one code."""
+        column = self.column(name)
+        if by != "distinct":
+            numbers, known = read_numbers(column.values)
+            return column.codes, np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan)
+        return self.alike(name), np.full(len(column.values) + 1, np.nan)
+
+    def column(self, name: str) -> EventColumn:
+        """A field of events."""
+        return self.timeline.columns.event(Condition(name, "set").name)
+
+    def alike(self, name: str) -> tuple[NDArray[np.int32], ...]:
+        """A field of events as codes that are the same for values that read the same: 10 and "10"."""
+
+        def make() -> tuple[NDArray[np.int32], ...]:
+            column = self.column(name)
+            if len(set(map(type, column.values))) <= 1:
+                return column.codes
+            first: dict[str, int] = {}
+            texts = map(_text, column.values)
+            same = np.array([first.setdefault(text, code) for code, text in enumerate(texts)] + [-1], np.int32)
+            return tuple(same[codes] for codes in column.codes)
+
+        return self.remember(("alike", name), make)
+
+    # --------------------------------------------------------------------------------------------------- people
+
+    def person(self, name: str) -> PersonColumn:
+        """A field of people."""
+        return self.timeline.columns.person(name.removeprefix("person."))
+
+    def instants(self, name: str) -> Instants:
+        """An instant of everybody, microseconds; beginnings.NEVER where there is none."""
+
+        def make() -> Instants:
+            column = self.person(name)
+            return instants(column)[column.codes]
+
+        return self.remember(("instants", name), make)
+
+    def numbers(self, name: str) -> Floats:
+        """A field of people as numbers; NaN for what is none."""
+
+        def make() -> Floats:
+            column = self.person(name)
+            numbers, known = read_numbers(column.values)
+            return np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan)[column.codes]
+
+        return self.remember(("person", name), make)
+
+    def compared(self, name: str, comparison: Comparison, values: tuple[Value, ...]) -> Mask:
+        """For whom a comparison of a field holds."""
+        condition = Condition(f"person.{name.removeprefix('person.')}", comparison, values)
+        column = self.person(name)
+        return decided(column, condition)[column.codes]
+
+    # ------------------------------------------------------------------------------------------ features, scores
+
+    def feature(self, slug: str) -> Told:
+        """A feature of everybody. Raises InvalidInput for one that was removed."""
+        if slug not in self.surroundings.features:
+            raise InvalidInput(f"There is no feature {slug!r} any more: choose another.")
+        return self.remember(("feature", slug), lambda: self._feature(self.surroundings.features[slug]))
+
+    def _feature(self, feature: Feature) -> Told:
+        made = feature.made
+        if isinstance(made, Scored):
+            return Told(self.risk())
+        if isinstance(made, Held) and made.kind not in ("since", "instant"):
+            found = self.numbers(made.column)
+            return Told(np.where(np.isnan(found) & self.live, 0.0, found) if made.kind != "text" else found)
+        measured = measure(self.timeline, [feature], self.surroundings.roles, self.at)
+        return Told(measured.numbers(0), measured.words.get(feature.slug, ()))
+
+    def risk(self) -> Floats:
+        """The churn score of everybody, from 0 to 1; NaN where there is none."""
+
+        def make() -> Floats:
+            model = self.surroundings.model
+            found = scores(self.timeline, model, instant(self.at)) if model else None
+            return np.full(self.people, np.nan) if found is None else found.values
+
+        return self.remember("risk", make)
+
+    # ----------------------------------------------------------------------------------------------- membership
+
+    def belongs(self, key: str) -> Mask:
+        """Who is in another segment, by its rule. Raises InvalidInput for one that was deleted or leads back to itself."""
+        rule = self.surroundings.rules.get(key)
+        if rule is None:
+            raise InvalidInput("A segment this one is made of was deleted: choose another.")
+        if key in self._asked:
+            raise InvalidInput("This segment is made of itself: take that condition out.")
+        self._asked.append(key)
+        try:
+            return rule.holds(self)
+        finally:
+            self._asked.pop()
+
+    def listed(self, key: str) -> Mask:
+        """Who is on a static list. Raises InvalidInput for one that was deleted."""
+        if key not in self.surroundings.lists:
+            raise InvalidInput("This list was deleted: choose another.")
+        return np.isin(self.timeline.numbers, self.surroundings.lists[key])
+
+    # ------------------------------------------------------------------------------------------------ other facts
+
+    def then(self, at: int) -> "Facts":
+        """The same people at another instant."""
+        return Facts(self.timeline, at, self.surroundings)
+
+    def of_one(self, number: int) -> "Facts":
+        """One person alone, by their lasting number. Raises InvalidInput for who is not there."""
+        return Facts(only(self.timeline, number), self.at, self.surroundings)
+
+
+def _rows_of(placed: Placed) -> list[tuple[Stream, int]]:
+    return [
+        (stream, int(stream.rows[place]))
+        for stream, places in zip(*placed, strict=True)
+        for place in places.tolist()
+        if place >= 0
+    ]
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def only(timeline: Timeline, number: int) -> Timeline:
+    """A timeline of one of its people. Raises InvalidInput for who is not there."""
+    place = int(np.searchsorted(timeline.numbers, number))
+    if place >= timeline.people or timeline.numbers[place] != number:
+        raise InvalidInput("This person is not in the reports yet: try again in some seconds.")
+    parts, ranges = [], []
+    for shard in timeline.shards:
+        index = int(np.searchsorted(shard.people, place))
+        if index >= len(shard.people) or shard.people[index] != place:
+            parts.append(_nobody(shard))
+            ranges.append((0, 0))
+            continue
+        first, end = int(shard.offsets[index]), int(shard.offsets[index + 1])
+        parts.append(
+            Shard(
+                np.zeros(1, np.int32),
+                np.array([0, end - first], np.int64),
+                shard.at[first:end],
+                shard.code[first:end],
+                shard.flags[first:end],
+                shard.live[index : index + 1],
+            )
+        )
+        ranges.append((first, end))
+    columns = _OfOne(timeline, place, tuple(ranges))
+    return replace(timeline, numbers=timeline.numbers[place : place + 1], shards=tuple(parts), columns=columns)
+
+
+def _nobody(shard: Shard) -> Shard:
+    return Shard(shard.people[:0], np.zeros(1, np.int64), shard.at[:0], shard.code[:0], shard.flags[:0], shard.live[:0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OfOne:
+    """The columns of one person: those of everybody, cut out."""
+
+    timeline: Timeline
+    place: int
+    ranges: tuple[tuple[int, int], ...]
+
+    def event(self, field: str) -> EventColumn:
+        """See arrays.Columns. Only the values this person has: what a comparison decides, it decides for each value."""
+        whole = self.timeline.columns.event(field)
+        codes = [part[first:end] for part, (first, end) in zip(whole.codes, self.ranges, strict=True)]
+        present, again = np.unique(np.concatenate(codes), return_inverse=True)
+        values = tuple(whole.values[code] for code in present.tolist() if code >= 0)
+        shift = np.int32(1 if len(present) and present[0] < 0 else 0)
+        cuts = np.cumsum([len(part) for part in codes])[:-1]
+        return EventColumn(tuple(np.split(again.astype(np.int32) - shift, cuts)), values)
+
+    def person(self, field: str) -> PersonColumn:
+        """See arrays.Columns."""
+        whole = self.timeline.columns.person(field)
+        code = int(whole.codes[self.place])
+        return PersonColumn(np.array([-1 if code < 0 else 0], np.int32), () if code < 0 else (whole.values[code],))

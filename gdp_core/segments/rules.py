@@ -1,0 +1,272 @@
+"""A rule: a tree of groups and conditions, as versioned JSON. It says who is meant, and knows nothing of people.
+
+A rule that was read is whole: at most 8 groups deep, at most 100 conditions, every one of a known kind with values that
+can be compared. What is wrong with one that cannot be read is said for each field.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import orjson
+from pydantic import Field, TypeAdapter, ValidationError
+
+from gdp_core.errors import InvalidInput
+from gdp_core.segments.conditions import AnyCondition
+from gdp_core.segments.conditions.base import Condition, Mask, Model, Names, Uses
+
+if TYPE_CHECKING:
+    from gdp_core.segments.facts import Facts
+
+VERSION: Literal[1] = 1
+DEEPEST, MOST_CONDITIONS, LARGEST = 8, 100, 256 << 10
+Path = tuple[int, ...]
+"""Where a node is: the places to go down from the outermost group, which is ()."""
+_GROUPS = ("all", "any", "not")
+GROUP_WORDS = {"all": "all of", "any": "any of", "not": "none of"}
+
+
+class Group(Model):
+    """Holds when all, any or, for "not", none of its parts hold."""
+
+    kind: Literal["all", "any", "not"]
+    of: tuple["Node", ...] = Field(min_length=1)
+
+
+Node = Annotated[Group | AnyCondition, Field(discriminator="kind")]
+Group.model_rebuild()
+
+
+class Rule(Model):
+    """A whole rule. `match` is its outermost group."""
+
+    version: Literal[1] = VERSION
+    match: Group
+
+    @property
+    def json_text(self) -> str:
+        """As `read` reads it, the same text for the same rule."""
+        return orjson.dumps(self.plain, option=orjson.OPT_SORT_KEYS).decode()
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it; what is left at its default is left out."""
+        return self.model_dump(mode="json", exclude_defaults=False, exclude_none=True)
+
+    def holds(self, facts: "Facts") -> Mask:
+        """Who is meant: a mask over facts.timeline.numbers. Internal people are in no segment."""
+        return _held(self.match, facts) & facts.live
+
+    def sentence(self, names: Names) -> str:
+        """In English: People who ... ."""
+        return f"People {_said(self.match, names, outermost=True)}."
+
+    def conditions(self) -> Iterator[tuple[Path, Condition]]:
+        """Every condition and where it is, from top to bottom."""
+        yield from _leaves(self.match, ())
+
+    @property
+    def uses(self) -> Uses:
+        """What its conditions name, each once."""
+        found = [condition.uses for _, condition in self.conditions()]
+        return Uses(
+            *(
+                tuple(dict.fromkeys(item for one in found for item in getattr(one, name)))
+                for name in ("events", "fields", "properties", "features", "segments", "lists")
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a node: `path` leads to it, `field` names the part ("" for the node), `message` is a sentence."""
+
+    path: Path
+    field: str
+    message: str
+
+
+class BadRule(InvalidInput):
+    """A rule that cannot be used; `problems` says what and where."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        place = f"Condition {'.'.join(str(part + 1) for part in first.path)}: " if first.path else ""
+        more = f" ({len(problems) - 1} more.)" if len(problems) > 1 else ""
+        super().__init__(f"{place}{first.message}{more}")
+        self.problems = tuple(problems)
+
+
+_READER = TypeAdapter(Rule)
+
+
+def read(given: object) -> Rule:
+    """A rule from its JSON, as text or as objects. Raises BadRule with everything that is wrong."""
+    found, problems = examine(given)
+    if found is None:
+        raise BadRule(problems)
+    return found
+
+
+def examine(given: object) -> tuple[Rule | None, tuple[Problem, ...]]:
+    """A rule, or None and what is wrong with it."""
+    if isinstance(given, str | bytes):
+        if len(given) > LARGEST:
+            return None, (Problem((), "", f"A rule is at most {LARGEST >> 10} kB of JSON: make it shorter."),)
+        try:
+            given = orjson.loads(given)
+        except orjson.JSONDecodeError as error:
+            return None, (Problem((), "", f"This is no JSON: {error}."),)
+    if isinstance(given, Mapping) and "version" in given and given["version"] != VERSION:
+        return None, (Problem((), "version", f"This release reads rules of version {VERSION}."),)
+    problems = tuple(_too_much(given))
+    if problems:
+        return None, problems
+    try:
+        return _READER.validate_python(given), ()
+    except ValidationError as error:
+        return None, tuple(
+            _problem(one) for one in error.errors(include_url=False, include_context=False) if _is_told(one)
+        )
+
+
+def _too_much(given: object) -> Iterator[Problem]:
+    """Depth and number are looked at before anything is read: what is too large is not worth a list of its mistakes."""
+    if not isinstance(given, Mapping) or not isinstance(given.get("match"), Mapping):
+        yield Problem((), "", 'A rule is an object like {"version": 1, "match": {"kind": "all", "of": [...]}}.')
+        return
+    conditions = 0
+    waiting: list[tuple[object, Path]] = [(given["match"], ())]
+    while waiting:
+        node, path = waiting.pop()
+        if not isinstance(node, Mapping) or node.get("kind") not in _GROUPS:
+            conditions += 1
+            continue
+        if len(path) >= DEEPEST:
+            yield Problem(path, "", f"Groups can be at most {DEEPEST} deep: take this one out of another.")
+            return
+        parts = node.get("of")
+        if isinstance(parts, list | tuple):
+            waiting += [(part, (*path, place)) for place, part in enumerate(parts)]
+    if conditions > MOST_CONDITIONS:
+        yield Problem(
+            (),
+            "",
+            f"A rule has at most {MOST_CONDITIONS} conditions, and this one {conditions}: split it into segments.",
+        )
+    if not conditions and not yielded_empty(given["match"]):
+        yield Problem((), "of", "Add a condition: a rule without one means nobody in particular.")
+
+
+def yielded_empty(match: Mapping[str, Any]) -> bool:
+    """Whether an inner group is empty: pydantic says so at the group itself."""
+    parts = match.get("of")
+    return isinstance(parts, list | tuple) and len(parts) > 0
+
+
+_MESSAGES = {
+    "union_tag_invalid": "There is no condition of this kind.",
+    "union_tag_not_found": "Say of which kind this condition is.",
+    "extra_forbidden": "There is no such field here.",
+    "missing": "This is needed.",
+    "too_short": "Add something here: it is empty.",
+    "string_too_short": "Fill this in: it is empty.",
+    "string_too_long": "This text is too long: make it shorter.",
+    "too_long": "These are too many: leave some out.",
+}
+
+
+def _is_told(error: Any) -> bool:
+    """Not that a group is too short because what is in it could not be read."""
+    return not (error["type"] == "too_short" and error["input"])
+
+
+def _problem(error: Any) -> Problem:
+    path: list[int] = []
+    field: list[str] = []
+    location = [part for part in error["loc"] if part != "match"]
+    place = 0
+    while place < len(location):
+        part = location[place]
+        if part == "of" and place + 1 < len(location) and isinstance(location[place + 1], int):
+            path.append(location[place + 1])
+            field = []
+            place += 2
+            continue
+        field.append(str(part))
+        place += 1
+    names = field[1:] if field else []  # the first is the kind
+    message = _MESSAGES.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
+    if error["type"] == "too_short" and names == ["of"]:
+        message = "Add a condition to this group, or remove it."
+    return Problem(tuple(path), ".".join(names), message)
+
+
+def _held(node: Any, facts: "Facts") -> Mask:
+    """Leaves are shared by every rule that is asked of the same facts."""
+    if not isinstance(node, Group):
+        return facts.remember(("leaf", node.model_dump_json()), lambda: node.holds(facts))
+    found = _held(node.of[0], facts)
+    for part in node.of[1:]:
+        found = found & _held(part, facts) if node.kind == "all" else found | _held(part, facts)
+    return ~found if node.kind == "not" else found
+
+
+def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Condition]]:
+    if isinstance(node, Group):
+        for place, part in enumerate(node.of):
+            yield from _leaves(part, (*path, place))
+    else:
+        yield path, node
+
+
+def _said(node: Any, names: Names, *, outermost: bool = False) -> str:
+    if not isinstance(node, Group):
+        return f"who {node.sentence(names)}" if outermost else str(node.sentence(names))
+    parts = [_said(part, names) for part in node.of]
+    wrapped = [
+        f"({text})" if isinstance(part, Group) and len(part.of) > 1 else text
+        for part, text in zip(node.of, parts, strict=True)
+    ]
+    who = "who " if outermost else ""
+    if node.kind == "not":
+        joined = " or ".join(wrapped)
+        return f"of whom it is not true that they {joined}" if outermost else f"not ({joined})"
+    return who + (" and " if node.kind == "all" else " or ").join(wrapped)
+
+
+def check(rule: Rule, surroundings: Any, *, own: str | None = None) -> tuple[Problem, ...]:
+    """What a rule names that is not there: features, lists and segments; and segments that lead back to it.
+
+    `own` is the segment the rule is of.
+    """
+    found = []
+    for path, condition in rule.conditions():
+        uses = condition.uses
+        found += [
+            Problem(path, "feature", f"There is no feature {slug!r} any more: choose another.")
+            for slug in uses.features
+            if slug not in surroundings.features
+        ]
+        found += [
+            Problem(path, "list", "This list was deleted: choose another.")
+            for key in uses.lists
+            if key not in surroundings.lists
+        ]
+        for key in uses.segments:
+            if key not in surroundings.rules and key != own:
+                found.append(Problem(path, "segment", "This segment was deleted: choose another."))
+            elif key == own or (own and own in reachable(surroundings.rules, key)):
+                found.append(Problem(path, "segment", "A segment cannot be made of itself: choose another."))
+    return tuple(found)
+
+
+def reachable(rules: Mapping[str, Rule], key: str) -> set[str]:
+    """Every segment that one is made of, itself included."""
+    seen, waiting = set[str](), [key]
+    while waiting:
+        one = waiting.pop()
+        if one not in seen and one in rules:
+            seen.add(one)
+            waiting += rules[one].uses.segments
+    return seen

@@ -1,0 +1,235 @@
+"""What of a stream happened when: rows of one kind of event, of the people who have any, each a range of it.
+
+Stream person k's rows are rows[starts[k]:starts[k + 1]] of a shard, ascending, which is the order of time and of ties.
+Nothing here reads a row that is not of the stream, so a question about a rare event is quick however long histories are.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+SUM, MEAN, LEAST, MOST, DISTINCT = range(5)
+
+
+class Keyed(NamedTuple):
+    """Ranges of a stream's rows, by another list of people: theirs are rows[first[i]:end[i]]."""
+
+    rows: NDArray[np.int32]
+    first: NDArray[np.int32]
+    end: NDArray[np.int32]
+
+
+@njit(nogil=True, cache=True)
+def by_code(code: NDArray[np.uint16], kinds: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The rows of each code, ascending: those of c are rows[starts[c]:starts[c + 1]]."""
+    starts = np.zeros(kinds + 1, np.int64)
+    for row in range(len(code)):
+        starts[code[row] + 1] += 1
+    starts = np.cumsum(starts)
+    place, rows = starts[:-1].copy(), np.empty(len(code), np.int32)
+    for row in range(len(code)):
+        rows[place[code[row]]] = row
+        place[code[row]] += 1
+    return rows, starts
+
+
+@njit(nogil=True, cache=True)
+def by_person(rows: NDArray[np.int32], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(people, starts) of ascending rows: who has any, and where theirs begin."""
+    most = min(len(rows), len(offsets) - 1)
+    people, starts = np.empty(most, np.int32), np.empty(most + 1, np.int32)
+    found, person, end = 0, -1, np.int64(-1)
+    for place in range(len(rows)):
+        if rows[place] >= end:
+            person += 1
+            while offsets[person + 1] <= rows[place]:
+                person += 1
+            end = offsets[person + 1]
+            people[found], starts[found] = person, place
+            found += 1
+    starts[found] = len(rows)
+    return people[:found].copy(), starts[: found + 1].copy()
+
+
+@njit(nogil=True, cache=True)
+def _from(rows: NDArray[np.int32], at: NDArray[np.int64], first: int, end: int, instant: int) -> int:
+    """The first place first <= p < end whose row is at or after an instant; `end` when there is none."""
+    while first < end:
+        middle = (first + end) >> 1
+        if at[rows[middle]] < instant:
+            first = middle + 1
+        else:
+            end = middle
+    return first
+
+
+@njit(nogil=True, cache=True)
+def between(
+    starts: NDArray[np.int32],
+    rows: NDArray[np.int32],
+    at: NDArray[np.int64],
+    since: NDArray[np.int64],
+    until: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The range of places of each person's rows in [since, until)."""
+    people = len(starts) - 1
+    first, end = np.empty(people, np.int32), np.empty(people, np.int32)
+    for person in range(people):
+        low, high = starts[person], starts[person + 1]
+        if at[rows[low]] < since[person]:
+            low = _from(rows, at, low, high, since[person])
+        if low < high and at[rows[high - 1]] >= until[person]:
+            high = _from(rows, at, low, high, until[person])
+        first[person], end[person] = low, high
+    return first, end
+
+
+@njit(nogil=True, cache=True)
+def reckon(
+    stream: Keyed, codes: NDArray[np.int32], numbers: NDArray[np.float64], kind: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A number of the rows of each person, and how many rows have one. Nothing adds up to 0; of nothing else is NaN.
+
+    `numbers` by code, NaN for what is none, and last for code -1; DISTINCT counts codes that are not -1.
+    """
+    rows, first, end = stream
+    found, had = np.zeros(len(first)), np.zeros(len(first), np.int64)
+    seen = np.full(len(numbers) if kind == DISTINCT else 0, -1, np.int64)
+    for person in range(len(first)):
+        total, count = 0.0, 0
+        for place in range(first[person], end[person]):
+            code = codes[rows[place]]
+            if kind == DISTINCT:
+                if code >= 0 and seen[code] != person:
+                    seen[code] = person
+                    count += 1
+                continue
+            number = numbers[code]
+            if np.isnan(number):
+                continue
+            if kind <= MEAN:
+                total += number
+            elif count == 0 or (number < total if kind == LEAST else number > total):
+                total = number
+            count += 1
+        if kind == DISTINCT:
+            total = count
+        elif kind != SUM:
+            total = np.nan if count == 0 else total / count if kind == MEAN else total
+        found[person], had[person] = total, count
+    return found, had
+
+
+@njit(nogil=True, cache=True)
+def unanswered(
+    asked: Keyed, answers: Keyed, at: NDArray[np.int64], since: int, until: int, keys: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The place of each person's last row in [since, until) that no answer follows; -1 without one.
+
+    With `keys` (by row; else empty) only an answer of the same key follows, and rows without a key ask nothing.
+    """
+    found = np.full(len(asked.first), -1, np.int32)
+    for person in range(len(asked.first)):
+        low = _from(asked.rows, at, asked.first[person], asked.end[person], since)
+        high = _from(asked.rows, at, low, asked.end[person], until)
+        last = answers.end[person] - 1
+        for place in range(high - 1, low - 1, -1):
+            row = asked.rows[place]
+            if len(keys) == 0:
+                if last < answers.first[person] or answers.rows[last] <= row:
+                    found[person] = place
+                break
+            if keys[row] < 0:
+                continue
+            answer = last
+            while answer >= answers.first[person] and answers.rows[answer] > row:
+                if keys[answers.rows[answer]] == keys[row]:
+                    break
+                answer -= 1
+            else:
+                found[person] = place
+                break
+    return found
+
+
+@njit(nogil=True, cache=True)
+def followed(
+    asked: Keyed,
+    answers: Keyed,
+    at: NDArray[np.int64],
+    within: int,
+    keys: NDArray[np.int32],
+    want: bool,
+    over_before: int,
+) -> NDArray[np.int32]:
+    """The place of each person's last row that an answer follows `within` so long (inclusive), or, without `want`, that
+    lies before `over_before` and none follows; -1 without one. `keys` as in `unanswered`.
+    """
+    found = np.full(len(asked.first), -1, np.int32)
+    for person in range(len(asked.first)):
+        for place in range(asked.end[person] - 1, asked.first[person] - 1, -1):
+            row = asked.rows[place]
+            if (len(keys) and keys[row] < 0) or (not want and at[row] >= over_before):
+                continue
+            answer, end = answers.first[person], answers.end[person]
+            while answer < end:  # the first answer after the row
+                middle = (answer + end) >> 1
+                if answers.rows[middle] <= row:
+                    answer = middle + 1
+                else:
+                    end = middle
+            met = False
+            while answer < answers.end[person] and at[answers.rows[answer]] - at[row] <= within:
+                if len(keys) == 0 or keys[answers.rows[answer]] == keys[row]:
+                    met = True
+                    break
+                answer += 1
+            if met == want:
+                found[person] = place
+                break
+    return found
+
+
+@njit(nogil=True, cache=True)
+def periods(stream: Keyed, at: NDArray[np.int64], until: int, period: int) -> NDArray[np.int64]:
+    """In how many periods of this length, counted back from `until`, each person has rows."""
+    found = np.zeros(len(stream.first), np.int64)
+    for person in range(len(stream.first)):
+        last = np.int64(-1)
+        for place in range(stream.first[person], stream.end[person]):
+            period_of = (until - 1 - at[stream.rows[place]]) // period
+            found[person] += period_of != last
+            last = period_of
+    return found
+
+
+@njit(nogil=True, cache=True)
+def standing(
+    stream: Keyed,
+    at: NDArray[np.int64],
+    keys: NDArray[np.int32],
+    wanted: NDArray[np.bool_],
+    since: int,
+    until: int,
+) -> NDArray[np.int32]:
+    """The place of a row of each person that is the last of its key, `wanted` and in [since, until); -1 without one.
+
+    `wanted` by place. `keys` by row; rows without a key are of one more.
+    """
+    found = np.full(len(stream.first), -1, np.int32)
+    for person in range(len(stream.first)):
+        for place in range(stream.end[person] - 1, stream.first[person] - 1, -1):
+            row = stream.rows[place]
+            if not wanted[place] or at[row] < since or at[row] >= until:
+                continue
+            is_last = True
+            for later in range(place + 1, stream.end[person]):
+                if keys[stream.rows[later]] == keys[row]:
+                    is_last = False
+                    break
+            if is_last:
+                found[person] = place
+                break
+    return found

@@ -1,0 +1,153 @@
+"""Streams: the rows of one kind of event, by person. What a segment asks of events, it asks of these.
+
+A stream of a shard depends on nothing but the shard, so those of a base serve every later snapshot that stands on it,
+whatever `now` is. They are kept in memory up to a limit; what is asked least goes first.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdp_core.timeline.arrays import MACHINE, Shard, Timeline
+from gdp_core.timeline.kernels.streams import Keyed, between, by_code, by_person
+from gdp_core.timeline.matching import Match, decided
+
+_MOST_BYTES = 512 << 20
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """The rows of a match in a shard, ascending: people[k], a place in the shard, has rows[starts[k]:starts[k + 1]]."""
+
+    shard: Shard
+    rows: NDArray[np.int32]
+    people: NDArray[np.int32]
+    starts: NDArray[np.int32]
+
+    @property
+    def everything(self) -> Keyed:
+        """All rows of everybody who has any."""
+        return Keyed(self.rows, self.starts[:-1], self.starts[1:])
+
+    def within(self, since: NDArray[np.int64], until: NDArray[np.int64]) -> Keyed:
+        """The rows in [since, until) of everybody who has any, by person: microseconds."""
+        return Keyed(self.rows, *between(self.starts, self.rows, self.shard.at, since, until))
+
+    def of(self, people: NDArray[np.int32], until: int) -> Keyed:
+        """The rows before `until` of these people of the shard, ascending; nothing of who has none."""
+        first, end = self.starts[:-1], self.within(_full(self, 0), _full(self, until)).end
+        if not len(self.people):
+            nothing = np.zeros(len(people), np.int32)
+            return Keyed(self.rows, nothing, nothing)
+        place = np.minimum(np.searchsorted(self.people, people), len(self.people) - 1)
+        has = self.people[place] == people
+        return Keyed(self.rows, np.where(has, first[place], 0), np.where(has, end[place], 0))
+
+
+def _full(stream: Stream, value: int) -> NDArray[np.int64]:
+    return np.full(len(stream.people), value if value else np.iinfo(np.int64).min, np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ByCode:
+    """The rows of a shard by the code of their event."""
+
+    rows: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+
+class _Kept:
+    """What was made of shards, up to a number of bytes. Threads that ask for the same wait for the one that makes it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: OrderedDict[tuple[object, ...], tuple[object, int]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[object, ...], make: Callable[[], Made], size: Callable[[Made], int]) -> Made:
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key][0]  # type: ignore[return-value]
+        made = make()
+        with self._lock:
+            if key not in self._held:
+                self._held[key] = made, size(made)
+                self._size += size(made)
+            while self._size > self._most and len(self._held) > 1:
+                _, (_, gone) = self._held.popitem(last=False)
+                self._size -= gone
+        return made
+
+
+_kept = _Kept(_MOST_BYTES)
+
+
+def streams(timeline: Timeline, match: Match, *, machines: bool = False) -> tuple[Stream, ...]:
+    """A match's rows in every shard. Without names: whatever people surely did; by name: whoever but a machine did it.
+
+    `machines` counts what machines did too.
+    """
+    return tuple(_stream(timeline, number, match, machines) for number in range(len(timeline.shards)))
+
+
+def _stream(timeline: Timeline, number: int, match: Match, machines: bool) -> Stream:
+    shard = timeline.shards[number]
+
+    def make() -> Stream:
+        rows = _rows(timeline, number, match, machines)
+        return Stream(shard, rows, *by_person(rows, shard.offsets))
+
+    if not shard.name:
+        return make()
+    found = _kept.get((shard.name, match, machines), make, lambda one: _bytes(one.rows, one.people, one.starts))
+    return Stream(shard, found.rows, found.people, found.starts)
+
+
+def _rows(timeline: Timeline, number: int, match: Match, machines: bool) -> NDArray[np.int32]:
+    shard = timeline.shards[number]
+    if match.names:
+        ordered = _by_code(shard, len(timeline.names))
+        parts = [
+            ordered.rows[ordered.starts[code] : ordered.starts[code + 1]]
+            for code in timeline.codes_of(match.names)
+            if code + 1 < len(ordered.starts)
+        ]
+        rows = _together(parts)
+        flags = np.uint8(0 if machines else MACHINE)
+    else:
+        rows, flags = np.arange(shard.rows, dtype=np.int32), np.uint8(0xFF - (MACHINE if machines else 0))
+    unwanted = shard.flags[rows] & flags
+    if unwanted.any():
+        rows = rows[unwanted == 0]
+    for condition in match.conditions:
+        column = timeline.columns.event(condition.name)
+        rows = rows[decided(column, condition)[column.codes[number][rows]]]
+    return rows
+
+
+def _together(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    if len(parts) == 1:
+        return parts[0]
+    return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int32)
+
+
+def _by_code(shard: Shard, kinds: int) -> _ByCode:
+    if not shard.name:
+        return _ByCode(*by_code(shard.code, kinds))
+    return _kept.get((shard.name,), lambda: _ByCode(*by_code(shard.code, kinds)), lambda one: _bytes(*_both(one)))
+
+
+def _both(one: _ByCode) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    return one.rows, one.starts
+
+
+def _bytes(*arrays: NDArray[np.int32] | NDArray[np.int64]) -> int:
+    return sum(array.nbytes for array in arrays)
