@@ -82,6 +82,9 @@ class _Columns:
     def person(self, _field: str) -> PersonColumn:
         return PersonColumn(self._crowd.plan, PLANS)
 
+    def whole(self, _field: str) -> None:
+        """There is only the plan."""
+
 
 def crowd(events: int) -> Crowd:
     """About so many events of a twentieth as many people."""

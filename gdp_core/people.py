@@ -273,7 +273,8 @@ def _gather_money(session: Session, people: dict[int, _Gathered], ids: Sequence[
         people[row.person_id.int].mrr.append(row)
     for row in rows(
         session,
-        "SELECT a.person_id, s.status, s.plan_name, s.mrr_micros, s.started_at, s.trial_start, s.trial_end, s.ended_at"
+        "SELECT a.person_id, s.status, s.plan_name, s.mrr_micros, s.started_at, s.trial_start, s.trial_end, s.ended_at,"
+        " s.cancel_at, s.cancel_at_period_end, s.current_period_end"
         " FROM actor a JOIN subscription s ON s.workspace_id = a.workspace_id AND s.actor_id = a.id"
         " WHERE a.person_id = ANY(:ids) ORDER BY s.started_at, s.id",
         ids=ids,
@@ -348,7 +349,7 @@ def _row(workspace_id: UUID, facts: _Gathered, choices: _Choices, now: datetime)
         "core_actions": int(core.events) if core else 0,
         "total_events": sum(actor.event_count for actor in facts.actors),
         **_money(facts, choices),
-        "plan_name": _plan(facts.subscriptions),
+        **_subscription(facts.subscriptions),
         "first_seen_at": first_seen,
         "last_seen_at": max((actor.last_seen_at for actor in facts.actors if actor.last_seen_at), default=first_seen),
         "first_action_at": core.first_at if core else None,
@@ -435,11 +436,18 @@ def _money(facts: _Gathered, choices: _Choices) -> dict[str, Any]:
     }
 
 
-def _plan(subscriptions: Sequence[Any]) -> str | None:
+def _subscription(subscriptions: Sequence[Any]) -> dict[str, Any]:
+    """The one that speaks for the person: the live one worth most, else the last."""
     live = [item for item in subscriptions if item.status in {"active", "past_due", "trialing"}]
-    if live:
-        return max(live, key=lambda item: item.mrr_micros).plan_name  # type: ignore[no-any-return]
-    return subscriptions[-1].plan_name if subscriptions else None
+    chosen = max(live, key=lambda item: item.mrr_micros) if live else subscriptions[-1] if subscriptions else None
+    if chosen is None:
+        return dict.fromkeys(_SUBSCRIPTION)
+    at_period_end = chosen.current_period_end if chosen.cancel_at_period_end else None
+    ends = chosen.ended_at or chosen.cancel_at or at_period_end
+    return dict(zip(_SUBSCRIPTION, (chosen.plan_name, chosen.status, chosen.started_at, ends), strict=True))
+
+
+_SUBSCRIPTION = ("plan_name", "subscription_status", "subscription_started_at", "subscription_ends_at")
 
 
 def _is_internal(actors: Sequence[Any], email: Any, choices: _Choices) -> bool:

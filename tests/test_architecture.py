@@ -40,7 +40,7 @@ LAYERS = (
     ("accounts",),
     ("choices", "identity_admin", "track", "backfill", "importer", "reports"),
     ("features", "analytics"),
-    ("early_warning",),
+    ("early_warning", "segments"),
     ("replay", "demo"),
 )
 """gdp_core from the ground up: a module imports from its own layer and from those before it. A new one is placed here."""
@@ -58,7 +58,7 @@ HOMES = {
     "phonenumbers": {"gdp_core/sources/people.py"},
     "plotly": {"pages/ui/"},
     "prometheus_client": {"jobs/door/"},
-    "pyarrow": {"gdp_core/importer/", "gdp_core/lake/"},
+    "pyarrow": {"gdp_core/importer/", "gdp_core/lake/", "gdp_core/timeline/matching.py"},
     "rich": {"jobs/"},
     "schedule": {"jobs/"},
     "starlette": {"app.py", "pages/gate/", "pages/api.py", "jobs/door/"},

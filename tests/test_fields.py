@@ -11,7 +11,7 @@ from .test_pipeline import batch, delivery, drain, put
 PERSON = """id email phone first_name last_name name company industry stage status source medium campaign cohort tags
  metadata active_days core_actions lifetime_value_micros total_spent_micros total_events first_seen_at last_seen_at
  first_action_at last_action_at signup_at marketing_qualified_at trial_started_at subscribed_at churned_at currency
- mrr_micros plan_name is_internal identifiers""".split()
+ mrr_micros plan_name subscription_status subscription_started_at subscription_ends_at is_internal identifiers""".split()
 ACTOR = "id namespace external_id person_id is_primary first_seen_at last_seen_at first_touch event_count".split()
 EVENT = """id occurred_at actor_id name type category source source_id source_event_id session_id device_id ip user_agent
  referrer url utm_source utm_medium utm_campaign utm_term utm_content gclid fbclid ttclid value_micros currency is_machine
@@ -58,7 +58,7 @@ def payments():
     trial = {"trial_start": T0, "trial_end": T0 + DAY, "metadata": {"user_id": "u1"}}
     asked = {"cancel_at": T0 + 9 * DAY, "cancel_at_period_end": True, "canceled_at": T0 + 5 * DAY}
     over = subscription("canceled", ended_at=T0 + 9 * DAY, **trial, **asked)
-    last = subscription("trialing", sub_id="sub_2", trial_start=T0, trial_end=T0 + 400 * DAY)
+    last = subscription("trialing", sub_id="sub_2", trial_start=T0, trial_end=T0 + 400 * DAY, cancel_at=T0 + 500 * DAY)
     return [
         event("evt_0", "customer.created", 0, customer(metadata={"user_id": "u1"})),
         event("evt_1", "customer.subscription.created", 0, subscription("trialing", **trial)),

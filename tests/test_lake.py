@@ -57,6 +57,22 @@ def test_an_event_is_there_once_however_often_it_is_flushed(database, lake, ws, 
     assert is_equal(lake, ws) == {"event": 3, "actor": 1, "person": 1}
 
 
+def test_a_lake_of_an_earlier_release_gets_the_columns_it_lacks(database, lake, ws, segment):
+    put(database, delivery(ws, segment, batch(identify(message="i1", tags=["vip"]), track(message="m1"))))
+    drain(database, ws)
+    flush(lake, database.worker, ws, NOW)
+    with lake.transaction() as cursor:
+        for column in ("tags", "subscription_status", "mrr_micros"):
+            cursor.execute(f"ALTER TABLE {schema_of(ws)}.person DROP COLUMN {column}")
+    with database.worker.transaction(ws) as session:
+        run(session, "UPDATE person SET tx = pg_current_xact_id()")  # as the migration that adds one does
+    assert flush(lake, database.worker, ws, NOW).people == 1
+    assert is_equal(lake, ws)["person"] == 1
+    with lake.reading() as cursor:
+        last = f"SELECT tags, mrr_micros FROM {schema_of(ws)}.person ORDER BY tx DESC LIMIT 1"
+        assert cursor.execute(last).fetchone() == ('["vip"]', 0)
+
+
 def refreshed(database, ws):
     with database.worker.transaction(ws) as session:
         found = [row.id for row in rows(session, "SELECT id FROM person")]

@@ -18,7 +18,7 @@ from gdp_core.lake.upkeep import GRACE, maintain
 from gdp_core.lake.writing import flush, watermark
 from gdp_core.timeline import files, following, matching
 from gdp_core.timeline import store as storing
-from gdp_core.timeline.arrays import MISSING
+from gdp_core.timeline.arrays import MISSING, NOTHING
 from gdp_core.timeline.files import Damaged
 from gdp_core.timeline.matching import Condition, Match
 from gdp_core.timeline.store import Store
@@ -102,6 +102,36 @@ def test_it_is_what_postgres_says_after_any_changes(database, lake, tmp_path, se
     afresh = store.open(lake)
     assert len(afresh.shards[1].at) == 0
     assert in_timeline(afresh) == in_postgres(database, tenant.id)
+
+
+def told_of_people(timeline, field):
+    column = timeline.columns.person(field)
+    return [None if code == MISSING else column.values[code] for code in column.codes]
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.heavy)])
+def test_fields_of_people_are_those_of_now_whatever_the_base_knew(database, lake, tmp_path, seed):
+    rng = random.Random(seed)
+    (tenant,) = history.tenants(database, "acme")
+    deliveries = history.history(tenant, seed)
+    rng.shuffle(deliveries)
+    store, fields = Store(tmp_path / "timeline", tenant.id), ("stage", "email", "total_events", "signup_at", "plan")
+    for part in (deliveries[: len(deliveries) // 2], deliveries[len(deliveries) // 2 :]):
+        history.put(database, part)
+        history.drain(database, [tenant.id])
+        timeline = brought_up(database, lake, store, tenant.id)
+        for field in fields:  # kept beside the base when it is asked for the first time
+            told_of_people(timeline, field)
+    store.refresh(lake, since=watermark(lake, tenant.id), complete_at=micros(NOW), afresh=True)
+    afresh = store.open(lake)
+    assert afresh.numbers.tolist() == timeline.numbers.tolist()
+    for field in fields:
+        assert told_of_people(timeline, field) == told_of_people(afresh, field), field
+        whole = timeline.columns.whole(field)
+        if whole is not None:
+            assert whole.tolist() == afresh.columns.whole(field).tolist()
+            assert whole.tolist() == [NOTHING if value is None else value for value in told_of_people(afresh, field)]
+    assert [timeline.columns.whole(field) is None for field in fields] == [True, True, False, False, True]
 
 
 def test_internal_people_do_not_count_and_are_back_when_the_rule_goes(database, lake, tmp_path, ws, segment):

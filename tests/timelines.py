@@ -46,6 +46,9 @@ class _Given:
         values, (codes,) = _coded([[who.traits.get(name) for who in self._people]])
         return PersonColumn(codes, values)
 
+    def whole(self, name: str) -> None:
+        """Everything is coded here."""
+
 
 def _coded(columns):
     found = {(type(value), value): value for column in columns for value in column if value is not None}

@@ -27,6 +27,9 @@ class _Arrays:
     def person(self, name: str) -> PersonColumn:
         return PersonColumn(*_coded(self._people.get(name), self._persons))
 
+    def whole(self, _name: str) -> None:
+        """Everything is coded here."""
+
 
 def _coded(given: NDArray | None, length: int) -> tuple[NDArray[np.int32], tuple]:
     if given is None:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.scope import Scope
-from gdp_core.timeline.arrays import PersonColumn, Shard, Timeline, Value
+from gdp_core.timeline.arrays import NOTHING, PersonColumn, Shard, Timeline, Value
 from gdp_core.timeline.kernels.history import History
 from gdp_core.timeline.kernels.retention import first_starts, recurring_starts, rows_at
 from gdp_core.timeline.matching import Condition, Match
 
 Occurrence = Literal["first_ever", "first_in_period", "recurring"]
-NEVER = np.iinfo(np.int64).min  # also how numpy stores an instant that is none
+NEVER = NOTHING  # also how numpy stores an instant that is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,15 @@ class Beginnings:
     people: NDArray[np.int32]
     rows: NDArray[np.int64]
     instants: NDArray[np.int64]
+
+
+def instants_of(timeline: Timeline, field: str) -> NDArray[np.int64]:
+    """An instant of everybody, microseconds, aligned with Timeline.numbers; NEVER for who has none."""
+    whole = timeline.columns.whole(field)
+    if whole is not None:
+        return whole
+    column = timeline.columns.person(field)
+    return instants(column)[column.codes]
 
 
 @lru_cache(maxsize=2)  # reading a million texts takes longer than the report; a column stands for one snapshot
@@ -101,6 +110,5 @@ def clock(
     """The clock of a question over a period."""
     known = None
     if isinstance(start, Known):
-        column = timeline.columns.person(start.name)
-        known = instants(column)[column.codes]
+        known = instants_of(timeline, start.name)
     return Clock(occurrence, micros(scope.since), micros(scope.until), edges, known)

@@ -53,6 +53,9 @@ class _Two:
         codes = np.zeros(2, np.int32) if field == _SIGNUP else np.full(2, -1, np.int32)
         return PersonColumn(codes, (micros(_SCOPE.since),))
 
+    def whole(self, _field: str) -> None:
+        """Both fields are coded."""
+
 
 def _timeline() -> Timeline:
     at = micros(_SCOPE.since) + np.arange(4, dtype=np.int64) * 3_600_000_000

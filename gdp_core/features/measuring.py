@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gdp_core.analytics.beginnings import NEVER, instants
+from gdp_core.analytics.beginnings import NEVER, instants_of
 from gdp_core.analytics.measures import amounts
 from gdp_core.features.base import Feature, Held, Tally
 from gdp_core.timeline.arrays import FLAGS, MACHINE, EventColumn, Shard, Timeline, Value
@@ -104,8 +104,7 @@ def _held(timeline: Timeline, made: Held, at: int, live: NDArray[np.bool_]) -> N
     """An instant that people keep: who has it later had nothing yet."""
     if made.kind not in ("since", "instant"):
         raise ValueError(f"What {made.column} was at an earlier time is not known.")
-    column = timeline.columns.person(made.column)
-    found = instants(column)[column.codes]
+    found = instants_of(timeline, made.column)
     return np.where(live & (found != NEVER) & (found < at), found.astype(np.float64), np.nan)
 
 

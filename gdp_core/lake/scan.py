@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gdp_core.errors import InvalidInput
 from gdp_core.lake.connection import Lake
-from gdp_core.lake.tables import ACTOR, EVENT_FIELDS, PERSON, PERSON_FIELDS, current, schema_of
+from gdp_core.lake.tables import ACTOR, EVENT_FIELDS, PERSON, PERSON_FIELDS, current, schema_of, written
 
 _BATCH = 1_000_000  # rows
 MOST_VALUES = 1_000_000
@@ -178,19 +178,40 @@ def event_column(
         )
 
 
-def person_column(lake: Lake, workspace_id: UUID, at: int, field: str) -> Coded:
-    """A field of people: a column by its name, else a trait. Keyed by the person's number. Instants are microseconds."""
+def person_column(lake: Lake, workspace_id: UUID, at: int, field: str, *, since: int | None = None) -> Coded:
+    """A field of people: a column by its name, else a trait. Keyed by the person's number. Instants are microseconds.
+
+    `since`: only of who was written by this transaction or a later one; some of them may be people no more.
+    """
     is_column = field in PERSON_FIELDS
     text = "json_extract(traits, $1)"
     if is_column:
         text = f"to_json(epoch_us({field}))" if field.endswith("_at") else f"to_json({field})"
+    people = current(workspace_id, PERSON, at) if since is None else written(workspace_id, at, since)
     with lake.reading() as cursor:
         return _coded(
             cursor,
-            f"SELECT number AS key, {text} AS value FROM ({current(workspace_id, PERSON, at)})",
+            f"SELECT number AS key, {text} AS value FROM ({people})",
             [] if is_column else [_path(field)],
             field,
         )
+
+
+def person_whole(
+    lake: Lake, workspace_id: UUID, at: int, field: str, *, since: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(numbers of people, what each has) of a column of PERSON_WHOLE, the least of all integers for nothing; `since` as above.
+
+    Numbers ascend.
+    """
+    people = current(workspace_id, PERSON, at) if since is None else written(workspace_id, at, since)
+    told = f"epoch_us({field})" if field.endswith("_at") else field
+    with lake.reading() as cursor:
+        found = _arrays(
+            cursor,
+            f"SELECT number, coalesce({told}, -9223372036854775808)::BIGINT AS told FROM ({people}) ORDER BY number",
+        )
+    return found["number"], found["told"]
 
 
 def _path(field: str) -> str:

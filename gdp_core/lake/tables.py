@@ -80,13 +80,15 @@ ACTOR = Table(
     key="number",
     actor="number",
 )
-_PERSON_TEXTS = ("stage status source medium campaign cohort plan_name currency company industry email name").split()
+_PERSON_TEXTS = (
+    "stage status source medium campaign cohort plan_name subscription_status currency company industry email name"
+).split()
 _PERSON_NUMBERS = (
     "identifiers active_days core_actions total_events total_spent_micros lifetime_value_micros mrr_micros"
 ).split()
 _PERSON_INSTANTS = (
     "first_seen_at last_seen_at first_action_at last_action_at signup_at marketing_qualified_at trial_started_at"
-    " subscribed_at churned_at"
+    " subscribed_at churned_at subscription_started_at subscription_ends_at"
 ).split()
 PERSON = Table(
     "person",
@@ -98,6 +100,7 @@ PERSON = Table(
         **{name: ("VARCHAR", f"r.{name}") for name in _PERSON_TEXTS},
         **{name: ("BIGINT", f"r.{name}::bigint") for name in _PERSON_NUMBERS},
         **{name: _utc(name) for name in _PERSON_INSTANTS},
+        "tags": ("VARCHAR", "to_jsonb(r.tags)::text"),
         "traits": ("VARCHAR", "r.metadata::text"),
         "tx": _TX,
     },
@@ -110,8 +113,13 @@ TABLES = (EVENT, ACTOR, PERSON)
 EVENT_FIELDS = frozenset(_EVENT_TEXTS) - {"name"} | {"value_micros", "currency"}
 """Columns of events a report may filter and break down by; any other field is a property."""
 
-PERSON_FIELDS = frozenset(_PERSON_TEXTS) | frozenset(_PERSON_NUMBERS) | frozenset(_PERSON_INSTANTS) | {"is_known"}
+PERSON_FIELDS = (
+    frozenset(_PERSON_TEXTS) | frozenset(_PERSON_NUMBERS) | frozenset(_PERSON_INSTANTS) | {"is_known", "tags"}
+)
 """Columns of people; any other field is a trait."""
+
+PERSON_WHOLE = frozenset(_PERSON_NUMBERS) | frozenset(_PERSON_INSTANTS)
+"""Columns of people that hold whole numbers, or instants."""
 
 
 def schema_of(workspace_id: UUID) -> str:
@@ -137,3 +145,9 @@ def current(workspace_id: UUID, table: Table, version: int | None = None) -> str
     return (
         f"SELECT p.* FROM ({latest}) p JOIN ({actors}) a ON a.n = p.number AND a.person = p.number AND a.moved <= p.tx"
     )
+
+
+def written(workspace_id: UUID, version: int, since: int) -> str:
+    """A query of the last row of each number that a transaction from `since` on wrote into the table of people."""
+    rows = f"{schema_of(workspace_id)}.{PERSON.name} AT (VERSION => {int(version)})"
+    return f"SELECT * FROM {rows} WHERE tx >= {int(since)} QUALIFY row_number() OVER (PARTITION BY number ORDER BY tx DESC) = 1"

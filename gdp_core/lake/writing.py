@@ -106,13 +106,28 @@ def exists(lake: Lake, workspace_id: UUID) -> bool:
 
 
 def ensure(lake: Lake, workspace_id: UUID) -> None:
-    """Make the workspace's tables where they are missing."""
+    """Make the workspace's tables where they are missing, and columns that an earlier release did not have."""
     schema = schema_of(workspace_id)
-    if exists(lake, workspace_id):
+    with lake.reading() as cursor:
+        known = cursor.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = $1",
+            [schema.removeprefix("lake.")],
+        ).fetchall()
+    if not known:
+        with lake.transaction() as cursor:
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            _make(cursor, schema)
         return
-    with lake.transaction() as cursor:
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        _make(cursor, schema)
+    new = [
+        f'ALTER TABLE {schema}.{table.name} ADD COLUMN "{name}" {kind}'
+        for table in TABLES
+        for name, (kind, _) in table.columns.items()
+        if (table.name, name) not in known
+    ]
+    if new:
+        with lake.transaction() as cursor:
+            for statement in new:
+                cursor.execute(statement)
 
 
 def _make(cursor: duckdb.DuckDBPyConnection, schema: str) -> None:
@@ -233,7 +248,7 @@ def _write(cursor: duckdb.DuckDBPyConnection, workspace_id: UUID, source: str, s
 
 def _append(cursor: duckdb.DuckDBPyConnection, schema: str, source: str, table: Table, since: int, until: int) -> int:
     done = cursor.execute(
-        f"INSERT INTO {schema}.{table.name} SELECT {table.names} FROM {asked(source, table.changed(since, until))}"
+        f"INSERT INTO {schema}.{table.name} ({table.names}) SELECT {table.names} FROM {asked(source, table.changed(since, until))}"
         f" WHERE coalesce({table.actor} NOT IN (SELECT actor FROM {schema}.erased), true)"
     ).fetchone()
     return int(done[0]) if done else 0

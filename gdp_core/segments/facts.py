@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from gdp_core.analytics.beginnings import NEVER, instants
+from gdp_core.analytics.beginnings import NEVER, instants_of
 from gdp_core.analytics.calendar import instant
 from gdp_core.analytics.measures import read_numbers
 from gdp_core.analytics.warning import Model, scores
@@ -331,16 +331,15 @@ class Facts:
     def instants(self, name: str) -> Instants:
         """An instant of everybody, microseconds; beginnings.NEVER where there is none."""
 
-        def make() -> Instants:
-            column = self.person(name)
-            return instants(column)[column.codes]
-
-        return self.remember(("instants", name), make)
+        return self.remember(("instants", name), lambda: instants_of(self.timeline, name.removeprefix("person.")))
 
     def numbers(self, name: str) -> Floats:
         """A field of people as numbers; NaN for what is none."""
 
         def make() -> Floats:
+            whole = self.timeline.columns.whole(name.removeprefix("person."))
+            if whole is not None:
+                return np.where(whole == NEVER, np.nan, whole.astype(np.float64))
             column = self.person(name)
             numbers, known = read_numbers(column.values)
             return np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan)[column.codes]
@@ -483,3 +482,8 @@ class _OfOne:
         whole = self.timeline.columns.person(field)
         code = int(whole.codes[self.place])
         return PersonColumn(np.array([-1 if code < 0 else 0], np.int32), () if code < 0 else (whole.values[code],))
+
+    def whole(self, field: str) -> NDArray[np.int64] | None:
+        """See arrays.Columns."""
+        found = self.timeline.columns.whole(field)
+        return None if found is None else found[self.place : self.place + 1]

@@ -187,7 +187,12 @@ class Person(SQLModel, table=True):
     total_spent_micros: int = whole(default=0)
     lifetime_value_micros: int = whole(default=0)
     mrr_micros: int = whole(default=0)
-    plan_name: str | None = word(default=None)
+    plan_name: str | None = word(
+        default=None
+    )  # this and the next three: of the live subscription worth most, else the last
+    subscription_status: str | None = word(default=None)
+    subscription_started_at: datetime | None = instant(default=None)
+    subscription_ends_at: datetime | None = instant(default=None)  # when it ended or is going to; None: it goes on
     first_seen_at: datetime | None = instant(default=None)
     last_seen_at: datetime | None = instant(default=None)
     first_action_at: datetime | None = instant(default=None)

@@ -27,6 +27,9 @@ WEAK = np.uint8(4)
 FLAGS = 8
 """How many sets of flags there are: what a kernel looks up by a row's flags is so long."""
 
+NOTHING = int(np.iinfo(np.int64).min)
+"""A whole number or instant that a person does not have."""
+
 MISSING = -1
 """The code of a row or person without the field."""
 
@@ -109,6 +112,10 @@ class Columns(Protocol):
 
     def person(self, field: str) -> PersonColumn:
         """A column of the person table by its name, else a trait."""
+
+    def whole(self, field: str) -> NDArray[np.int64] | None:
+        """A column of the person table that holds whole numbers or instants (microseconds), NOTHING for none, aligned with
+        Timeline.numbers; None for any other field. Codes of a million different instants would be no short way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from gdp_core.lake import scan
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.scan import Coded, Rows, Who
+from gdp_core.lake.tables import PERSON_WHOLE
 from gdp_core.timeline import files
-from gdp_core.timeline.arrays import MISSING, EventColumn, PersonColumn, Shard, Timeline, Value
+from gdp_core.timeline.arrays import MISSING, NOTHING, EventColumn, PersonColumn, Shard, Timeline, Value, still
 from gdp_core.timeline.files import Damaged
 
 _FORMAT = 2
@@ -244,6 +246,10 @@ def _shard(rows: Rows, people: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     return {"offsets": offsets, "at": rows.at, "code": rows.code, "flags": rows.flags, "row": rows.row}
 
 
+_Filed = tuple[dict[str, NDArray[Any]], dict[str, Any]]
+"""Arrays and facts, as files.py keeps them."""
+
+
 class _Columns:
     """Further columns: read from the lake once, then kept beside the arrays they are aligned with."""
 
@@ -255,29 +261,67 @@ class _Columns:
         self._layer = layer
         self._events: dict[str, EventColumn] = {}
         self._people: dict[str, PersonColumn] = {}
+        self._whole: dict[str, NDArray[np.int64]] = {}
 
     def event(self, field: str) -> EventColumn:
         """A column of events, see arrays.Columns."""
         if field not in self._events:
-            everybody, values = self._kept(self._base.name, field, lambda: self._of_base(field))
-            changed, theirs = self._kept(self._latest.layer, field, lambda: self._of_layer(field))
-            place = {(type(value), value): code for code, value in enumerate(values)}
-            merged = list(values)
-            for value in theirs:
-                if place.setdefault((type(value), value), len(place)) == len(merged):
-                    merged.append(value)
-            codes = np.array([place[type(value), value] for value in theirs] or [MISSING], np.int32)
-            recoded = np.where(changed == MISSING, np.int32(MISSING), codes[changed])
-            self._events[field] = EventColumn((everybody, recoded), tuple(merged))
+            base, layer = self._base, self._latest.layer
+            everybody, values = self._kept(base.name, field, base.rows["row"], lambda: self._of_base(field))
+            changed, theirs = self._kept(layer, field, self._layer["row"], lambda: self._of_layer(field))
+            merged, codes = _merged(values, theirs)
+            self._events[field] = EventColumn((everybody, codes[changed]), merged)
         return self._events[field]
 
     def person(self, field: str) -> PersonColumn:
         """A column of people, see arrays.Columns."""
         if field not in self._people:
-            found = scan.person_column(self._lake, self._store.workspace_id, self._latest.version, field)
-            codes = _aligned(found, self._layer["numbers"])
-            self._people[field] = PersonColumn(codes, found.values)
+            base, version, workspace = self._base, self._latest.version, self._store.workspace_id
+            made = partial(scan.person_column, self._lake, workspace, base.version, field)
+            then, values = self._kept(base.name, f"person.{field}", base.who.people, made)
+            changed = scan.person_column(self._lake, workspace, version, field, since=base.since)
+            merged, recoded = _merged(values, changed.values)
+            codes = np.append(then, np.int32(MISSING))[self._in_base]
+            place = np.searchsorted(self._layer["numbers"], changed.key)
+            here = np.append(self._layer["numbers"], -1)[place] == changed.key
+            codes[place[here]] = recoded[changed.codes[here]]
+            self._people[field] = PersonColumn(codes, merged)
         return self._people[field]
+
+    def whole(self, field: str) -> NDArray[np.int64] | None:
+        """A column of whole numbers or instants of people, see arrays.Columns."""
+        if field not in PERSON_WHOLE:
+            return None
+        if field not in self._whole:
+            base, version, workspace = self._base, self._latest.version, self._store.workspace_id
+            then = self._kept_whole(field, partial(scan.person_whole, self._lake, workspace, base.version, field))
+            changed, told = scan.person_whole(self._lake, workspace, version, field, since=base.since)
+            found = np.append(then, NOTHING)[self._in_base]
+            place = np.searchsorted(self._layer["numbers"], changed)
+            here = np.append(self._layer["numbers"], -1)[place] == changed
+            found[place[here]] = told[here]
+            self._whole[field] = still(found)
+        return self._whole[field]
+
+    def _kept_whole(
+        self, field: str, made: Callable[[], tuple[NDArray[np.int64], NDArray[np.int64]]]
+    ) -> NDArray[np.int64]:
+        """Of the people of the base, from its file or else made and kept."""
+
+        def write() -> _Filed:
+            numbers, told = made()
+            place = np.searchsorted(numbers, self._base.who.people)
+            found = np.append(numbers, -1)[place] == self._base.who.people
+            return {"told": np.where(found, np.append(told, NOTHING)[place], NOTHING)}, {}
+
+        return self._file(self._base.name, f"whole.{field}", write)[0]["told"]
+
+    @cached_property
+    def _in_base(self) -> NDArray[np.int64]:
+        """The place of everybody of now among the people of the base; behind the last for who was not there."""
+        then, numbers = self._base.who.people, self._layer["numbers"]
+        place = np.searchsorted(then, numbers)
+        return np.where(np.append(then, -1)[place] == numbers, place, len(then))
 
     def _of_base(self, field: str) -> Coded:
         return scan.event_column(self._lake, self._store.workspace_id, self._base.version, field, self._base.who)
@@ -287,30 +331,47 @@ class _Columns:
         people = self._layer["numbers"][self._layer["people"]]
         return scan.event_column(self._lake, self._store.workspace_id, self._latest.version, field, who, people)
 
-    def _kept(self, part: str, field: str, made: Callable[[], Coded]) -> tuple[NDArray[np.int32], tuple[Value, ...]]:
-        """A column of a part, from its file or else made and kept."""
-        folder = self._store.folder / f"column-{part}" / blake2b(field.encode(), digest_size=12).hexdigest()
-        try:
-            arrays, facts = files.read(folder)
-        except Damaged:
-            with contextlib.ExitStack() as held:
-                with contextlib.suppress(OSError):  # no room, or a folder that is only read: then nobody waits
-                    held.enter_context(files.alone(folder.parent, patiently=True))
-                arrays, facts = self._made(folder, part, made)
+    def _kept(
+        self, part: str, field: str, keys: NDArray[np.int64], made: Callable[[], Coded]
+    ) -> tuple[NDArray[np.int32], tuple[Value, ...]]:
+        """A column of a part, aligned with its keys, from its file or else made and kept."""
+
+        def write() -> _Filed:
+            coded = made()
+            return {"codes": _aligned(coded, keys)}, {"values": coded.values}
+
+        arrays, facts = self._file(part, field, write)
         return arrays["codes"], tuple(facts["values"])
 
-    def _made(
-        self, folder: Path, part: str, made: Callable[[], Coded]
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """A column that was not there; whoever else was about to make it has waited for us, or we for them."""
-        with contextlib.suppress(Damaged):
+    def _file(self, part: str, field: str, made: Callable[[], _Filed]) -> _Filed:
+        """What is kept of a field beside a part; made where it is not there, by one process while others wait."""
+        folder = self._store.folder / f"column-{part}" / blake2b(field.encode(), digest_size=12).hexdigest()
+        try:
             return files.read(folder)
-        coded = made()
-        codes = _aligned(coded, self._base.rows["row"] if part == self._base.name else self._layer["row"])
-        with contextlib.suppress(Damaged, OSError):  # no room, or the part is gone: then it is kept in memory alone
-            files.write(folder, {"codes": codes}, {"values": coded.values})
-            return files.read(folder)
-        return {"codes": codes}, {"values": coded.values}
+        except Damaged:
+            pass
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):  # no room, or a folder that is only read: then nobody waits
+                held.enter_context(files.alone(folder.parent, patiently=True))
+            with contextlib.suppress(Damaged):
+                return files.read(folder)
+            arrays, facts = made()
+            with contextlib.suppress(Damaged, OSError):  # no room, or the part is gone: then it is kept in memory alone
+                files.write(folder, arrays, facts)
+                return files.read(folder)
+            return arrays, facts
+
+
+def _merged(values: tuple[Value, ...], others: tuple[Value, ...]) -> tuple[tuple[Value, ...], NDArray[np.int32]]:
+    """Values with the others behind those that are new, and the code there of each of the others; MISSING for -1."""
+    if not others:
+        return values, np.array([MISSING], np.int32)
+    place = {(type(value), value): code for code, value in enumerate(values)}
+    merged = list(values)
+    for value in others:
+        if place.setdefault((type(value), value), len(place)) == len(merged):
+            merged.append(value)
+    return tuple(merged), np.array([*(place[type(value), value] for value in others), MISSING], np.int32)
 
 
 def _aligned(coded: Coded, keys: NDArray[np.int64]) -> NDArray[np.int32]:
