@@ -22,6 +22,7 @@ from gdp_core.lost import LostState
 from gdp_core.sources.facts import EventFact
 from gdp_core.sources.resend import contact, recipients
 from gdp_core.tables.mail import Consent, EmailEvent, EmailMessage
+from gdp_core.words import fold
 
 _TOO_FAST = timedelta(seconds=2)
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # since when to stop, of an address that was only ever lifted
@@ -160,6 +161,32 @@ def is_suppressed(session: Session, workspace_id: UUID, address: str) -> bool:
             digest=vault.digest(workspace_id, address.strip().lower()),
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A person, by lasting number, one of whose addresses must not be written to; `lifted_at` counts when it is later."""
+
+    number: int
+    reason: str
+    since: datetime
+    lifted_at: datetime | None
+
+
+def read_stopped(session: Session) -> list[Stopped]:
+    """Who has an address that was ever suppressed: of their identifiers, or the one they say is theirs.
+
+    Those of an address that was erased are found only by `is_suppressed`.
+    """
+    stops = rows(session, "SELECT address, reason, since, lifted_at FROM suppression WHERE address IS NOT NULL")
+    found = rows(
+        session,
+        "SELECT a.number, s.place FROM unnest(CAST(:tokens AS text[])) WITH ORDINALITY AS s(token, place)"
+        " JOIN person_token t ON t.workspace_id = app_ws() AND t.token = s.token"
+        " JOIN actor a ON a.workspace_id = t.workspace_id AND a.id = t.person_id ORDER BY 1, 2",
+        tokens=[fold(stop.address)[:200] for stop in stops],
+    )
+    return [Stopped(row.number, *stops[row.place - 1][1:]) for row in found]
 
 
 def _email(

@@ -201,6 +201,20 @@ def test_the_suppression_register_needs_no_order(database, ws, mailer):
         assert row.lifted_at == SENT + timedelta(seconds=40)
 
 
+def test_whose_addresses_are_suppressed(database, ws, mailer):
+    tell(database, mailer.bounced(10, to=("Ada <ADA@acme.example>",)))
+    tell(database, mailer.email("delivered", 11, email_id="em_2", to=("bob@acme.example",), tags={"user_id": "u2"}))
+    with database.web.transaction(ws) as session:
+        (stopped,) = mail.read_stopped(session)
+        mine = one(
+            session, "SELECT p.number FROM actor a JOIN actor p ON p.id = a.person_id WHERE a.external_id = 'u1'"
+        )
+    assert (stopped.number, stopped.reason, stopped.lifted_at) == (mine.number, "bounce", None)
+    tell(database, mailer("suppression.removed", 20, id="s1", email="ada@acme.example"))
+    with database.web.transaction(ws) as session:
+        assert [stop.lifted_at for stop in mail.read_stopped(session)] == [SENT + timedelta(seconds=20)]
+
+
 def test_an_address_that_was_only_ever_lifted_can_be_read(database, ws, mailer):
     tell(database, mailer("suppression.removed", 20, id="s1", email="ada@acme.example"))
     with database.web.transaction(ws) as session:

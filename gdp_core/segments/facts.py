@@ -49,6 +49,27 @@ Placed = tuple[tuple[Stream, ...], list[NDArray[np.int32]]]
 _KINDS = {"sum": SUM, "average": MEAN, "min": LEAST, "max": MOST, "distinct": DISTINCT}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stops:
+    """Addresses that must not be written to, by the number of the person who has each: why, since when, and until when
+    (microseconds; NEVER where it was not lifted since)."""
+
+    numbers: NDArray[np.int64]
+    reasons: tuple[str, ...]
+    since: NDArray[np.int64]
+    lifted: NDArray[np.int64]
+
+    def at(self, instant: int, reasons: Sequence[str]) -> NDArray[np.int64]:
+        """The numbers of who is stopped at an instant, for one of the reasons or, without any, for whatever reason."""
+        held = (self.since < instant) & ((self.lifted < self.since) | (self.lifted >= instant))
+        if reasons:
+            held &= np.array([reason in reasons for reason in self.reasons], np.bool_)
+        return self.numbers[held]
+
+
+NO_STOPS = Stops(np.empty(0, np.int64), (), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a workspace says besides its timeline: of its segments by id, of its lists who is on them by number."""
@@ -59,6 +80,7 @@ class Surroundings:
     model: Model | None = None
     rules: Mapping[str, "Rule"] = field(default_factory=dict)
     lists: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    stops: Stops = NO_STOPS
     names: Names = field(default_factory=Names)
 
 
@@ -400,6 +422,10 @@ class Facts:
         if key not in self.surroundings.lists:
             raise InvalidInput("This list was deleted: choose another.")
         return np.isin(self.timeline.numbers, self.surroundings.lists[key])
+
+    def stopped(self, reasons: Sequence[str] = ()) -> Mask:
+        """Who has an address that must not be written to."""
+        return np.isin(self.timeline.numbers, self.surroundings.stops.at(self.at, reasons))
 
     # ------------------------------------------------------------------------------------------------ other facts
 

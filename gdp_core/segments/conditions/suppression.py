@@ -1,19 +1,17 @@
 """Whether nobody may write to an address of theirs any more: it bounced for good, they complained, or somebody said so."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from pydantic import Field
 
-from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Names, Uses, listed
-from gdp_core.segments.conditions.person import Person
-from gdp_core.timeline.matching import as_text
+from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Names, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gdp_core.segments.facts import Facts
 
-FIELD = "suppression"
+Reason = Literal["bounce", "complaint", "unsubscribe", "manual"]
 
 
 class Suppression(Condition):
@@ -25,35 +23,32 @@ class Suppression(Condition):
 
     kind: Literal["suppression"] = "suppression"
     suppressed: bool = True
-    reasons: tuple[Literal["bounced", "complained", "unsubscribed", "manual"], ...] = Field(default=(), max_length=4)
-
-    @property
-    def _person(self) -> Person:
-        if not self.suppressed:
-            return Person(field=FIELD, op="not_set")
-        return Person(field=FIELD, op="is", values=self.reasons) if self.reasons else Person(field=FIELD, op="set")
+    reasons: tuple[Reason, ...] = Field(default=(), max_length=4)
 
     def holds(self, facts: "Facts") -> Mask:
         """See Condition."""
-        return self._person.holds(facts)
+        stopped = facts.stopped(self.reasons)
+        return stopped if self.suppressed else ~stopped
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        if not self.suppressed:
-            return "have no suppressed address"
-        return f"have a suppressed address{f' ({listed(self.reasons)})' if self.reasons else ''}"
+        why = f" ({listed(self.reasons)})" if self.reasons else ""
+        return f"have {'a' if self.suppressed else 'no'} suppressed address{why}"
 
-    def turns(self, facts: "Facts") -> "Iterator[Instants]":
-        """See Condition. Time alone changes nothing."""
-        yield from ()
+    def turns(self, facts: "Facts") -> Iterator[Instants]:
+        """See Condition."""
+        stops = facts.surroundings.stops
+        mine = np.isin(stops.numbers, facts.timeline.numbers)
+        yield stops.since[mine] + 1
+        yield stops.lifted[mine] + 1
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""
-        column = facts.person(FIELD)
-        shown = as_text(column.values[column.codes[0]]) if column.codes[0] >= 0 else "not suppressed"
+        stops = facts.surroundings.stops
+        mine = facts.timeline.numbers[0]
+        held = facts.surroundings.stops.at(facts.at, ())
+        reasons = {
+            reason for number, reason in zip(stops.numbers.tolist(), stops.reasons, strict=True) if number == mine
+        }
+        shown = listed(sorted(reasons), "and") if mine in held else "not suppressed"
         return Evidence(shown, shown)
-
-    @property
-    def uses(self) -> Uses:
-        """See Condition."""
-        return Uses(fields=(FIELD,))
