@@ -6,7 +6,6 @@ knows nothing of rules; only what happened before `at` is in any answer.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -109,6 +108,7 @@ class Facts:
         self.surroundings = surroundings
         self.zone = surroundings.zone
         self._remembered: dict[object, object] = {}
+        self._lasting: dict[object, object] = {}  # what is the same at every instant
         self._asked: list[str] = []
 
     def remember(self, key: object, make: Callable[[], Answer]) -> Answer:
@@ -117,15 +117,24 @@ class Facts:
             self._remembered[key] = make()
         return self._remembered[key]  # type: ignore[return-value]
 
+    def _last(self, key: object, make: Callable[[], Answer]) -> Answer:
+        """The same for what does not depend on the instant."""
+        if key not in self._lasting:
+            self._lasting[key] = make()
+        return self._lasting[key]  # type: ignore[return-value]
+
     @property
     def people(self) -> int:
         """How many people the arrays are about."""
         return self.timeline.people
 
-    @cached_property
+    @property
     def live(self) -> Mask:
         """Who counts: not internal people."""
-        found = np.zeros(self.people, np.bool_)
+        return self._last("live", self._live)
+
+    def _live(self) -> Mask:
+        found = self.nobody()
         for shard in self.timeline.shards:
             found[shard.people[shard.live]] = True
         return found
@@ -138,11 +147,11 @@ class Facts:
 
     def found(self, event: Event, when: When) -> Found:
         """The rows of these events within their time."""
-        return self.remember(("found", event.model_dump_json(), when), lambda: self._found(event, when))
+        return self.remember(("found", event.key, when), lambda: self._found(event, when))
 
     def _found(self, event: Event, when: When) -> Found:
         rows = []
-        made = streams(self.timeline, event.match, machines=event.machines)
+        made = self.streams(event)
         since, until = edges_of(when, self)
         for number, stream in enumerate(made):
             begins = np.full(len(stream.people), since, np.int64)
@@ -172,7 +181,7 @@ class Facts:
             found = self.found(event, when)
             return self.spread(found.streams, [(rows.end - rows.first).astype(np.int64) for rows in found.rows], 0)
 
-        return self.remember(("counts", event.model_dump_json(), when), make)
+        return self.remember(("counts", event.key, when), make)
 
     def counts_between(self, event: Event, since: int, until: int) -> NDArray[np.int64]:
         """How many of these events each person has in [since, until), microseconds."""
@@ -186,7 +195,7 @@ class Facts:
                 parts.append((rows.end - rows.first).astype(np.int64))
             return self.spread(made, parts, 0)
 
-        return self.remember(("between", event.model_dump_json(), since, until), make)
+        return self.remember(("between", event.key, since, until), make)
 
     def firsts(self, event: Event, when: When = EVER) -> Instants:
         """When each person first did one of these; beginnings.NEVER for who did not."""
@@ -230,11 +239,11 @@ class Facts:
                 parts.append(periods(rows, stream.shard.at, self.at, period))
             return self.spread(made, parts, 0)
 
-        return self.remember(("periods", event.model_dump_json(), period, number), make)
+        return self.remember(("periods", event.key, period, number), make)
 
     def streams(self, event: Event) -> tuple[Stream, ...]:
         """All rows of these events, also those after now."""
-        return streams(self.timeline, event.match, machines=event.machines)
+        return self._last(("streams", event.key), lambda: streams(self.timeline, event.match, machines=event.machines))
 
     # ------------------------------------------------------------------------------------------------ two events
 
@@ -316,7 +325,7 @@ class Facts:
             ]
             return self.spread(found.streams, parts, empty)
 
-        return self.remember(("numbers", event.model_dump_json(), when, column, by), make)
+        return self.remember(("numbers", event.key, when, column, by), make)
 
     def _coded(self, name: str, by: str) -> tuple[tuple[NDArray[np.int32], ...], Floats]:
         """(codes by shard, number by code and last for code -1). Values that read the same have one code."""
@@ -342,7 +351,7 @@ class Facts:
             same = np.array([first.setdefault(text, code) for code, text in enumerate(texts)] + [-1], np.int32)
             return tuple(same[codes] for codes in column.codes)
 
-        return self.remember(("alike", name), make)
+        return self._last(("alike", name), make)
 
     # --------------------------------------------------------------------------------------------------- people
 
@@ -353,7 +362,7 @@ class Facts:
     def instants(self, name: str) -> Instants:
         """An instant of everybody, microseconds; beginnings.NEVER where there is none."""
 
-        return self.remember(("instants", name), lambda: instants_of(self.timeline, name.removeprefix("person.")))
+        return self._last(("instants", name), lambda: instants_of(self.timeline, name.removeprefix("person.")))
 
     def numbers(self, name: str) -> Floats:
         """A field of people as numbers; NaN for what is none."""
@@ -366,7 +375,7 @@ class Facts:
             numbers, known = read_numbers(column.values)
             return np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan)[column.codes]
 
-        return self.remember(("person", name), make)
+        return self._last(("person", name), make)
 
     def compared(self, name: str, comparison: Comparison, values: tuple[Value, ...]) -> Mask:
         """For whom a comparison of a field holds."""
@@ -431,7 +440,9 @@ class Facts:
 
     def then(self, at: int) -> "Facts":
         """The same people at another instant."""
-        return Facts(self.timeline, at, self.surroundings)
+        found = Facts(self.timeline, at, self.surroundings)
+        found._lasting = self._lasting
+        return found
 
     def of_one(self, number: int) -> "Facts":
         """One person alone, by their lasting number. Raises InvalidInput for who is not there."""

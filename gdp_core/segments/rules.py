@@ -4,7 +4,7 @@ A rule that was read is whole: at most 8 groups deep, at most 100 conditions, ev
 can be compared. What is wrong with one that cannot be read is said for each field.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -56,6 +56,10 @@ class Rule(Model):
     def holds(self, facts: "Facts") -> Mask:
         """Who is meant: a mask over facts.timeline.numbers. Internal people are in no segment."""
         return _held(self.match, facts) & facts.live
+
+    def truths(self, facts: "Facts") -> Iterator[tuple[Path, Mask]]:
+        """For whom each node holds, whoever counts or not: groups after their parts, the outermost, (), last."""
+        yield from _truths(self.match, (), facts)
 
     def sentence(self, names: Names) -> str:
         """In English: People who ... ."""
@@ -205,11 +209,28 @@ def _problem(error: Any) -> Problem:
 def _held(node: Any, facts: "Facts") -> Mask:
     """Leaves are shared by every rule that is asked of the same facts."""
     if not isinstance(node, Group):
-        return facts.remember(("leaf", node.model_dump_json()), lambda: node.holds(facts))
-    found = _held(node.of[0], facts)
-    for part in node.of[1:]:
-        found = found & _held(part, facts) if node.kind == "all" else found | _held(part, facts)
-    return ~found if node.kind == "not" else found
+        return facts.remember(("leaf", node.key), lambda: node.holds(facts))
+    return _joined(node.kind, (_held(part, facts) for part in node.of))
+
+
+def _truths(node: Any, path: Path, facts: "Facts") -> Iterator[tuple[Path, Mask]]:
+    if not isinstance(node, Group):
+        yield path, _held(node, facts)
+        return
+    parts = []
+    for place, part in enumerate(node.of):
+        for below, held in _truths(part, (*path, place), facts):
+            yield below, held
+        parts.append(held)
+    yield path, _joined(node.kind, parts)
+
+
+def _joined(kind: str, parts: Iterable[Mask]) -> Mask:
+    masks = iter(parts)
+    found = next(masks)
+    for mask in masks:
+        found = found & mask if kind == "all" else found | mask
+    return ~found if kind == "not" else found
 
 
 def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Condition]]:

@@ -107,7 +107,8 @@ def _stream(timeline: Timeline, number: int, match: Match, machines: bool) -> St
 
     if not shard.name:
         return make()
-    found = _kept.get((shard.name, match, machines), make, lambda one: _bytes(one.rows, one.people, one.starts))
+    # Of 1, True and "1" Python says that the first two are equal; as texts they are three.
+    found = _kept.get((shard.name, repr(match), machines), make, lambda one: _bytes(one.rows, one.people, one.starts))
     return Stream(shard, found.rows, found.people, found.starts)
 
 

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.scope import in_reach, midnight
@@ -33,6 +34,9 @@ MOST_EVENTS = 50
 MOST_WHERE = 10
 ALWAYS = int(np.iinfo(np.int64).min)
 NEVER_ENDS = int(np.iinfo(np.int64).max)
+AHEAD = 365 * 86_400_000_000
+"""How far ahead, in microseconds, a condition at least says when it turns."""
+_LARGEST = 10**18
 
 
 # ---------------------------------------------------------------------------------------------------- small types
@@ -48,7 +52,19 @@ def _window(text: str) -> str:
 def _clean(text: str) -> str:
     if "\x00" in text:
         raise ValueError("A text cannot hold a NUL character.")
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("This text holds half a character: type it again.")
     return text
+
+
+def _value(given: object) -> object:
+    if isinstance(given, str):
+        if len(given) > LONGEST_TEXT:
+            raise ValueError(f"A value is at most {LONGEST_TEXT:,} characters long: make it shorter.")
+        return _clean(given)
+    if not isinstance(given, bool | int | float) or not -_LARGEST <= given <= _LARGEST:
+        raise ValueError("A value is a text, a number of at most 18 digits, or true or false.")
+    return given
 
 
 def _day(text: str) -> str:
@@ -67,7 +83,8 @@ Day = Annotated[str, Field(max_length=10), AfterValidator(_day)]
 """A local day of the workspace, ISO."""
 Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_clean)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
-Value = Annotated[bool | int | float | Text, Field(union_mode="left_to_right")]
+Value = Annotated[bool | int | float | str, Field(union_mode="smart"), BeforeValidator(_value)]
+"""What a field is compared with. It keeps its type: "1" and 1 compare alike, but never become true."""
 Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 NumberComparison = Literal["is", "is_not", "gt", "gte", "lt", "lte", "between"]
 
@@ -108,6 +125,11 @@ class Model(BaseModel):
     """A part of a rule: it never changes, and knows no other fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @cached_property
+    def key(self) -> str:
+        """Its JSON: the same for the same part and no other, while Python takes 1 and true for equal."""
+        return self.model_dump_json()
 
 
 class Compared(Model):
@@ -368,8 +390,8 @@ class Condition(Model):
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """Instants after which it may hold otherwise though nothing happens, of a timeline of one person.
 
-        They may be many and in any order, and may change nothing; none may be missing. Microseconds; each is the first
-        at which the new state holds.
+        They may be many and in any order, and may change nothing. Microseconds; each is the first at which the new state
+        holds. None of the AHEAD after facts.at may be missing; and where none is after it, it never changes again.
         """
         raise NotImplementedError
 

@@ -1,0 +1,152 @@
+"""What a rule would mean now, and why somebody is meant: by hand on small histories."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from gdp_core.errors import InvalidInput
+from gdp_core.segments.conditions.base import Happening
+from gdp_core.segments.explaining import explain
+from gdp_core.segments.facts import Surroundings
+from gdp_core.segments.previewing import preview
+from gdp_core.segments.rules import BadRule, Rule, read
+
+from .lives import micros_of
+from .timelines import Happened, Somebody, timeline_of
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+AT = micros_of(NOW)
+DAY = 86_400_000_000
+HERE = Surroundings(ZoneInfo("UTC"))
+
+
+def all_of(*parts) -> Rule:
+    return read({"match": {"kind": "all", "of": parts}})
+
+
+VISITED = {"kind": "performed", "event": {"names": ["visit"]}, "when": {"last": "7d"}}
+BOUGHT = {"kind": "performed", "event": {"names": ["buy"]}, "when": {"last": "3d"}}
+RULE = all_of(VISITED, {"kind": "not", "of": [BOUGHT]})
+BUYER = Somebody([Happened(AT - 3 * DAY, "visit"), Happened(AT - 2 * DAY, "buy")])
+VISITOR = Somebody([Happened(AT - 5 * DAY, "visit")])
+COLLEAGUE = Somebody([Happened(AT - 5 * DAY, "visit")], live=False)
+
+
+def test_a_preview_counts_every_node_among_those_who_count() -> None:
+    found = preview(timeline_of([BUYER, VISITOR, COLLEAGUE], shards=2), RULE, HERE, NOW)
+    assert (found.people, found.of) == (1, 2)
+    assert found.per_condition == {(): 1, (0,): 2, (1,): 1, (1, 0): 1}
+    assert found.sample.tolist() == [11]
+    assert found.remarks == ()
+
+
+def test_a_sample_is_of_members_from_all_over_and_stays_when_others_leave() -> None:
+    people = [Somebody([Happened(AT - DAY - number, "visit")]) for number in range(3000)]
+    timeline = timeline_of(people, shards=3)
+    found = preview(timeline, all_of(VISITED), HERE, NOW, sample=50)
+    numbers = found.sample.tolist()
+    assert len(set(numbers)) == 50
+    assert min(numbers) < 500
+    assert max(numbers) > 2500
+    assert preview(timeline, all_of(VISITED), HERE, NOW, sample=50).sample.tolist() == numbers
+    half = {"kind": "random", "low": 0, "high": 50, "seed": "half"}
+    stayed = preview(timeline, all_of(VISITED, half), HERE, NOW, sample=50).sample.tolist()
+    everybody = np.sort(preview(timeline, all_of(VISITED, half), HERE, NOW, sample=3000).sample)
+    assert [number for number in numbers if number in everybody] == stayed[: len(np.intersect1d(numbers, everybody))]
+
+
+def test_what_was_never_recorded_is_remarked() -> None:
+    rule = all_of(
+        {"kind": "performed", "event": {"names": ["vist"], "where": [{"field": "plan", "values": ["pro"]}]}},
+        {"kind": "person", "field": "shoe_size", "values": [43]},
+        {"kind": "amount", "event": {"names": ["buy"]}, "field": "weight"},
+    )
+    remarks = preview(timeline_of([BUYER]), rule, HERE, NOW).remarks
+    assert remarks == (
+        "No event named vist has ever been recorded.",
+        "No event has a value for plan.",
+        "No event has a value for weight.",
+        "No person has a value for shoe_size.",
+    )
+
+
+def test_a_rule_that_names_what_is_gone_is_refused_at_its_place() -> None:
+    rule = all_of(VISITED, {"kind": "any", "of": [{"kind": "segment", "segment": "gone"}]})
+    for asked in (lambda: preview(timeline_of([BUYER]), rule, HERE, NOW), lambda: explain_of(BUYER, rule)):
+        with pytest.raises(BadRule, match="This segment was deleted: choose another") as caught:
+            asked()
+        assert [(one.path, one.field) for one in caught.value.problems] == [((1, 0), "segment")]
+
+
+def explain_of(who: Somebody, rule: Rule, surroundings: Surroundings = HERE, now: datetime = NOW):
+    return explain(timeline_of([VISITOR, who, BUYER], shards=2), rule, surroundings, 11, now)
+
+
+def test_an_explanation_mirrors_the_rule_with_what_was_found() -> None:
+    why = explain_of(BUYER, RULE)
+    assert not why.belongs
+    assert [(part.path, part.kind, part.holds) for part in why.parts] == [
+        ((), "all", False),
+        ((0,), "performed", True),
+        ((1,), "not", False),
+        ((1, 0), "performed", True),
+    ]
+    visited = why.parts[1]
+    assert visited.evidence is not None
+    assert (visited.sentence, visited.evidence.found) == ("did visit in the last 7 days", "1")
+    assert visited.evidence.happenings == (Happening("visit", AT - 3 * DAY),)
+    assert visited.until == AT + 4 * DAY + 1
+    assert why.turns_at == AT + DAY + 1
+    assert why.sentence == "Would enter on 2026-03-02 12:00 UTC if nothing happens."
+
+
+def test_who_stays_is_told_so() -> None:
+    ever = all_of({"kind": "performed", "event": {"names": ["visit"]}})
+    why = explain_of(VISITOR, ever)
+    assert (why.belongs, why.turns_at, why.looked_until) == (True, None, None)
+    assert why.sentence == "Stays as long as nothing happens."
+    assert explain_of(Somebody([]), ever).sentence == "Stays outside as long as nothing happens."
+
+
+def test_internal_people_are_in_no_segment() -> None:
+    why = explain_of(COLLEAGUE, RULE)
+    assert (why.belongs, why.counts, why.turns_at) == (False, False, None)
+    assert why.sentence == "Internal people are in no segment."
+
+
+def test_turning_is_looked_for_in_the_segments_a_rule_is_made_of() -> None:
+    here = Surroundings(ZoneInfo("UTC"), rules={"x": all_of(VISITED)})
+    why = explain_of(VISITOR, all_of({"kind": "segment", "segment": "x", "member": False}), here)
+    assert (why.belongs, why.turns_at) == (False, AT + 2 * DAY + 1)
+
+
+def test_too_much_to_look_at_is_said() -> None:
+    busy = Somebody([Happened(AT - number * 60_000_000, "visit") for number in range(300)])
+    rule = all_of(
+        {"kind": "regularly", "event": {"names": ["visit"]}, "period": "1d", "of": 300, "at_least": 1},
+        {"kind": "performed", "event": {"names": ["visit"]}},
+    )
+    why = explain_of(busy, rule)
+    assert (why.belongs, why.turns_at) == (True, None)
+    assert why.looked_until is not None
+    assert AT < why.looked_until < AT + 300 * DAY
+    assert why.sentence.endswith("if nothing happens; what comes after was not looked at.")
+
+
+def test_an_anniversary_years_ahead_is_found() -> None:
+    born = Somebody([], {"signup_at": "2025-07-04T09:00:00Z"})
+    rule = all_of(
+        {"kind": "person", "field": "signup_at", "op": "anniversary"},
+        {"kind": "person", "field": "signup_at", "op": "longer_ago", "length": "1500d"},
+    )
+    why = explain_of(born, rule)
+    assert why.turns_at == micros_of(datetime(2030, 7, 4, tzinfo=UTC))
+    leaving = explain_of(born, rule, now=datetime(2030, 7, 4, tzinfo=UTC))
+    assert (leaving.belongs, leaving.turns_at) == (True, micros_of(datetime(2030, 7, 5, tzinfo=UTC)))
+
+
+def test_somebody_who_is_not_there_is_told_so() -> None:
+    with pytest.raises(InvalidInput, match="not in the reports yet"):
+        explain(timeline_of([BUYER]), RULE, HERE, 99, NOW + timedelta(days=1))
