@@ -13,6 +13,8 @@ from gdp_core.accounts.roles import GRANTS, Principal, Role, authorise
 from gdp_core.db import Database, one, run
 from gdp_core.errors import Forbidden, NoTenant
 from gdp_core.features import definitions
+from gdp_core.segments import keeping as segments
+from gdp_core.segments.rules import Rule, read
 from gdp_core.settings import settings
 from tests.conftest import NOW, TestDatabase
 
@@ -32,9 +34,11 @@ MATRIX = {
     "settings.read": EVERYONE,
     "members.read": EVERYONE,
     "reports.read": EVERYONE,
+    "segments.read": EVERYONE,
     "pii.read": EDITORS,
     "people.export": EDITORS,
     "reports.write": EDITORS,
+    "segments.write": EDITORS,
     "features.write": EDITORS,
     "identity.merge": EDITORS,
     "events.write": EDITORS,
@@ -101,6 +105,9 @@ class Scene:
             reports.delete_report(session, self.owner, self.gone, now=NOW)
             self.list = reports.save_list(session, self.owner, "Kept", [self.person], now=NOW).id
             definitions.define(session, self.owner, definitions.Wanted("Visits", "count", ("visit",)), now=NOW)
+            self.segment = segments.create(session, self.owner, "Kept", _rule("kept"), now=NOW).id
+            self.put_away = segments.create(session, self.owner, "Put away", _rule("gone"), now=NOW).id
+            segments.delete(session, self.owner, self.put_away, now=NOW)
 
     def _member(self, name: str, role: Role) -> Principal:
         user_id = uuid.uuid4()
@@ -137,8 +144,14 @@ class Scene:
                 " (SELECT string_agg(l::text, '' ORDER BY l::text) FROM static_list l),"
                 " (SELECT string_agg(m::text, '' ORDER BY m::text) FROM static_list_member m),"
                 " (SELECT string_agg(f::text, '' ORDER BY f::text) FROM feature_definition f),"
+                " (SELECT string_agg(s::text, '' ORDER BY s::text) FROM segment s),"
+                " (SELECT string_agg(v::text, '' ORDER BY v::text) FROM segment_version v),"
                 " (SELECT count(*) FROM audit_log)",
             )
+
+
+def _rule(event: str) -> Rule:
+    return read({"version": 1, "match": {"kind": "all", "of": [{"kind": "performed", "event": {"names": [event]}}]}})
 
 
 def _web(call: Callable[[Session, Principal, Scene], object]) -> Callable[[Scene, Principal], object]:
@@ -245,6 +258,29 @@ CALLS: dict[str, tuple[str, Callable[[Scene, Principal], object], bool]] = {
     "save a list": ("reports.write", _web(lambda s, p, x: reports.save_list(s, p, "New", [x.person], now=NOW)), True),
     "rename a list": ("reports.write", _web(lambda s, p, x: reports.rename_list(s, p, x.list, "B", now=NOW)), True),
     "delete a list": ("reports.write", _web(lambda s, p, x: reports.delete_list(s, p, x.list, now=NOW)), True),
+    "make a segment": (
+        "segments.write",
+        _web(lambda s, p, x: segments.create(s, p, "New", _rule("new"), now=NOW)),
+        True,
+    ),
+    "change a segment": (
+        "segments.write",
+        _web(lambda s, p, x: segments.change(s, p, x.segment, _rule("other"), expected_version=1, now=NOW)),
+        True,
+    ),
+    "rename a segment": ("segments.write", _web(lambda s, p, x: segments.rename(s, p, x.segment, "B", now=NOW)), True),
+    "disable a segment": (
+        "segments.write",
+        _web(lambda s, p, x: segments.set_enabled(s, p, x.segment, False, now=NOW)),
+        True,
+    ),
+    "delete a segment": ("segments.write", _web(lambda s, p, x: segments.delete(s, p, x.segment, now=NOW)), True),
+    "restore a segment": ("segments.write", _web(lambda s, p, x: segments.restore(s, p, x.put_away, now=NOW)), True),
+    "draft a segment": (
+        "segments.write",
+        _web(lambda s, p, x: segments.write_draft(s, p, x.segment, {"match": None}, now=NOW)),
+        False,
+    ),
     "define a feature": (
         "features.write",
         _web(lambda s, p, x: definitions.define(s, p, definitions.Wanted("Logins", "count", ("login",)), now=NOW)),

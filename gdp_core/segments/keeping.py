@@ -1,0 +1,450 @@
+"""Segments as people keep them: a name, a rule in versions, and drafts of what is not finished.
+
+Who may is asked here, and every change is audited in its own transaction (gdp_web). A rule is kept only when everything
+it names is there and it does not lead back to itself; who belongs to it, the cycle finds out (`cycle.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import exc
+from sqlmodel import Session
+
+from gdp_core.accounts.audit import audit
+from gdp_core.accounts.roles import Principal, authorise
+from gdp_core.db import one, rows, run
+from gdp_core.errors import InvalidInput, NotFound
+from gdp_core.ids import time_ordered
+from gdp_core.segments import rules
+from gdp_core.segments.rules import BadRule, Rule, check
+from gdp_core.segments.surroundings import read_surroundings
+
+MOST = 500
+_LONGEST_NAME, _LONGEST_TEXT = 120, 1000
+_LARGEST_DRAFT, _LARGEST_ACTION = 512 << 10, 64 << 10
+_NEW = UUID(int=0)
+_LOCK_SPACE = 0x7365676D  # "segm": its own space, so that it never meets another lock
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Who is meant, under a name. The ids of users; None: a command on the server.
+
+    `people`, `evaluated_at`, `seconds`: what the last good evaluation came to; None before the first. `error`: why it
+    cannot be evaluated, since `failed_at`. A disabled one keeps the people it had.
+    """
+
+    id: UUID
+    name: str
+    description: str
+    rule: Rule
+    version: int
+    enabled: bool
+    goal: str
+    action: Mapping[str, Any] | None
+    people: int | None
+    evaluated_at: datetime | None
+    seconds: float | None
+    error: str | None
+    failed_at: datetime | None
+    starter: str | None
+    created_at: datetime
+    created_by: UUID | None
+    updated_at: datetime
+    updated_by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A rule that a segment had or has."""
+
+    version: int
+    rule: Rule
+    note: str
+    created_at: datetime
+    created_by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody was writing: JSON, perhaps unfinished. `segment_id` None: a new segment."""
+
+    segment_id: UUID | None
+    content: Mapping[str, Any]
+    updated_at: datetime
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+_SEGMENT = """
+SELECT s.id, s.name, s.description, v.rule, s.version, s.enabled, s.goal, s.action, t.people, t.evaluated_at, t.seconds,
+    t.error, t.failed_at, s.starter, s.created_at, s.created_by, s.updated_at, s.updated_by
+FROM segment s
+JOIN segment_version v ON v.workspace_id = s.workspace_id AND v.segment_id = s.id AND v.version = s.version
+LEFT JOIN segment_state t ON t.workspace_id = s.workspace_id AND t.segment_id = s.id
+WHERE s.archived_at IS NULL
+"""
+
+
+def list_segments(session: Session) -> list[Segment]:
+    """The segments by name."""
+    return [_segment(row) for row in rows(session, f"{_SEGMENT} ORDER BY s.name, s.id")]
+
+
+def read_segment(session: Session, segment_id: UUID) -> Segment:
+    """One segment. Raises NotFound."""
+    row = one(session, f"{_SEGMENT} AND s.id = :id", id=segment_id)
+    if row is None:
+        raise NotFound("This segment was deleted.")
+    return _segment(row)
+
+
+def find_segment(session: Session, name: str) -> Segment:
+    """The segment of a name. Raises NotFound."""
+    row = one(session, f"{_SEGMENT} AND s.name = :name", name=_line(name, _LONGEST_NAME))
+    if row is None:
+        raise NotFound(f"There is no segment called “{name[:_LONGEST_NAME]}”.")
+    return _segment(row)
+
+
+def read_versions(session: Session, segment_id: UUID) -> list[Version]:
+    """Every rule a segment had, the newest first."""
+    found = rows(
+        session,
+        "SELECT version, rule, note, created_at, created_by FROM segment_version WHERE segment_id = :id"
+        " ORDER BY version DESC",
+        id=segment_id,
+    )
+    return [Version(row.version, rules.read(row.rule), row.note, row.created_at, row.created_by) for row in found]
+
+
+def used_by(session: Session, segment_id: UUID) -> list[Segment]:
+    """The segments whose rules name this one, by name."""
+    return [one for one in list_segments(session) if str(segment_id) in one.rule.uses.segments]
+
+
+def _segment(row: Any) -> Segment:
+    return Segment(**{**row._mapping, "rule": rules.read(row.rule)})
+
+
+# -------------------------------------------------------------------------------------------------------- changing
+
+
+def create(
+    session: Session,
+    principal: Principal,
+    name: str,
+    rule: Rule,
+    *,
+    description: str = "",
+    enabled: bool = True,
+    goal: str = "",
+    action: Mapping[str, Any] | None = None,
+    starter: str | None = None,
+    now: datetime,
+) -> Segment:
+    """Keep a rule under a name that no other segment has. Raises BadRule, InvalidInput, Forbidden."""
+    _begin(session, principal)
+    title, segment_id = _name(name), time_ordered(now)
+    _check(session, rule)
+    if one(session, "SELECT count(*) AS n FROM segment WHERE archived_at IS NULL").n >= MOST:
+        raise InvalidInput(f"A workspace keeps at most {MOST} segments: delete one that nobody needs.")
+    made = run(
+        session,
+        "INSERT INTO segment (id, workspace_id, name, description, version, enabled, resumed_at, goal, action, starter,"
+        " created_at, created_by, updated_at, updated_by) VALUES (:id, app_ws(), :name, :description, 1, :enabled, :now,"
+        " :goal, CAST(:action AS jsonb), :starter, :now, :user, :now, :user) ON CONFLICT DO NOTHING",
+        id=segment_id,
+        name=title,
+        description=_line(description, _LONGEST_TEXT),
+        enabled=enabled,
+        goal=_line(goal, _LONGEST_TEXT),
+        action=_json(action, _LARGEST_ACTION) if action is not None else None,
+        starter=starter,
+        now=now,
+        user=principal.user_id,
+    )
+    if not made:
+        raise _taken(title)
+    _write(session, principal, segment_id, 1, rule, "", now)
+    _record(session, principal, segment_id, after=rule.plain, name=title, version=1, now=now)
+    return read_segment(session, segment_id)
+
+
+def change(
+    session: Session,
+    principal: Principal,
+    segment_id: UUID,
+    rule: Rule,
+    *,
+    note: str = "",
+    expected_version: int,
+    now: datetime,
+) -> Segment:
+    """Give a segment another rule, as its next version. One that is the same makes none.
+
+    `expected_version` is the one that was edited. Raises BadRule, InvalidInput when somebody saved another meanwhile,
+    NotFound, Forbidden.
+    """
+    _begin(session, principal)
+    before = read_segment(session, segment_id)
+    if before.version != expected_version:
+        raise InvalidInput(
+            f"Somebody saved version {before.version} of this segment while you edited version {expected_version}:"
+            " look at it, and apply your change to that one."
+        )
+    _check(session, rule, own=segment_id)
+    if rule == before.rule:
+        return before
+    version = before.version + 1
+    _write(session, principal, segment_id, version, rule, _line(note, _LONGEST_TEXT), now)
+    _touch(session, principal, segment_id, "version = :version", now, version=version)
+    _record(
+        session,
+        principal,
+        segment_id,
+        before=before.rule.plain,
+        after=rule.plain,
+        name=before.name,
+        version=version,
+        now=now,
+    )
+    return read_segment(session, segment_id)
+
+
+def restore_version(
+    session: Session, principal: Principal, segment_id: UUID, version: int, *, expected_version: int, now: datetime
+) -> Segment:
+    """Give a segment the rule of an earlier version, as its next one. Raises as `change`, and NotFound for no such one."""
+    found = [one for one in read_versions(session, segment_id) if one.version == version]
+    if not found:
+        raise NotFound(f"This segment has no version {version}.")
+    note = f"As version {version}"
+    return change(session, principal, segment_id, found[0].rule, note=note, expected_version=expected_version, now=now)
+
+
+def rename(
+    session: Session,
+    principal: Principal,
+    segment_id: UUID,
+    name: str,
+    *,
+    description: str | None = None,
+    goal: str | None = None,
+    now: datetime,
+) -> Segment:
+    """Give a segment another name; another description and goal unless None. Raises InvalidInput, NotFound, Forbidden."""
+    _begin(session, principal)
+    before, title = read_segment(session, segment_id), _name(name)
+    try:
+        _touch(
+            session,
+            principal,
+            segment_id,
+            "name = :name, description = :description, goal = :goal",
+            now,
+            name=title,
+            description=before.description if description is None else _line(description, _LONGEST_TEXT),
+            goal=before.goal if goal is None else _line(goal, _LONGEST_TEXT),
+        )
+    except exc.IntegrityError as error:
+        raise _taken(title) from error
+    _record(session, principal, segment_id, before=before.name, after=title, name=title, now=now)
+    return read_segment(session, segment_id)
+
+
+def set_enabled(session: Session, principal: Principal, segment_id: UUID, enabled: bool, *, now: datetime) -> Segment:
+    """Evaluate a segment from now on, or keep the people it has as they are. Raises NotFound, Forbidden."""
+    _begin(session, principal)
+    before = read_segment(session, segment_id)
+    if before.enabled != enabled:
+        _touch(
+            session,
+            principal,
+            segment_id,
+            "enabled = :enabled, resumed_at = CASE WHEN :enabled THEN :now ELSE resumed_at END",
+            now,
+            enabled=enabled,
+        )
+        _record(session, principal, segment_id, name=before.name, enabled=enabled, now=now)
+    return read_segment(session, segment_id)
+
+
+def delete(session: Session, principal: Principal, segment_id: UUID, *, now: datetime) -> None:
+    """Put a segment away: its name is free again, its history stays, `restore` brings it back.
+
+    Raises InvalidInput while another segment is made of it, NotFound, Forbidden.
+    """
+    _begin(session, principal)
+    before = read_segment(session, segment_id)
+    users = used_by(session, segment_id)
+    if users:
+        names = ", ".join(f"“{one.name}”" for one in users[:3]) + (f" and {len(users) - 3} more" if users[3:] else "")
+        raise InvalidInput(f"The segment {names} is made of this one: take it out there first.")
+    _touch(session, principal, segment_id, "archived_at = :now", now)
+    run(session, "DELETE FROM segment_draft WHERE segment_id = :id", id=segment_id)
+    _record(session, principal, segment_id, before=before.rule.plain, name=before.name, deleted=True, now=now)
+
+
+def restore(session: Session, principal: Principal, segment_id: UUID, *, now: datetime) -> Segment:
+    """Bring a deleted segment back. Raises NotFound, InvalidInput when another has its name now, Forbidden."""
+    _begin(session, principal)
+    row = one(session, "SELECT name FROM segment WHERE id = :id AND archived_at IS NOT NULL", id=segment_id)
+    if row is None:
+        raise NotFound("There is no deleted segment of this id.")
+    try:
+        _touch(session, principal, segment_id, "archived_at = NULL, resumed_at = :now", now)
+    except exc.IntegrityError as error:
+        raise _taken(row.name) from error
+    found = read_segment(session, segment_id)
+    _record(session, principal, segment_id, after=found.rule.plain, name=found.name, deleted=False, now=now)
+    return found
+
+
+def _begin(session: Session, principal: Principal) -> None:
+    """Two who change segments of a workspace at once come one after the other: together they could make a circle."""
+    authorise(session, principal, "segments.write")
+    run(
+        session,
+        "SELECT pg_advisory_xact_lock(:space, hashtext(app_ws()::text))",
+        space=_LOCK_SPACE,
+    )
+
+
+def _check(session: Session, rule: Rule, *, own: UUID | None = None) -> None:
+    """Raises BadRule for what it names and is not there."""
+    surroundings = read_surroundings(session, timezone="UTC", people=False)
+    problems = check(rule, surroundings, own=str(own) if own else None)
+    if problems:
+        raise BadRule(problems)
+
+
+def _write(
+    session: Session, principal: Principal, segment_id: UUID, version: int, rule: Rule, note: str, now: datetime
+) -> None:
+    run(
+        session,
+        "INSERT INTO segment_version (segment_id, workspace_id, version, rule, note, created_at, created_by)"
+        " VALUES (:id, app_ws(), :version, CAST(:rule AS jsonb), :note, :now, :user)",
+        id=segment_id,
+        version=version,
+        rule=rule.json_text,
+        note=note,
+        now=now,
+        user=principal.user_id,
+    )
+
+
+def _touch(
+    session: Session, principal: Principal, segment_id: UUID, assignments: str, now: datetime, **values: object
+) -> None:
+    run(
+        session,
+        f"UPDATE segment SET {assignments}, updated_at = :now, updated_by = :user WHERE id = :id",
+        id=segment_id,
+        now=now,
+        user=principal.user_id,
+        **values,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- drafts
+
+
+def read_draft(session: Session, principal: Principal, segment_id: UUID | None) -> Draft | None:
+    """What this user was writing of a segment (None: of a new one)."""
+    row = one(
+        session,
+        "SELECT content, updated_at FROM segment_draft WHERE segment_id = :id AND user_id = :user",
+        **_place(principal, segment_id),
+    )
+    return Draft(segment_id, row.content, row.updated_at) if row else None
+
+
+def write_draft(
+    session: Session, principal: Principal, segment_id: UUID | None, content: Mapping[str, Any], *, now: datetime
+) -> None:
+    """Keep what this user is writing, in place of what was kept before. Raises InvalidInput, Forbidden.
+
+    It is no change of the segment, so nobody is told of it.
+    """
+    authorise(session, principal, "segments.write")
+    run(
+        session,
+        "INSERT INTO segment_draft (segment_id, workspace_id, user_id, content, updated_at)"
+        " VALUES (:id, app_ws(), :user, CAST(:content AS jsonb), :now) ON CONFLICT (segment_id, workspace_id, user_id)"
+        " DO UPDATE SET content = excluded.content, updated_at = excluded.updated_at",
+        content=_json(content, _LARGEST_DRAFT),
+        now=now,
+        **_place(principal, segment_id),
+    )
+
+
+def discard_draft(session: Session, principal: Principal, segment_id: UUID | None) -> None:
+    """Forget what this user was writing of a segment. Raises Forbidden."""
+    authorise(session, principal, "segments.write")
+    run(
+        session,
+        "DELETE FROM segment_draft WHERE segment_id = :id AND user_id = :user",
+        **_place(principal, segment_id),
+    )
+
+
+def _place(principal: Principal, segment_id: UUID | None) -> dict[str, UUID]:
+    return {"id": segment_id or _NEW, "user": principal.user_id or _NEW}
+
+
+# ---------------------------------------------------------------------------------------------------------- shared
+
+
+def _json(content: Mapping[str, Any], largest: int) -> str:
+    """Raises InvalidInput for what is no JSON or too long."""
+    try:
+        text = orjson.dumps(dict(content)).decode().replace("\\u0000", "\\ufffd")
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("This cannot be kept: it is not a JSON object.") from error
+    if len(text) > largest:
+        raise InvalidInput(f"This is too long to be kept: at most {largest >> 10} kB of JSON.")
+    return text
+
+
+def _name(text: str) -> str:
+    name = _line(text, _LONGEST_NAME)
+    if not name:
+        raise InvalidInput("Give the segment a name.")
+    return name
+
+
+def _line(text: str, longest: int) -> str:
+    return " ".join(text.replace("\x00", "").split())[:longest]
+
+
+def _taken(name: str) -> InvalidInput:
+    return InvalidInput(f"There is a segment called “{name}” already: choose another name.")
+
+
+def _record(
+    session: Session,
+    principal: Principal,
+    segment_id: UUID,
+    *,
+    before: object = None,
+    after: object = None,
+    now: datetime,
+    **detail: object,
+) -> None:
+    audit(
+        session,
+        principal,
+        action="segments.write",
+        object_kind="segment",
+        object_id=segment_id,
+        before=before,
+        after=after,
+        detail=detail,
+        now=now,
+    )

@@ -1,0 +1,54 @@
+"""What a rule may name besides events and people, read from Postgres: features, roles, the churn model, other segments
+and saved lists, and what they are called. Of a list its people are read only where a rule names it.
+"""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlmodel import Session
+
+from gdp_core import reports
+from gdp_core.analytics.warning import Model, read_warned
+from gdp_core.db import rows
+from gdp_core.features.definitions import read_features
+from gdp_core.features.roles import read_matches
+from gdp_core.segments import rules
+from gdp_core.segments.conditions.base import Names
+from gdp_core.segments.facts import Surroundings
+from gdp_core.segments.rules import Rule
+
+
+def read_surroundings(
+    session: Session, *, timezone: str, rule: Rule | None = None, people: bool = True
+) -> Surroundings:
+    """Everything that rules of this workspace may name, each segment's rule by its id, disabled ones too.
+
+    `people`: of lists that some segment or `rule`, one that is not saved, names, who is on them is read; of all others,
+    and without it, nobody is on them.
+    """
+    features, warned = read_features(session), read_warned(session)
+    found = rows(
+        session,
+        "SELECT s.id, s.name, v.rule FROM segment s JOIN segment_version v ON v.workspace_id = s.workspace_id"
+        " AND v.segment_id = s.id AND v.version = s.version WHERE s.archived_at IS NULL ORDER BY s.name, s.id",
+    )
+    known = {str(row.id): rules.read(row.rule) for row in found}
+    lists = {str(one.id): one.name for one in reports.list_lists(session)}
+    named = {key for one in (*known.values(), *([rule] if rule else ())) for key in one.uses.lists} if people else ()
+    return Surroundings(
+        zone=ZoneInfo(timezone),
+        features={one.slug: one for one in features},
+        roles=read_matches(session),
+        model=warned.outcome if warned and isinstance(warned.outcome, Model) else None,
+        rules=known,
+        lists=_people(session, lists, named),
+        names=Names({str(row.id): row.name for row in found}, lists, {one.slug: one.title for one in features}),
+    )
+
+
+def _people(session: Session, lists: Iterable[str], named: Iterable[str]) -> Mapping[str, NDArray[np.int64]]:
+    nobody = np.empty(0, np.int64)
+    return {key: reports.read_numbers(session, UUID(key)) if key in named else nobody for key in lists}
