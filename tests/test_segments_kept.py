@@ -91,7 +91,7 @@ def test_a_segment_comes_back_as_it_was_made(kept):
 
 
 def test_every_kind_of_value_of_a_rule_is_kept_as_it_was_written(kept):
-    values = ["yes", "1", 1, 1.5, True, "007", 10**17, 1e300, "\U0001f600 ' \\ \"", ""]
+    values = ["yes", "1", 1, 1.5, True, "007", 10**17, 0.1, "\U0001f600 ' \\ \"", ""]
     given = rule_of({"kind": "person", "field": "plan", "op": "is", "values": values})
     assert [(type(value), value) for value in given.match.of[0].values] == [(type(value), value) for value in values]
     assert kept.create("All", given).rule == given
