@@ -1,7 +1,8 @@
 """What a condition may ask of a workspace at an instant: the one way from rules to the timeline.
 
 `Facts` answers with arrays over all people and remembers each answer, so that rules share what they have in common. It
-knows nothing of rules; only what happened before `at` is in any answer.
+knows nothing of rules; only what happened before `at` is in any answer. What is said of events is not remembered: of a
+million people it would take a hundred times the room of the masks that conditions make of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from gdp_core.timeline.kernels.streams import (
     followed,
     periods,
     reckon,
+    spread,
     standing,
     unanswered,
 )
@@ -147,55 +149,41 @@ class Facts:
 
     def found(self, event: Event, when: When) -> Found:
         """The rows of these events within their time."""
-        return self.remember(("found", event.key, when), lambda: self._found(event, when))
-
-    def _found(self, event: Event, when: When) -> Found:
         rows = []
         made = self.streams(event)
         since, until = edges_of(when, self)
+        begins, ends = np.array([since], np.int64), np.array([until], np.int64)
         for number, stream in enumerate(made):
-            begins = np.full(len(stream.people), since, np.int64)
-            ends = np.full(len(stream.people), until, np.int64)
             if when.after:
-                instants_of = self.instants(when.after)[self.timeline.shards[number].people[stream.people]]
-                known = instants_of != NEVER
-                begins = np.where(known, np.maximum(begins, instants_of), NEVER_ENDS)
+                begun = self.instants(when.after)[self.timeline.shards[number].people[stream.people]]
+                known = begun != NEVER
+                begins = np.where(known, np.maximum(since, begun), NEVER_ENDS)
                 if when.during:
-                    over = np.where(known, instants_of, 0) + length(when.during)
-                    ends = np.minimum(ends, over)
-            rows.append(stream.within(begins, np.maximum(ends, begins)))
+                    ends = np.minimum(until, np.where(known, begun, 0) + length(when.during))
+            rows.append(stream.within(begins, ends))
         return Found(made, tuple(rows))
 
     def spread(self, made: Sequence[Stream], values: Sequence[NDArray[Number]], empty: float) -> NDArray[Number]:
         """Values of each shard's stream people as one array over all people; `empty` for everybody else."""
         told = np.full(self.people, empty, values[0].dtype)
         for stream, part in zip(made, values, strict=True):
-            counts = stream.shard.live[stream.people]
-            told[stream.shard.people[stream.people[counts]]] = part[counts]
+            spread(told, part, stream.people, stream.shard.people, stream.shard.live)
         return told
 
-    def counts(self, event: Event, when: When) -> NDArray[np.int64]:
+    def counts(self, event: Event, when: When) -> NDArray[np.int32]:
         """How many of these events each person has."""
+        found = self.found(event, when)
+        return self.spread(found.streams, [rows.end - rows.first for rows in found.rows], 0)
 
-        def make() -> NDArray[np.int64]:
-            found = self.found(event, when)
-            return self.spread(found.streams, [(rows.end - rows.first).astype(np.int64) for rows in found.rows], 0)
-
-        return self.remember(("counts", event.key, when), make)
-
-    def counts_between(self, event: Event, since: int, until: int) -> NDArray[np.int64]:
+    def counts_between(self, event: Event, since: int, until: int) -> NDArray[np.int32]:
         """How many of these events each person has in [since, until), microseconds."""
-
-        def make() -> NDArray[np.int64]:
-            made = self.streams(event)
-            parts = []
-            for stream in made:
-                begins, ends = (np.full(len(stream.people), edge, np.int64) for edge in (since, min(until, self.at)))
-                rows = stream.within(begins, np.maximum(begins, ends))
-                parts.append((rows.end - rows.first).astype(np.int64))
-            return self.spread(made, parts, 0)
-
-        return self.remember(("between", event.key, since, until), make)
+        made = self.streams(event)
+        parts = []
+        begins, ends = np.array([since], np.int64), np.array([min(until, self.at)], np.int64)
+        for stream in made:
+            rows = stream.within(begins, ends)
+            parts.append(rows.end - rows.first)
+        return self.spread(made, parts, 0)
 
     def firsts(self, event: Event, when: When = EVER) -> Instants:
         """When each person first did one of these; beginnings.NEVER for who did not."""
@@ -212,7 +200,7 @@ class Facts:
             told = np.full(len(stream.people), NEVER, np.int64)
             has = rows.end > rows.first
             places = (rows.end - 1 if last else rows.first)[has]
-            told[has] = stream.shard.at[rows.rows[places]]
+            told[has] = rows.at[places]
             parts.append(told)
         return self.spread(found.streams, parts, NEVER)
 
@@ -230,16 +218,11 @@ class Facts:
 
     def periods(self, event: Event, period: int, number: int) -> NDArray[np.int64]:
         """In how many of the last periods of this length each person did one of these."""
-
-        def make() -> NDArray[np.int64]:
-            made, parts = self.streams(event), []
-            for stream in made:
-                begins = np.full(len(stream.people), self.at - number * period, np.int64)
-                rows = stream.within(begins, np.full(len(stream.people), self.at, np.int64))
-                parts.append(periods(rows, stream.shard.at, self.at, period))
-            return self.spread(made, parts, 0)
-
-        return self.remember(("periods", event.key, period, number), make)
+        made, parts = self.streams(event), []
+        begins, ends = np.array([self.at - number * period], np.int64), np.array([self.at], np.int64)
+        for stream in made:
+            parts.append(periods(stream.within(begins, ends), self.at, period))
+        return self.spread(made, parts, 0)
 
     def streams(self, event: Event) -> tuple[Stream, ...]:
         """All rows of these events, also those after now."""
@@ -263,7 +246,7 @@ class Facts:
         parts = []
         for number, stream in enumerate(asked):
             replies = answers[number].of(stream.people, self.at)
-            parts.append(unanswered(stream.everything, replies, stream.shard.at, since, until, keys[number]))
+            parts.append(unanswered(stream.everything, replies, since, until, keys[number]))
         return asked, parts
 
     def followed(self, event: Event, then: Event, when: When, within: int, same: str | None, want: bool) -> Instants:
@@ -281,7 +264,7 @@ class Facts:
         parts = []
         for number, (stream, rows) in enumerate(zip(found.streams, found.rows, strict=True)):
             replies = answers[number].of(stream.people, self.at)
-            parts.append(followed(rows, replies, stream.shard.at, within, keys[number], want, self.at - within))
+            parts.append(followed(rows, replies, within, keys[number], want, self.at - within))
         return found.streams, parts
 
     def standing(
@@ -301,9 +284,9 @@ class Facts:
         told = self.column(column)
         chosen = decided(told, Condition(column, "is", values))
         parts = []
-        for number, (stream, rows) in enumerate(zip(found.streams, found.rows, strict=True)):
+        for number, rows in enumerate(found.rows):
             wanted = chosen[told.codes[number][rows.rows]]
-            parts.append(standing(rows, stream.shard.at, keys[number], wanted, since, until))
+            parts.append(standing(rows, keys[number], wanted, since, until))
         return found.streams, parts
 
     def _placed(self, placed: Placed) -> Instants:
@@ -314,18 +297,14 @@ class Facts:
 
     def numbers_of(self, event: Event, when: When, column: str, by: str) -> Floats:
         """The sum, average, min, max or distinct values of a field of these events; NaN for what is of nothing."""
-
-        def make() -> Floats:
-            found = self.found(event, when)
-            codes, numbers = self._coded(column, by)
-            empty = 0.0 if by in ("sum", "distinct") else np.nan
-            parts = [
-                reckon(rows, codes[number], numbers, _KINDS[by])[0] if len(rows.first) else np.empty(0)
-                for number, rows in enumerate(found.rows)
-            ]
-            return self.spread(found.streams, parts, empty)
-
-        return self.remember(("numbers", event.key, when, column, by), make)
+        found = self.found(event, when)
+        codes, numbers = self._coded(column, by)
+        empty = 0.0 if by in ("sum", "distinct") else np.nan
+        parts = [
+            reckon(rows, codes[number], numbers, _KINDS[by])[0] if len(rows.first) else np.empty(0)
+            for number, rows in enumerate(found.rows)
+        ]
+        return self.spread(found.streams, parts, empty)
 
     def _coded(self, name: str, by: str) -> tuple[tuple[NDArray[np.int32], ...], Floats]:
         """(codes by shard, number by code and last for code -1). Values that read the same have one code."""

@@ -14,44 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.timeline.arrays import MACHINE, Shard, Timeline
-from gdp_core.timeline.kernels.streams import Keyed, between, by_code, by_person
+from gdp_core.timeline.kernels.streams import Keyed, between, by_code, by_person, matched
 from gdp_core.timeline.matching import Match, decided
 
-_MOST_BYTES = 512 << 20
+_MOST_BYTES = 1 << 30
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stream:
-    """The rows of a match in a shard, ascending: people[k], a place in the shard, has rows[starts[k]:starts[k + 1]]."""
+    """The rows of a match in a shard, ascending, and their instants: people[k], a place in the shard, has those at the
+    places starts[k] <= p < starts[k + 1]."""
 
     shard: Shard
     rows: NDArray[np.int32]
+    at: NDArray[np.int64]
     people: NDArray[np.int32]
     starts: NDArray[np.int32]
 
     @property
     def everything(self) -> Keyed:
         """All rows of everybody who has any."""
-        return Keyed(self.rows, self.starts[:-1], self.starts[1:])
+        return Keyed(self.rows, self.at, self.starts[:-1], self.starts[1:])
 
     def within(self, since: NDArray[np.int64], until: NDArray[np.int64]) -> Keyed:
-        """The rows in [since, until) of everybody who has any, by person: microseconds."""
-        return Keyed(self.rows, *between(self.starts, self.rows, self.shard.at, since, until))
+        """The rows in [since, until) of everybody who has any: microseconds, by person or one for all."""
+        return Keyed(self.rows, self.at, *between(self.starts, self.at, since, until))
 
     def of(self, people: NDArray[np.int32], until: int) -> Keyed:
         """The rows before `until` of these people of the shard, ascending; nothing of who has none."""
-        first, end = self.starts[:-1], self.within(_full(self, 0), _full(self, until)).end
-        if not len(self.people):
-            nothing = np.zeros(len(people), np.int32)
-            return Keyed(self.rows, nothing, nothing)
-        place = np.minimum(np.searchsorted(self.people, people), len(self.people) - 1)
-        has = self.people[place] == people
-        return Keyed(self.rows, np.where(has, first[place], 0), np.where(has, end[place], 0))
-
-
-def _full(stream: Stream, value: int) -> NDArray[np.int64]:
-    return np.full(len(stream.people), value if value else np.iinfo(np.int64).min, np.int64)
+        return Keyed(self.rows, self.at, *matched(people, self.people, self.starts, self.at, until))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,13 +95,17 @@ def _stream(timeline: Timeline, number: int, match: Match, machines: bool) -> St
 
     def make() -> Stream:
         rows = _rows(timeline, number, match, machines)
-        return Stream(shard, rows, *by_person(rows, shard.offsets))
+        return Stream(shard, rows, shard.at[rows], *by_person(rows, shard.offsets))
 
     if not shard.name:
         return make()
     # Of 1, True and "1" Python says that the first two are equal; as texts they are three.
-    found = _kept.get((shard.name, repr(match), machines), make, lambda one: _bytes(one.rows, one.people, one.starts))
-    return Stream(shard, found.rows, found.people, found.starts)
+    found = _kept.get((shard.name, repr(match), machines), make, _size)
+    return Stream(shard, found.rows, found.at, found.people, found.starts)
+
+
+def _size(one: Stream) -> int:
+    return one.rows.nbytes + one.at.nbytes + one.people.nbytes + one.starts.nbytes
 
 
 def _rows(timeline: Timeline, number: int, match: Match, machines: bool) -> NDArray[np.int32]:
@@ -143,12 +139,4 @@ def _together(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
 def _by_code(shard: Shard, kinds: int) -> _ByCode:
     if not shard.name:
         return _ByCode(*by_code(shard.code, kinds))
-    return _kept.get((shard.name,), lambda: _ByCode(*by_code(shard.code, kinds)), lambda one: _bytes(*_both(one)))
-
-
-def _both(one: _ByCode) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    return one.rows, one.starts
-
-
-def _bytes(*arrays: NDArray[np.int32] | NDArray[np.int64]) -> int:
-    return sum(array.nbytes for array in arrays)
+    return _kept.get((shard.name,), lambda: _ByCode(*by_code(shard.code, kinds)), lambda one: one.rows.nbytes)

@@ -427,7 +427,7 @@ def edges_of(when: When, facts: "Facts") -> tuple[int, int]:
 
 def instants_of(facts: "Facts", event: Event) -> Instants:
     """When these events happened or will have, of a timeline of one person, ascending."""
-    return np.sort(np.concatenate([stream.shard.at[stream.rows] for stream in facts.streams(event)]))
+    return np.sort(np.concatenate([stream.at for stream in facts.streams(event)]))
 
 
 def turns_after(instants: Instants, lengths: Sequence[int] = ()) -> Iterator[Instants]:

@@ -4,7 +4,7 @@ Stream person k's rows are rows[starts[k]:starts[k + 1]] of a shard, ascending, 
 Nothing here reads a row that is not of the stream, so a question about a rare event is quick however long histories are.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,9 +14,10 @@ SUM, MEAN, LEAST, MOST, DISTINCT = range(5)
 
 
 class Keyed(NamedTuple):
-    """Ranges of a stream's rows, by another list of people: theirs are rows[first[i]:end[i]]."""
+    """Ranges of a stream's rows, by some list of people: theirs are rows[first[i]:end[i]], at the instants `at`."""
 
     rows: NDArray[np.int32]
+    at: NDArray[np.int64]
     first: NDArray[np.int32]
     end: NDArray[np.int32]
 
@@ -54,11 +55,13 @@ def by_person(rows: NDArray[np.int32], offsets: NDArray[np.int64]) -> tuple[NDAr
 
 
 @njit(nogil=True, cache=True)
-def _from(rows: NDArray[np.int32], at: NDArray[np.int64], first: int, end: int, instant: int) -> int:
-    """The first place first <= p < end whose row is at or after an instant; `end` when there is none."""
+def _from(at: NDArray[np.int64], first: int, end: int, instant: int) -> int:
+    """The first place first <= p < end at or after an instant; `end` when there is none."""
+    if first < end and at[end - 1] < instant:  # most have done nothing lately
+        return end
     while first < end:
         middle = (first + end) >> 1
-        if at[rows[middle]] < instant:
+        if at[middle] < instant:
             first = middle + 1
         else:
             end = middle
@@ -67,23 +70,55 @@ def _from(rows: NDArray[np.int32], at: NDArray[np.int64], first: int, end: int, 
 
 @njit(nogil=True, cache=True)
 def between(
-    starts: NDArray[np.int32],
-    rows: NDArray[np.int32],
-    at: NDArray[np.int64],
-    since: NDArray[np.int64],
-    until: NDArray[np.int64],
+    starts: NDArray[np.int32], at: NDArray[np.int64], since: NDArray[np.int64], until: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The range of places of each person's rows in [since, until)."""
+    """The range of places of each person's rows in [since, until); one instant is everybody's."""
     people = len(starts) - 1
     first, end = np.empty(people, np.int32), np.empty(people, np.int32)
     for person in range(people):
+        begins = since[person if len(since) > 1 else 0]
+        over = max(begins, until[person if len(until) > 1 else 0])
         low, high = starts[person], starts[person + 1]
-        if at[rows[low]] < since[person]:
-            low = _from(rows, at, low, high, since[person])
-        if low < high and at[rows[high - 1]] >= until[person]:
-            high = _from(rows, at, low, high, until[person])
+        if at[low] < begins:
+            low = _from(at, low, high, begins)
+        if low < high and at[high - 1] >= over:
+            high = _from(at, low, high, over)
         first[person], end[person] = low, high
     return first, end
+
+
+@njit(nogil=True, cache=True)
+def matched(
+    people: NDArray[np.int32], others: NDArray[np.int32], starts: NDArray[np.int32], at: NDArray[np.int64], until: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The range of places before `until`, in the stream of `others`, of each of `people`; both ascend."""
+    first, end = np.zeros(len(people), np.int32), np.zeros(len(people), np.int32)
+    place = 0
+    for person in range(len(people)):
+        while place < len(others) and others[place] < people[person]:
+            place += 1
+        if place == len(others):
+            break
+        if others[place] == people[person]:
+            low, high = starts[place], starts[place + 1]
+            first[person] = low
+            end[person] = high if at[high - 1] < until else _from(at, low, high, until)
+    return first, end
+
+
+@njit(nogil=True, cache=True)
+def spread(
+    told: NDArray[Any],
+    values: NDArray[Any],
+    people: NDArray[np.int32],
+    places: NDArray[np.int32],
+    live: NDArray[np.bool_],
+) -> None:
+    """Values of a stream's people into an array over everybody: places[i] is that of the shard's person i."""
+    for index in range(len(people)):
+        person = people[index]
+        if live[person]:
+            told[places[person]] = values[index]
 
 
 @njit(nogil=True, cache=True)
@@ -94,7 +129,7 @@ def reckon(
 
     `numbers` by code, NaN for what is none, and last for code -1; DISTINCT counts codes that are not -1.
     """
-    rows, first, end = stream
+    rows, _, first, end = stream
     found, had = np.zeros(len(first)), np.zeros(len(first), np.int64)
     seen = np.full(len(numbers) if kind == DISTINCT else 0, -1, np.int64)
     for person in range(len(first)):
@@ -123,17 +158,15 @@ def reckon(
 
 
 @njit(nogil=True, cache=True)
-def unanswered(
-    asked: Keyed, answers: Keyed, at: NDArray[np.int64], since: int, until: int, keys: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def unanswered(asked: Keyed, answers: Keyed, since: int, until: int, keys: NDArray[np.int32]) -> NDArray[np.int32]:
     """The place of each person's last row in [since, until) that no answer follows; -1 without one.
 
     With `keys` (by row; else empty) only an answer of the same key follows, and rows without a key ask nothing.
     """
     found = np.full(len(asked.first), -1, np.int32)
     for person in range(len(asked.first)):
-        low = _from(asked.rows, at, asked.first[person], asked.end[person], since)
-        high = _from(asked.rows, at, low, asked.end[person], until)
+        low = _from(asked.at, asked.first[person], asked.end[person], since)
+        high = _from(asked.at, low, asked.end[person], until)
         last = answers.end[person] - 1
         for place in range(high - 1, low - 1, -1):
             row = asked.rows[place]
@@ -158,7 +191,6 @@ def unanswered(
 def followed(
     asked: Keyed,
     answers: Keyed,
-    at: NDArray[np.int64],
     within: int,
     keys: NDArray[np.int32],
     want: bool,
@@ -171,7 +203,7 @@ def followed(
     for person in range(len(asked.first)):
         for place in range(asked.end[person] - 1, asked.first[person] - 1, -1):
             row = asked.rows[place]
-            if (len(keys) and keys[row] < 0) or (not want and at[row] >= over_before):
+            if (len(keys) and keys[row] < 0) or (not want and asked.at[place] >= over_before):
                 continue
             answer, end = answers.first[person], answers.end[person]
             while answer < end:  # the first answer after the row
@@ -181,7 +213,7 @@ def followed(
                 else:
                     end = middle
             met = False
-            while answer < answers.end[person] and at[answers.rows[answer]] - at[row] <= within:
+            while answer < answers.end[person] and answers.at[answer] - asked.at[place] <= within:
                 if len(keys) == 0 or keys[answers.rows[answer]] == keys[row]:
                     met = True
                     break
@@ -193,13 +225,13 @@ def followed(
 
 
 @njit(nogil=True, cache=True)
-def periods(stream: Keyed, at: NDArray[np.int64], until: int, period: int) -> NDArray[np.int64]:
+def periods(stream: Keyed, until: int, period: int) -> NDArray[np.int64]:
     """In how many periods of this length, counted back from `until`, each person has rows."""
     found = np.zeros(len(stream.first), np.int64)
     for person in range(len(stream.first)):
         last = np.int64(-1)
         for place in range(stream.first[person], stream.end[person]):
-            period_of = (until - 1 - at[stream.rows[place]]) // period
+            period_of = (until - 1 - stream.at[place]) // period
             found[person] += period_of != last
             last = period_of
     return found
@@ -208,7 +240,6 @@ def periods(stream: Keyed, at: NDArray[np.int64], until: int, period: int) -> ND
 @njit(nogil=True, cache=True)
 def standing(
     stream: Keyed,
-    at: NDArray[np.int64],
     keys: NDArray[np.int32],
     wanted: NDArray[np.bool_],
     since: int,
@@ -222,7 +253,7 @@ def standing(
     for person in range(len(stream.first)):
         for place in range(stream.end[person] - 1, stream.first[person] - 1, -1):
             row = stream.rows[place]
-            if not wanted[place] or at[row] < since or at[row] >= until:
+            if not wanted[place] or stream.at[place] < since or stream.at[place] >= until:
                 continue
             is_last = True
             for later in range(place + 1, stream.end[person]):
