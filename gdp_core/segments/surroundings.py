@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlmodel import Session
 
-from gdp_core import reports
+from gdp_core import mail, reports
+from gdp_core.analytics.beginnings import NEVER
+from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.warning import Model, read_warned
 from gdp_core.db import rows
 from gdp_core.features.definitions import read_features
 from gdp_core.features.roles import read_matches
 from gdp_core.segments import rules
 from gdp_core.segments.conditions.base import Names
-from gdp_core.segments.facts import Surroundings
+from gdp_core.segments.facts import NO_STOPS, Stops, Surroundings
 from gdp_core.segments.rules import Rule
 
 
@@ -26,7 +28,7 @@ def read_surroundings(
 ) -> Surroundings:
     """Everything that rules of this workspace may name, each segment's rule by its id, disabled ones too.
 
-    `people`: of lists that some segment or `rule`, one that is not saved, names, who is on them is read; of all others,
+    `people`: who has a suppressed address is read, and of lists that some segment or `rule`, one that is not saved, names, who is on them is read; of all others,
     and without it, nobody is on them.
     """
     features, warned = read_features(session), read_warned(session)
@@ -45,7 +47,18 @@ def read_surroundings(
         model=warned.outcome if warned and isinstance(warned.outcome, Model) else None,
         rules=known,
         lists=_people(session, lists, named),
+        stops=_stops(session) if people else NO_STOPS,
         names=Names({str(row.id): row.name for row in found}, lists, {one.slug: one.title for one in features}),
+    )
+
+
+def _stops(session: Session) -> Stops:
+    found = mail.read_stopped(session)
+    return Stops(
+        np.array([one.number for one in found], np.int64),
+        tuple(one.reason for one in found),
+        np.array([micros(one.since) for one in found], np.int64),
+        np.array([micros(one.lifted_at) if one.lifted_at else NEVER for one in found], np.int64),
     )
 
 
