@@ -21,6 +21,7 @@ from gdp_core.timeline import store as storing
 from gdp_core.timeline.arrays import MISSING, NOTHING
 from gdp_core.timeline.files import Damaged
 from gdp_core.timeline.matching import Condition, Match
+from gdp_core.timeline.some import some
 from gdp_core.timeline.store import Store
 
 from . import history
@@ -96,7 +97,13 @@ def test_it_is_what_postgres_says_after_any_changes(database, lake, tmp_path, se
         history.put(database, deliveries[start : start + step])
         history.drain(database, [tenant.id])
         timeline = brought_up(database, lake, store, tenant.id)
-        assert in_timeline(timeline) == in_postgres(database, tenant.id)
+        everything = in_timeline(timeline)
+        assert everything == in_postgres(database, tenant.id)
+        for places in (np.arange(0, timeline.people, 3), *np.arange(timeline.people)[-5:, None]):
+            chosen = some(timeline, places)
+            wanted = set(timeline.numbers[places].tolist())
+            assert in_timeline(chosen) == {number: told for number, told in everything.items() if number in wanted}
+            assert set(chosen.numbers.tolist()) == wanted
     assert len(timeline.shards[1].at) > 0  # a base of the first quarter, and a layer of what followed
     store.refresh(lake, since=watermark(lake, tenant.id), complete_at=micros(NOW), afresh=True)
     afresh = store.open(lake)

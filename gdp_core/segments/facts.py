@@ -6,7 +6,7 @@ million people it would take a hundred times the room of the masks that conditio
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ from gdp_core.errors import InvalidInput
 from gdp_core.features.base import Feature, Held, Scored
 from gdp_core.features.measuring import measure
 from gdp_core.segments.conditions.base import EVER, NEVER_ENDS, Event, Instants, Mask, Names, When, edges_of, length
-from gdp_core.timeline.arrays import EventColumn, PersonColumn, Shard, Timeline, Value
+from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value
 from gdp_core.timeline.kernels.streams import (
     DISTINCT,
     LEAST,
@@ -37,6 +37,7 @@ from gdp_core.timeline.kernels.streams import (
     unanswered,
 )
 from gdp_core.timeline.matching import Comparison, Condition, Match, decided
+from gdp_core.timeline.some import some
 from gdp_core.timeline.streams import Stream, streams
 
 if TYPE_CHECKING:
@@ -448,58 +449,4 @@ def only(timeline: Timeline, number: int) -> Timeline:
     place = int(np.searchsorted(timeline.numbers, number))
     if place >= timeline.people or timeline.numbers[place] != number:
         raise InvalidInput("This person is not in the reports yet: try again in some seconds.")
-    parts, ranges = [], []
-    for shard in timeline.shards:
-        index = int(np.searchsorted(shard.people, place))
-        if index >= len(shard.people) or shard.people[index] != place:
-            parts.append(_nobody(shard))
-            ranges.append((0, 0))
-            continue
-        first, end = int(shard.offsets[index]), int(shard.offsets[index + 1])
-        parts.append(
-            Shard(
-                np.zeros(1, np.int32),
-                np.array([0, end - first], np.int64),
-                shard.at[first:end],
-                shard.code[first:end],
-                shard.flags[first:end],
-                shard.live[index : index + 1],
-            )
-        )
-        ranges.append((first, end))
-    columns = _OfOne(timeline, place, tuple(ranges))
-    return replace(timeline, numbers=timeline.numbers[place : place + 1], shards=tuple(parts), columns=columns)
-
-
-def _nobody(shard: Shard) -> Shard:
-    return Shard(shard.people[:0], np.zeros(1, np.int64), shard.at[:0], shard.code[:0], shard.flags[:0], shard.live[:0])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _OfOne:
-    """The columns of one person: those of everybody, cut out."""
-
-    timeline: Timeline
-    place: int
-    ranges: tuple[tuple[int, int], ...]
-
-    def event(self, field: str) -> EventColumn:
-        """See arrays.Columns. Only the values this person has: what a comparison decides, it decides for each value."""
-        whole = self.timeline.columns.event(field)
-        codes = [part[first:end] for part, (first, end) in zip(whole.codes, self.ranges, strict=True)]
-        present, again = np.unique(np.concatenate(codes), return_inverse=True)
-        values = tuple(whole.values[code] for code in present.tolist() if code >= 0)
-        shift = np.int32(1 if len(present) and present[0] < 0 else 0)
-        cuts = np.cumsum([len(part) for part in codes])[:-1]
-        return EventColumn(tuple(np.split(again.astype(np.int32) - shift, cuts)), values)
-
-    def person(self, field: str) -> PersonColumn:
-        """See arrays.Columns."""
-        whole = self.timeline.columns.person(field)
-        code = int(whole.codes[self.place])
-        return PersonColumn(np.array([-1 if code < 0 else 0], np.int32), () if code < 0 else (whole.values[code],))
-
-    def whole(self, field: str) -> NDArray[np.int64] | None:
-        """See arrays.Columns."""
-        found = self.timeline.columns.whole(field)
-        return None if found is None else found[self.place : self.place + 1]
+    return some(timeline, np.array([place]))

@@ -198,7 +198,7 @@ def change(
             " look at it, and apply your change to that one."
         )
     _check(session, rule, own=segment_id)
-    if rule == before.rule:
+    if rule.json_text == before.rule.json_text:
         return before
     version = before.version + 1
     _write(session, principal, segment_id, version, rule, _line(note, _LONGEST_TEXT), now)
