@@ -14,12 +14,14 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which rows: an action, or everything of its first part ("settings"); a person; times [since, until)."""
+    """Which rows: an action, or everything of its first part ("settings"); a person; times [since, until); what it was
+    done to."""
 
     action: str | None = None
     user: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def read_audit(
         "SELECT seq, at, user_label, action, object_kind, object_id, detail, ip FROM audit_log"
         " WHERE (:action = '' OR action = :action OR action LIKE :part) AND (:user = '' OR user_label = :user)"
         " AND at >= coalesce(CAST(:since AS timestamptz), '-infinity')"
+        " AND (:of = '' OR object_id = :of)"
         " AND at < coalesce(CAST(:until AS timestamptz), 'infinity') AND seq < coalesce(CAST(:before AS bigint), :last)"
         " ORDER BY seq DESC LIMIT :limit",
         action=wanted.action or "",
@@ -53,6 +56,7 @@ def read_audit(
         user=wanted.user or "",
         since=wanted.since,
         until=wanted.until,
+        of=wanted.of or "",
         before=before,
         last=2**62,
         limit=limit,

@@ -1,0 +1,627 @@
+"""The builder: a rule as lines of English in nested groups, one of them open, and beside it whom it means.
+
+Only the open condition has widgets, so a rule of thirty conditions is as quick as one of three. A rule that is not
+finished is counted as far as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+
+from gdp_core.errors import InvalidInput
+from gdp_core.segments import keeping, rules
+from gdp_core.segments.keeping import Segment
+from gdp_core.segments.previewing import Preview
+from gdp_core.segments.rules import DEEPEST, Path, Problem, Rule
+from pages.ui import boundary, data, layout, nav, state
+from pages.ui.context import Here, here
+from pages.ui.escape import clean, icon_text, safe_text
+from pages.ui.reporting import picking
+from pages.ui.reporting import sight as sights
+from pages.ui.reporting.sight import Sight
+from pages.ui.segments import counting, editor, tree
+from pages.ui.segments.drafting import Desk, Work
+from pages.ui.segments.offers import Offers
+from pages.ui.segments.people import people_table
+from pages.ui.segments.tree import Node
+
+ID = state.Field("builder", "id", pattern=r"[0-9a-f]{32}|[0-9a-f-]{36}")
+FIELDS = (ID,)
+GROUP_WORDS = {"all": "All of these", "any": "Any of these", "not": "None of these"}
+_JOINED = {"all": "and", "any": "or", "not": "nor"}
+_LEADS = {"": "", **{joined: f":gray[{joined}] " for joined in _JOINED.values()}}
+_QUICK = ("performed", "person", "feature", "not_since")
+_WIDE = 240  # characters of a condition's line
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the rule in this run: it as a whole when it is finished, what is wrong, and its numbers."""
+
+    rule: Rule | None
+    problems: tuple[Problem, ...]
+    found: Preview | None
+    counts: Mapping[Path, int]
+
+    def of(self, path: Path) -> tuple[Problem, ...]:
+        """What is wrong with a node itself."""
+        return tuple(problem for problem in self.problems if problem.path == path)
+
+
+@boundary.fragment()
+def show(segment_id: UUID | None) -> None:
+    """The whole builder. It runs again alone, without the frame."""
+    place = here()
+    segment = place.read(keeping.read_segment, segment_id) if segment_id else None
+    sight = sights.look(place, None)
+    if sight is None:
+        st.rerun()
+    around = counting.surroundings(place)
+    desk = Desk(segment_id)
+    work = desk.sit_down(place, segment)
+    offers = Offers(sight, picking.fields_of(place), around, str(segment_id) if segment_id else None)
+    known = _known(work, offers)
+
+    with layout.head(segment.name if segment else "New segment", _caption(place, work, segment, known)):
+        _steps(desk, work)
+        if segment is not None:
+            nav.link(place, "segment", label="Open the segment", icon=":material/group_work:", id=segment.id.hex)
+        if _is_changed(work, segment, known):
+            _discarding(desk, segment)
+        _saving(desk, work, segment, known, sight, offers)
+    _status(place, work, segment, known)
+    _answer(place, sight, known, offers)
+    with layout.card(key="builder-rule"):
+        _group(desk, offers, known, tree.OUTERMOST, work.root, work)
+    if segment is not None and known.rule is not None and known.rule != segment.rule:
+        _effect(place, sight, offers, segment, known.rule)
+    if known.found is not None:
+        _sample(place, known.found)
+
+
+def _known(work: Work, offers: Offers) -> Known:
+    """The rule is examined as a whole; what is wrong is left out, so that the rest can be counted."""
+    left, was, problems = work.root, {path: path for path, _ in tree.walk(work.root)}, []
+    while True:
+        rule, wrong = rules.examine({"version": 1, "match": tree.plain(left)})
+        if rule is not None:
+            wrong = rules.check(rule, offers.around, own=offers.own)
+        problems += [replace(problem, path=was[problem.path]) for problem in wrong]
+        paths = {problem.path for problem in wrong if problem.path}
+        if not paths:
+            break
+        left, now = tree.without(left, paths)
+        was = {path: was[before] for path, before in now.items()}
+    found = counting.preview(offers.sight, offers.around, rule) if rule is not None and not wrong else None
+    counts = {was[path]: count for path, count in found.per_condition.items()} if found else {}
+    if problems:  # what was left out may be what matters most: no number for the whole, nor for the groups
+        counts = {path: count for path, count in counts.items() if not tree.is_group(tree.at(work.root, path))}
+        return Known(None, tuple(problems), None, counts)
+    return Known(rule, (), found, counts)
+
+
+def _is_changed(work: Work, segment: Segment | None, known: Known) -> bool:
+    """Whether the draft says something else than what is saved."""
+    return bool(work.root["of"]) if segment is None else known.rule != segment.rule
+
+
+# ------------------------------------------------------------------------------------------------------- above the rule
+
+
+def _caption(place: Here, work: Work, segment: Segment | None, known: Known) -> str:
+    if segment is None:
+        return "People who meet what you say here, kept up to date from when you save it"
+    return f"Version {place.write.number(segment.version)}" + (
+        ", being changed" if _is_changed(work, segment, known) else ""
+    )
+
+
+def _steps(desk: Desk, work: Work) -> None:
+    for name, icon, act, steps in (
+        ("Undo", ":material/undo:", desk.undo, work.past),
+        ("Redo", ":material/redo:", desk.redo, work.future),
+    ):
+        st.button(
+            "",
+            icon=icon_text(icon),
+            help=safe_text(name),
+            key=f"{desk.prefix}{name.lower()}",
+            on_click=act,
+            disabled=not steps,
+            width=40,
+        )
+
+
+def _discarding(desk: Desk, segment: Segment | None) -> None:
+    if st.button("Discard", icon=":material/delete_sweep:", key=f"{desk.prefix}discard"):
+        layout.confirm(
+            "Discard this draft?",
+            body="The segment stays as it was saved."
+            if segment
+            else "What you built here is gone. Nobody else saw it.",
+            button="Discard",
+            act=partial(_discard, desk),
+            key="builder-discard",
+        )
+
+
+def _discard(desk: Desk) -> str:
+    desk.discard()
+    return "Draft discarded."
+
+
+def _status(place: Here, work: Work, segment: Segment | None, known: Known) -> None:
+    """Whether what is shown is saved, and what saving would do."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if not _is_changed(work, segment, known):
+            if segment is not None:
+                layout.badge("Saved", "green", ":material/check_circle:")
+                layout.note("Nothing is changed. Every change is kept as your draft until you save it.")
+            else:
+                layout.badge("Empty draft", "gray", ":material/edit_note:")
+                layout.note("Every change is kept as your draft; you can leave at any time.")
+        elif work.trouble:
+            layout.badge("Not saved, not even as a draft", "red", ":material/cloud_off:")
+            layout.note(f"{work.trouble} Keep this tab open: the next change tries again.")
+        else:
+            layout.badge("Draft, not saved", "orange", ":material/edit_note:")
+            when = f"Kept for you at {place.write.clock(work.kept_at)}. " if work.kept_at else ""
+            saving = (
+                f"version {place.write.number(segment.version + 1)} of this segment" if segment else "a new segment"
+            )
+            layout.note(f"{when}You can leave and come back. Only you see it until saving makes it {saving}.")
+    if segment is not None and work.base is not None and work.base < segment.version:
+        layout.remark(
+            f"Somebody saved version {place.write.number(segment.version)} since you began. Discard your draft to go on"
+            " from theirs."
+        )
+
+
+def _answer(place: Here, sight: Sight, known: Known, offers: Offers) -> None:
+    """How many people, and the whole rule as a sentence."""
+    write = place.write
+    with layout.card(key="builder-answer"), st.container(horizontal=True, vertical_alignment="center", gap="large"):
+        with st.container(width=230, gap="xxsmall"):
+            if known.found is not None:
+                share = known.found.people / known.found.of if known.found.of else None
+                layout.metric("People now", write.number(known.found.people), border=False)
+                layout.note(f"{write.percent(share)} of {write.number(known.found.of)} people")
+            else:
+                layout.metric("People now", "–", border=False)
+                layout.note(_why_none(known))
+        with st.container(width="stretch", gap="xxsmall"):
+            if known.rule is not None:
+                st.markdown(safe_text(known.rule.sentence(offers.around.names), longest=2000))
+                layout.note(sights.caption(place, sight, dated=False))
+                for remark in known.found.remarks if known.found else ():
+                    layout.note(remark)
+            else:
+                layout.note("Once every condition is finished, the whole rule stands here as a sentence.")
+                for problem in known.problems:
+                    if problem.path == tree.OUTERMOST and problem.field != "of":
+                        editor.tell(problem.message)
+
+
+def _why_none(known: Known) -> str:
+    unfinished = len({problem.path for problem in known.problems if problem.path})
+    if not unfinished:
+        return "No condition yet"
+    return "1 condition is not finished" if unfinished == 1 else f"{unfinished} conditions are not finished"
+
+
+def _sample(place: Here, found: Preview) -> None:
+    if not found.people:
+        layout.note("Nobody meets this rule now. Who meets it later enters by itself.")
+        return
+    with layout.card("Some of them", key="builder-sample"):
+        people_table(
+            place, place.read(counting.people_of, found.sample.tolist()), alt="Some of the people the rule means"
+        )
+
+
+def _effect(place: Here, sight: Sight, offers: Offers, segment: Segment, rule: Rule) -> None:
+    """Whom saving would add and remove."""
+    write, found = place.write, counting.effect(sight, offers.around, segment.rule, rule)
+    with layout.card("What saving changes", key="builder-effect"):
+        if not len(found.added) and not len(found.removed):
+            layout.note("The same people as before, as things are now.")
+            return
+        left, right = st.columns(2, gap="medium")
+        for column, title, numbers in ((left, "Added", found.added), (right, "Removed", found.removed)):
+            with column:
+                sign = "+" if title == "Added" else "−"
+                layout.heading(f"{title}: {sign}{write.number(len(numbers))}")
+                shown = place.read(counting.people_of, numbers[: counting.SAMPLE].tolist())
+                people_table(place, shown, alt=f"{title} people", brief=True)
+
+
+# ------------------------------------------------------------------------------------------------------------ the tree
+
+
+def _group(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, work: Work) -> None:
+    """A group: what must hold of its parts, the parts, and the buttons for more."""
+    key = desk.key(node["id"], "kind")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        state.begin(key, node["kind"])
+        st.segmented_control(
+            "How many of the conditions must hold",
+            [*GROUP_WORDS],
+            key=key,
+            format_func=GROUP_WORDS.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            on_change=partial(_regroup, desk, node["id"], key),
+        )
+        if path:
+            st.space("stretch")
+            _count(offers, known, path)
+            _menu(desk, node["id"], _group_moves(work.root, path))
+    parts: Sequence[Node] = node["of"]
+    if not parts and path:
+        layout.note("Nothing is in this group yet.")
+    for place, part in enumerate(parts):
+        below = (*path, place)
+        joined = _JOINED[node["kind"]] if place else ""
+        if tree.is_group(part):
+            if joined:
+                st.caption(safe_text(joined))
+            with st.container(border=True, gap="xsmall", key=f"group-{part['id']}"):
+                _group(desk, offers, known, below, part, work)
+        elif part["id"] == work.opened:
+            _opened(desk, offers, known, below, part, work)
+        else:
+            _line(desk, offers, known, below, part, work, joined)
+    for problem in known.of(path):
+        if path:
+            editor.tell(problem.message)
+    _more(desk, node, path)
+
+
+def _line(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, work: Work, joined: str) -> None:
+    """A condition that is closed: a sentence that opens it, how many people it alone means, and what can be done with it."""
+    kind = editor.KIND_OF.get(str(node.get("kind")))
+    icon = f":material/{kind.icon}:" if kind else ":material/help:"
+    problems = known.of(path)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False, key=f"line-{node['id']}"):
+        with st.container(width="stretch"):
+            st.button(
+                f"{_LEADS[joined]}{safe_text(_sentence(node, offers), longest=_WIDE)}",
+                icon=icon_text(icon),
+                type="tertiary",
+                key=f"{desk.prefix}open.{node['id']}",
+                on_click=desk.open,
+                args=(node["id"],),
+                wrap=True,
+            )
+            for problem in problems:
+                editor.tell(editor.told(node, problem))
+        _count(offers, known, path)
+        _menu(desk, node["id"], _moves(work.root, path))
+
+
+def _count(offers: Offers, known: Known, path: Path) -> None:
+    count = known.counts.get(path)
+    if count is not None:
+        st.markdown(f":gray[{offers.sight.place.write.number(count)}]", width="content")
+
+
+def _sentence(node: Node, offers: Offers) -> str:
+    """What a condition says; its kind while it is not finished."""
+    rule, _ = rules.examine({"version": 1, "match": {"kind": "all", "of": [tree.plain(node)]}})
+    if rule is not None:
+        (_, condition), *_ = rule.conditions()
+        return condition.sentence(offers.around.names)
+    kind = editor.KIND_OF.get(str(node.get("kind")))
+    return f"{kind.title if kind else 'A condition of an unknown kind'} (not finished)"
+
+
+def _opened(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, work: Work) -> None:
+    """The condition that is open: its kind, its widgets, what it means."""
+    kind = editor.KIND_OF.get(str(node.get("kind")))
+    write = offers.sight.place.write
+    with st.container(border=True, gap="small", key=f"open-{node['id']}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            key = desk.key(node["id"], "kind")
+            state.begin(key, node.get("kind"))
+            st.selectbox(
+                "Kind of condition",
+                [*editor.KIND_OF],
+                key=key,
+                format_func=lambda name: editor.KIND_OF[name].title,
+                label_visibility="collapsed",
+                on_change=partial(_change_kind, desk, node["id"], key),
+                width=280,
+            )
+            st.space("stretch")
+            _menu(desk, node["id"], _moves(work.root, path))
+            st.button(
+                "Done",
+                icon=":material/check:",
+                key=f"{desk.prefix}close.{node['id']}",
+                on_click=desk.open,
+                args=(None,),
+            )
+        if kind is not None:
+            layout.note(kind.help)
+            editor.Editor(desk, offers, node, known.of(path)).draw()
+        count = known.counts.get(path)
+        if count is not None:
+            total = f" The whole rule: {write.number(known.found.people)}." if known.found else ""
+            layout.note(f"People who {_sentence(node, offers)}: {write.number(count)}.{total}")
+
+
+def _more(desk: Desk, group: Node, path: Path) -> None:
+    """The buttons below a group's parts."""
+    number = group["id"]
+    key = desk.key(number, "add")
+    if not group["of"] and not path:
+        layout.note("Begin with one of these. Who meets it is counted at once.")
+        with st.container(horizontal=True, gap="small"):
+            for name in _QUICK:
+                kind = editor.KIND_OF[name]
+                st.button(
+                    safe_text(kind.title),
+                    icon=icon_text(f":material/{kind.icon}:"),
+                    key=desk.key(number, "quick", name),
+                    on_click=partial(_add, desk, number, name),
+                )
+            _kinds(desk, number, key, "Something else")
+        return
+    with st.container(horizontal=True, gap="small"):
+        _kinds(desk, number, key, "Add a condition")
+        if len(path) + 1 < DEEPEST:
+            st.button(
+                "Add a group",
+                icon=":material/account_tree:",
+                type="tertiary",
+                key=desk.key(number, "group"),
+                on_click=partial(_add_group, desk, number, "all" if group["kind"] == "any" else "any"),
+            )
+
+
+def _kinds(desk: Desk, number: int, key: str, name: str) -> None:
+    st.menu_button(
+        safe_text(name),
+        [*editor.KIND_OF],
+        icon=":material/add:",
+        type="tertiary",
+        key=key,
+        format_func=lambda kind: (
+            f"{icon_text(f':material/{editor.KIND_OF[kind].icon}:')} {safe_text(editor.KIND_OF[kind].title)}"
+        ),
+        on_click=partial(_add_chosen, desk, number, key),
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- changing it
+
+
+def _change(desk: Desk, number: int, edit: Any, *, opened: Any = ...) -> None:
+    """A callback's work: `edit(root, path)` makes another tree; `opened` is the condition to open then."""
+
+    def make(work: Work) -> Work:
+        path = tree.path_of(work.root, number)
+        if path is None:
+            return work
+        after = replace(work, root=edit(work.root, path))
+        return after if opened is ... else replace(after, opened=opened)
+
+    desk.change(make)
+
+
+def _regroup(desk: Desk, number: int, key: str) -> None:
+    kind = state.held(key)
+    if kind in tree.GROUPS:
+        _change(desk, number, lambda root, path: tree.put(root, path, {**tree.at(root, path), "kind": kind}))
+
+
+def _change_kind(desk: Desk, number: int, key: str) -> None:
+    kind = state.held(key)
+
+    def edit(root: Node, path: Path) -> Node:
+        before = tree.at(root, path)
+        return tree.put(root, path, {**editor.begun(kind, before), "id": number})
+
+    _change(desk, number, edit)
+
+
+def _add_chosen(desk: Desk, number: int, key: str) -> None:
+    """A callback."""
+    kind = state.held(key)
+    if kind:
+        _add(desk, number, kind)
+
+
+def _add(desk: Desk, group: int, kind: str) -> None:
+    """A callback: one more condition at the end of a group, open."""
+    desk.change(lambda work: _with_more(work, group, editor.begun(kind), is_opened=True))
+
+
+def _add_group(desk: Desk, group: int, kind: str) -> None:
+    """A callback: one more group at the end of a group."""
+    desk.change(lambda work: _with_more(work, group, {"kind": kind, "of": []}, is_opened=False))
+
+
+def _with_more(work: Work, group: int, node: Node, *, is_opened: bool) -> Work:
+    path = tree.path_of(work.root, group)
+    if path is None:
+        return work
+    made, following = tree.numbered(node, work.following)
+    root = tree.insert(work.root, (*path, len(tree.at(work.root, path)["of"])), made)
+    return replace(work, root=root, following=following, opened=made["id"] if is_opened else work.opened)
+
+
+_MOVES: Mapping[str, tuple[str, str]] = {
+    "open": ("Edit", ":material/edit:"),
+    "copy": ("Duplicate", ":material/content_copy:"),
+    "up": ("Move up", ":material/arrow_upward:"),
+    "down": ("Move down", ":material/arrow_downward:"),
+    "in": ("Move into the next group", ":material/subdirectory_arrow_right:"),
+    "out": ("Move out of its group", ":material/subdirectory_arrow_left:"),
+    "wrap": ("Put into a group", ":material/account_tree:"),
+    "unwrap": ("Dissolve the group", ":material/call_split:"),
+    "remove": ("Remove", ":material/delete:"),
+}
+
+
+def _moves(root: Node, path: Path) -> list[str]:
+    """What can be done with a condition."""
+    last = len(tree.at(root, path[:-1])["of"]) - 1
+    possible = {
+        "up": path[-1] > 0,
+        "down": path[-1] < last,
+        "in": tree.neighbour(root, path) is not None,
+        "out": len(path) > 1,
+        "wrap": len(path) < DEEPEST,
+        "unwrap": False,
+    }
+    return [name for name in _MOVES if possible.get(name, True)]
+
+
+def _group_moves(root: Node, path: Path) -> list[str]:
+    possible = _moves(root, path)
+    return [name for name in _MOVES if name == "unwrap" or (name in possible and name not in ("open", "wrap"))]
+
+
+def _menu(desk: Desk, number: int, moves: Sequence[str]) -> None:
+    key = f"{desk.prefix}menu.{number}"
+    st.menu_button(
+        "",
+        moves,
+        icon=":material/more_vert:",
+        type="tertiary",
+        key=key,
+        help="What can be done with it",
+        format_func=lambda name: f"{icon_text(_MOVES[name][1])} {_MOVES[name][0]}",
+        on_click=partial(_move, desk, number, key),
+        width=40,
+    )
+
+
+def _move(desk: Desk, number: int, key: str) -> None:
+    """A callback."""
+    match state.held(key):
+        case "open":
+            desk.open(number)
+        case "copy":
+            desk.change(partial(_copied, number=number))
+        case "up":
+            _change(desk, number, lambda root, path: tree.moved(root, path, -1))
+        case "down":
+            _change(desk, number, lambda root, path: tree.moved(root, path, 1))
+        case "in":
+            _change(desk, number, tree.inwards)
+        case "out":
+            _change(desk, number, tree.outwards)
+        case "wrap":
+            desk.change(partial(_wrapped, number=number))
+        case "unwrap":
+            _change(desk, number, tree.unwrapped)
+        case "remove":
+            _change(desk, number, tree.remove)
+
+
+def _copied(work: Work, number: int) -> Work:
+    path = tree.path_of(work.root, number)
+    if path is None:
+        return work
+    made, following = tree.numbered(tree.at(work.root, path), work.following)
+    root = tree.insert(work.root, (*path[:-1], path[-1] + 1), made)
+    return replace(work, root=root, following=following, opened=work.opened if tree.is_group(made) else made["id"])
+
+
+def _wrapped(work: Work, number: int) -> Work:
+    path = tree.path_of(work.root, number)
+    if path is None:
+        return work
+    root = tree.wrapped(work.root, path, "any", work.following)
+    return replace(work, root=root, following=work.following + 1)
+
+
+# -------------------------------------------------------------------------------------------------------------- saving
+
+
+def _saving(desk: Desk, work: Work, segment: Segment | None, known: Known, sight: Sight, offers: Offers) -> None:
+    ready = known.rule is not None and _is_changed(work, segment, known)
+    if (
+        st.button("Save…", icon=":material/save:", type="primary", key=f"{desk.prefix}save", disabled=not ready)
+        and known.rule is not None
+    ):
+        if segment is None:
+            _save_new(desk, known.rule, known.found)
+        else:
+            _save_change(
+                desk, segment, work, known.rule, counting.effect(sight, offers.around, segment.rule, known.rule)
+            )
+
+
+def _save_new(desk: Desk, rule: Rule, found: Preview | None) -> None:
+    @boundary.dialog("Save the segment")
+    def ask() -> None:
+        place = here()
+        if found is not None:
+            layout.note(f"{place.write.number(found.people)} people are in it now.")
+        name = st.text_input(
+            "Name", max_chars=120, key=f"{desk.prefix}name", placeholder="For example At-risk churners"
+        )
+        about = st.text_area("What it is for (optional)", max_chars=1000, key=f"{desk.prefix}about", height=80)
+        enabled = st.toggle("Keep it up to date from now on", value=True, key=f"{desk.prefix}enabled")
+        if not st.button("Save", type="primary", key=f"{desk.prefix}saved"):
+            return
+        try:
+            with place.change() as session:
+                made = keeping.create(
+                    session, place.principal, name, rule, description=about, enabled=enabled, now=place.now
+                )
+                keeping.discard_draft(session, place.principal, None)
+        except InvalidInput as error:
+            editor.tell(str(error))
+            return
+        _saved(desk, made, f"“{made.name}” is saved.")
+
+    ask()
+
+
+def _save_change(desk: Desk, segment: Segment, work: Work, rule: Rule, effect: counting.Effect) -> None:
+    @boundary.dialog(f"Save version {segment.version + 1}")
+    def ask() -> None:
+        place = here()
+        write = place.write
+        st.markdown(
+            f"**+{write.number(len(effect.added))}** people enter and **−{write.number(len(effect.removed))}** leave as soon"
+            " as it is counted."
+        )
+        note = st.text_input("What changed (optional)", max_chars=200, key=f"{desk.prefix}note")
+        if not st.button("Save", type="primary", key=f"{desk.prefix}saved"):
+            return
+        try:
+            with place.change() as session:
+                made = keeping.change(
+                    session,
+                    place.principal,
+                    segment.id,
+                    rule,
+                    note=note,
+                    expected_version=work.base if work.base is not None else segment.version,
+                    now=place.now,
+                )
+                keeping.discard_draft(session, place.principal, segment.id)
+        except InvalidInput as error:
+            editor.tell(str(error))
+            return
+        _saved(desk, made, f"Version {made.version} of “{made.name}” is saved.")
+
+    ask()
+
+
+def _saved(desk: Desk, made: Segment, said: str) -> None:
+    """Go on with what was saved, at its own address."""
+    desk.clear()
+    data.forget()
+    layout.done(clean(said))
+    state.replace_query(nav.parameters(here(), id=made.id.hex))
+    st.rerun()

@@ -1,0 +1,99 @@
+"""How many a rule means while it is edited, who some of them are, and what saving it would change.
+
+All of it is asked of one timeline, as of the instant up to which that is complete, and remembered for that timeline and
+the rule's text: another run of the page, or a colleague with the same rule, costs nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlmodel import Session
+
+from gdp_core import reports
+from gdp_core.analytics import people_list
+from gdp_core.analytics.calendar import micros
+from gdp_core.analytics.people_list import PersonRow
+from gdp_core.segments import previewing, rules
+from gdp_core.segments.facts import Facts, Surroundings
+from gdp_core.segments.previewing import Preview
+from gdp_core.segments.rules import Rule
+from gdp_core.segments.surroundings import read_surroundings
+from pages.ui import data
+from pages.ui.context import Here
+from pages.ui.reporting.sight import Sight
+
+SAMPLE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Whom a changed rule takes in and leaves out, as lasting numbers."""
+
+    added: NDArray[np.int64]
+    removed: NDArray[np.int64]
+
+
+def surroundings(place: Here, rule: Rule | None = None) -> Surroundings:
+    """What a workspace says besides its timeline; who is on a list, of lists that a segment or `rule` names."""
+    timezone, lists = place.workspace.timezone, rule.uses.lists if rule else ()
+    found: Surroundings = data.answered(
+        place,
+        ("segments.surroundings", timezone, lists),
+        lambda session: read_surroundings(session, timezone=timezone, rule=rule if lists else None),
+    )
+    return found
+
+
+def preview(sight: Sight, around: Surroundings, rule: Rule) -> Preview:
+    """How many, of how many, each condition alone, and some of them."""
+    around = surroundings(sight.place, rule) if rule.uses.lists else around
+    return data.counted(
+        sight.place,
+        sight.timeline,
+        ("segments.preview", rule.json_text, _depends(rule, around)),
+        lambda: previewing.preview(sight.timeline, rule, around, sight.scope.now, sample=SAMPLE),
+    )
+
+
+def effect(sight: Sight, around: Surroundings, before: Rule, after: Rule) -> Effect:
+    """Whom a rule means that another did not, and the other way round, at the same instant."""
+    around = surroundings(sight.place, after) if after.uses.lists else around
+
+    def compare() -> Effect:
+        facts = Facts(sight.timeline, _at(sight), around)
+        old, new = before.holds(facts), after.holds(facts)
+        numbers = sight.timeline.numbers
+        return Effect(numbers[new & ~old], numbers[old & ~new])
+
+    return data.counted(
+        sight.place,
+        sight.timeline,
+        ("segments.effect", before.json_text, after.json_text, _depends(before, around), _depends(after, around)),
+        compare,
+    )
+
+
+def people_of(session: Session, numbers: Sequence[int]) -> tuple[PersonRow, ...]:
+    """Some people by their lasting numbers."""
+    persons: list[UUID] = reports.persons_of(session, numbers)
+    return people_list.read_listed(session, persons)
+
+
+def _at(sight: Sight) -> int:
+    return micros(sight.scope.now)
+
+
+def _depends(rule: Rule, around: Surroundings) -> tuple[Any, ...]:
+    """Everything besides the rule's text that its answer depends on and that can change without the timeline."""
+    uses = rule.uses
+    reached = sorted({key for name in uses.segments for key in rules.reachable(around.rules, name)})
+    return (
+        tuple((key, around.rules[key].json_text) for key in reached),
+        tuple((key, around.lists[key].tobytes()) for key in uses.lists if key in around.lists) if uses.lists else (),
+        tuple(repr(around.features.get(slug)) for slug in uses.features),
+        repr(around.model) if uses.features else "",
+    )

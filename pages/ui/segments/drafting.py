@@ -1,0 +1,150 @@
+"""The rule that somebody edits: what they changed, undo and redo, which condition is open, and the draft in Postgres.
+
+Every change is written as the user's draft of the segment before the page is drawn again, so that a reload or a lost
+connection loses nothing. One that cannot be written stays in this tab, and the page says so.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from gdp_core.errors import GrowthError
+from gdp_core.segments import keeping
+from gdp_core.segments.keeping import Segment
+from pages.ui import state
+from pages.ui.context import Here, here
+from pages.ui.segments import tree
+from pages.ui.segments.tree import Node
+
+_MOST_STEPS = 100
+_NOTHING: Node = {"kind": "all", "of": []}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A rule under change. `root` is its tree; `base` the version it began with, None for a new segment.
+
+    `turn` is part of the widgets' keys: with another turn they begin anew with what the tree says. `kept_at` is when the
+    draft was written, None where there is none; `trouble` why it could not be.
+    """
+
+    root: Node
+    following: int
+    base: int | None
+    opened: int | None = None
+    past: tuple[Node, ...] = ()
+    future: tuple[Node, ...] = ()
+    turn: int = 0
+    kept_at: datetime | None = None
+    trouble: str | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The draft as it is kept."""
+        return {"match": tree.plain(self.root), "base": self.base}
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """As rules.examine reads it."""
+        return {"version": 1, "match": tree.plain(self.root)}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where one segment is edited in this tab; `segment_id` None: a new one."""
+
+    segment_id: UUID | None
+
+    @property
+    def prefix(self) -> str:
+        """With which the keys of its widgets begin."""
+        return f"builder.{self.segment_id.hex if self.segment_id else 'new'}."
+
+    @property
+    def _slot(self) -> "state.Slot[Work | None]":
+        return state.Slot(f"{self.prefix}work", None)
+
+    @property
+    def work(self) -> Work:
+        """What lies on it. Raises ValueError before `sit_down`."""
+        found = self._slot.get()
+        if found is None:
+            raise ValueError("Nothing is edited yet.")
+        return found
+
+    def key(self, *parts: object) -> str:
+        """The key of a widget, until the next turn."""
+        return f"{self.prefix}{self.work.turn}.{'.'.join(map(str, parts))}"
+
+    def sit_down(self, place: Here, segment: Segment | None) -> Work:
+        """What this tab works on, or the draft of an earlier one, or the segment as it is."""
+        found = self._slot.get()
+        if found is None or (found.base is None) != (segment is None):
+            found = self._begun(place, segment)
+            self._slot.set(found)
+        return found
+
+    def _begun(self, place: Here, segment: Segment | None) -> Work:
+        draft = place.read(keeping.read_draft, place.principal, self.segment_id)
+        if draft is not None and isinstance(draft.content.get("match"), Mapping):
+            root, following = tree.numbered(draft.content["match"])
+            return Work(root, following, draft.content.get("base"), kept_at=draft.updated_at)
+        match = segment.rule.plain["match"] if segment else _NOTHING
+        root, following = tree.numbered(match)
+        return Work(root, following, segment.version if segment else None)
+
+    def change(self, edit: Callable[[Work], Work], *, anew: bool = True) -> None:
+        """A callback's work: the tree that `edit` makes, one step for undo, and the draft. `anew`: widgets begin again."""
+        before = self.work
+        after = edit(before)
+        if after.root == before.root:
+            self._put(after, anew=anew)
+            return
+        past = (*before.past, before.root)[-_MOST_STEPS:]
+        self._put(self._kept(replace(after, past=past, future=())), anew=anew)
+
+    def open(self, number: int | None) -> None:
+        """A callback: this condition's widgets are shown, or none."""
+        self._slot.set(replace(self.work, opened=number))
+
+    def undo(self) -> None:
+        """A callback: one change back."""
+        work = self.work
+        if work.past:
+            *past, root = work.past
+            self._put(self._kept(replace(work, root=root, past=tuple(past), future=(work.root, *work.future))))
+
+    def redo(self) -> None:
+        """A callback: one change forth."""
+        work = self.work
+        if work.future:
+            root, *future = work.future
+            self._put(self._kept(replace(work, root=root, past=(*work.past, work.root), future=tuple(future))))
+
+    def clear(self) -> None:
+        """Forget what this tab knows of it: the next run begins with what is kept."""
+        state.forget_under(self.prefix)
+
+    def discard(self) -> None:
+        """A callback: without the draft, as the segment is."""
+        place = here()
+        with place.change() as session:
+            keeping.discard_draft(session, place.principal, self.segment_id)
+        self.clear()
+
+    def _put(self, work: Work, *, anew: bool = True) -> None:
+        if anew:
+            state.forget_under(f"{self.prefix}{work.turn}.")
+            work = replace(work, turn=work.turn + 1)
+        self._slot.set(work)
+
+    def _kept(self, work: Work) -> Work:
+        try:
+            place = here()
+            with place.change() as session:
+                keeping.write_draft(session, place.principal, self.segment_id, work.content, now=place.now)
+        except GrowthError as error:
+            return replace(work, trouble=str(error))
+        return replace(work, kept_at=place.now, trouble=None)

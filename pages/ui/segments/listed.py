@@ -1,0 +1,145 @@
+"""The list of segments: a row for each, found by its name or what it says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import streamlit as st
+
+from gdp_core.analytics import segments as reads
+from gdp_core.segments import keeping
+from gdp_core.segments.keeping import Segment
+from pages.ui import layout, nav, state
+from pages.ui.context import Here
+from pages.ui.escape import clean, safe_text
+from pages.ui.format import UNKNOWN
+from pages.ui.segments import telling
+
+WORDS = state.Field("segments", "q")
+AT = state.Field("segments", "n", kind="number", default=1)
+FIELDS = (WORDS, AT)
+_PAGE = 20
+_COLUMNS = (4.6, 1.1, 1.0, 1.0, 1.6, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Every segment, and by its id how its size changed since 7 and 30 days ago."""
+
+    segments: Sequence[Segment]
+    week: Mapping[UUID, int]
+    month: Mapping[UUID, int]
+
+    def users(self, key: UUID) -> list[Segment]:
+        """Which segments are made of one."""
+        return [one for one in self.segments if str(key) in one.rule.uses.segments]
+
+
+def read(place: Here) -> Listed:
+    """The list as it is now."""
+    week, month = place.now - timedelta(days=7), place.now - timedelta(days=30)
+    with place.still() as session:
+        return Listed(
+            keeping.list_segments(session),
+            reads.read_changes(session, week),
+            reads.read_changes(session, month),
+        )
+
+
+def draft_of(place: Here) -> bool:
+    """Whether somebody left a new segment unfinished."""
+    if not place.may("segments.write"):
+        return False
+    draft = place.read(keeping.read_draft, place.principal, None)
+    return bool(draft and (draft.content.get("match") or {}).get("of"))
+
+
+def new_button(place: Here, *, has_draft: bool) -> None:
+    """The way to the builder."""
+    if place.may("segments.write"):
+        nav.link(
+            place,
+            "builder",
+            label="Go on with your draft" if has_draft else "New segment",
+            icon=":material/edit_note:" if has_draft else ":material/add:",
+        )
+
+
+def none_yet(place: Here, *, has_draft: bool) -> None:
+    """Instead of the list, while there is no segment."""
+    with layout.empty(
+        ":material/group_work:",
+        "No segment yet",
+        "A segment is a rule, such as: did checkout_started at least 4 hours ago and not purchase since. Build one by clicking"
+        " and watch whom it means; once it is saved, it is kept up to date.",
+    ):
+        new_button(place, has_draft=has_draft)
+
+
+def search() -> None:
+    """The field that narrows the list."""
+    st.text_input(
+        "Find a segment",
+        key=WORDS.key,
+        type="search",
+        placeholder="Find by name or by what it says",
+        label_visibility="collapsed",
+        live="300ms",
+        on_change=AT.set,
+        args=(1,),
+        width=320,
+    )
+
+
+def matching(place: Here, found: Listed) -> list[Segment]:
+    """Those with all words in their name, description or sentence."""
+    words = str(WORDS.value).casefold().split()
+    told = [
+        (one, f"{one.name} {one.description} {telling.sentence(place, one.rule)}".casefold()) for one in found.segments
+    ]
+    return [one for one, text in told if all(word in text for word in words)]
+
+
+def table(place: Here, found: Listed, chosen: Sequence[Segment]) -> None:
+    """A page of the list."""
+    if not chosen:
+        layout.empty(":material/search_off:", "No segment matches", "Search for other words.")
+        return
+    first = min(max(1, int(AT.value)), max(1, -(-len(chosen) // _PAGE)))
+    with layout.card(key="segments-list"):
+        titles = st.columns(_COLUMNS, gap="small")
+        for column, title in zip(titles, ("Segment", "People", "7 days", "30 days", "Counted", "Used by"), strict=True):
+            with column:
+                st.caption(safe_text(title))
+        for one in chosen[_PAGE * (first - 1) : _PAGE * first]:
+            _row(place, found, one)
+    if len(chosen) > _PAGE:
+        st.pagination(-(-len(chosen) // _PAGE), key=AT.key)
+
+
+def _row(place: Here, found: Listed, one: Segment) -> None:
+    write = place.write
+    name, people, week, month, counted, used = st.columns(_COLUMNS, gap="small", vertical_alignment="center")
+    with name, st.container(gap=None):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            nav.link(place, "segment", label=clean(one.name, longest=80), icon="", id=one.id.hex)
+            telling.badges(place, one)
+        layout.note(clean(telling.sentence(place, one.rule), longest=150))
+    with people:
+        st.text(write.number(one.people))
+    for column, changes in ((week, found.week), (month, found.month)):
+        with column:
+            st.text(_change(place, one, changes.get(one.id, 0)))
+    with counted:
+        layout.note(write.ago(one.evaluated_at, place.now) if one.evaluated_at else "not yet")
+    with used:
+        users = found.users(one.id)
+        layout.note(clean(", ".join(each.name for each in users), longest=40) or UNKNOWN)
+
+
+def _change(place: Here, one: Segment, by: int) -> str:
+    if one.people is None:
+        return UNKNOWN
+    sign = "+" if by > 0 else "−" if by < 0 else ""
+    return f"{sign}{place.write.number(abs(by))}"

@@ -1,0 +1,468 @@
+"""One segment's page: its head and what can be done with it, and a part for each tab."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+
+from gdp_core.accounts import members
+from gdp_core.analytics import audit_view, people_list
+from gdp_core.analytics import segments as reads
+from gdp_core.analytics.audit_view import AuditFilter
+from gdp_core.analytics.segments import Member
+from gdp_core.errors import InvalidInput
+from gdp_core.segments import keeping
+from gdp_core.segments.keeping import Segment, Version
+from pages.ui import auditing, boundary, data, layout, nav, state
+from pages.ui.charts import segment as charts
+from pages.ui.charts.style import CONFIG
+from pages.ui.context import Here, here
+from pages.ui.escape import clean, safe_text
+from pages.ui.format import UNKNOWN
+from pages.ui.people import name_of
+from pages.ui.reporting import sight as sights
+from pages.ui.rows import Buttons
+from pages.ui.segments import changes, telling, why
+
+TABS = {
+    "overview": "Overview",
+    "people": "People",
+    "overlap": "Overlap",
+    "versions": "Versions",
+    "history": "Changes",
+    "why": "Why",
+}
+ID = state.Field("segment", "id")
+TAB = state.Field("segment", "tab", default="overview", choices=tuple(TABS))
+PERSON = state.Field("segment", "person")
+AFTER = state.Field("segment", "after")
+FIELDS = (ID, TAB, PERSON, AFTER)
+_PAGE = 50
+_ACTIONS = {
+    "rename": ":material/edit: Rename…",
+    "copy": ":material/content_copy: Duplicate",
+    "off": ":material/pause_circle: Turn off",
+    "on": ":material/play_circle: Turn on",
+    "delete": ":material/delete: Delete…",
+}
+
+
+def _ask_why() -> None:
+    """A callback: the tab that explains the person whose row was clicked."""
+    chosen = _ASK.clicked()
+    if chosen:
+        PERSON.set(chosen)
+        TAB.set("why")
+
+
+_ASK: Buttons[str] = Buttons("segment.ask", icon=":material/help:", then=_ask_why)
+
+
+# ------------------------------------------------------------------------------------------------------------ the head
+
+
+def head(place: Here, one: Segment) -> None:
+    """Name, what it is for, its state, and what can be done with it."""
+    with layout.head(one.name, clean(one.description, longest=300)):
+        if TAB.value == "overview":
+            layout.scope_bar(place, compares=False)
+        if place.may("segments.write"):
+            nav.link(place, "builder", label="Edit the rule", icon=":material/edit:", id=one.id.hex)
+            _menu(one)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if one.enabled and not one.error:
+            layout.badge("On", "green", ":material/check_circle:")
+        telling.badges(place, one)
+        layout.note(_freshness(place, one))
+    telling.trouble(place, one)
+
+
+def _freshness(place: Here, one: Segment) -> str:
+    write = place.write
+    version = f"Version {write.number(one.version)}"
+    if one.evaluated_at is None:
+        return f"{version} · not counted yet"
+    took = f" in {write.lasting(one.seconds)}" if one.seconds is not None else ""
+    return f"{version} · counted {write.ago(one.evaluated_at, place.now)}{took}"
+
+
+def _menu(one: Segment) -> None:
+    key = f"segment.menu.{one.id.hex}"
+    chosen = st.menu_button(
+        "More",
+        [name for name in _ACTIONS if name != ("on" if one.enabled else "off")],
+        key=key,
+        format_func=_ACTIONS.__getitem__,
+    )
+    match chosen:
+        case "rename":
+            _rename(one)
+        case "copy":
+            _copy(one)
+        case "on" | "off":
+            _turn(one, chosen == "on")
+        case "delete":
+            layout.confirm(
+                f"Delete “{one.name}”?",
+                body="Nobody enters or leaves it any more, and its name is free. Its history is kept.",
+                button="Delete",
+                act=partial(_delete, one),
+                key="segment.delete",
+            )
+
+
+def _rename(one: Segment) -> None:
+    @boundary.dialog("Rename the segment")
+    def ask() -> None:
+        name = st.text_input("Name", value=one.name, max_chars=120, key="segment.rename")
+        about = st.text_area("What it is for", value=one.description, max_chars=1000, key="segment.about", height=80)
+        if not st.button("Save", type="primary", key="segment.renamed"):
+            return
+        place = here()
+        with place.change() as session:
+            keeping.rename(session, place.principal, one.id, name, description=about, now=place.now)
+        _done("Renamed.")
+
+    ask()
+
+
+@boundary.guard
+def _copy(one: Segment) -> None:
+    place = here()
+    taken = {each.name for each in place.read(keeping.list_segments)}
+    names = (f"{one.name[:100]} (copy{f' {number}' if number > 1 else ''})" for number in range(1, 1000))
+    with place.change() as session:
+        made = keeping.create(
+            session,
+            place.principal,
+            next(name for name in names if name not in taken),
+            one.rule,
+            description=one.description,
+            enabled=False,
+            goal=one.goal,
+            now=place.now,
+        )
+    _done(f"“{made.name}” is a copy of it, turned off until you turn it on.")
+
+
+@boundary.guard
+def _turn(one: Segment, enabled: bool) -> None:
+    place = here()
+    with place.change() as session:
+        keeping.set_enabled(session, place.principal, one.id, enabled, now=place.now)
+    _done("It is kept up to date again." if enabled else "It is turned off: its people stay as they are.")
+
+
+def _delete(one: Segment) -> str:
+    place = here()
+    with place.change() as session:
+        keeping.delete(session, place.principal, one.id, now=place.now)
+    data.forget()
+    return f"“{one.name}” is deleted."
+
+
+def _done(said: str) -> None:
+    data.forget()
+    layout.done(clean(said))
+    st.rerun()
+
+
+def tabs() -> str:
+    """The choice of what to see below the head."""
+    st.segmented_control(
+        "Show", [*TABS], key=TAB.key, format_func=TABS.__getitem__, label_visibility="collapsed", required=True
+    )
+    return str(TAB.value)
+
+
+# -------------------------------------------------------------------------------------------------------- the overview
+
+
+def overview(place: Here, one: Segment) -> None:
+    """What it says, how many people it has, and how that went."""
+    write = place.write
+    week, month = (
+        place.read(reads.read_changes, place.now - timedelta(days=number)).get(one.id, 0) for number in (7, 30)
+    )
+    start, end = place.scope.since, place.scope.until
+    flow = place.read(reads.read_flow, one.id, start, end, place.workspace.timezone)
+    with layout.numbers():
+        layout.metric("People", write.number(one.people))
+        for name, by in (("In 7 days", week), ("In 30 days", month)):
+            sign = "+" if by > 0 else "−" if by < 0 else ""
+            layout.metric(name, UNKNOWN if one.people is None else f"{sign}{write.number(abs(by))}")
+        entered, left = sum(day.entered for day in flow), sum(day.exited for day in flow)
+        layout.metric(
+            f"Entered · left, {layout.period_name(place).lower()}", f"{write.number(entered)} · {write.number(left)}"
+        )
+    with layout.card("What it says", key="segment-rule"):
+        st.markdown(safe_text(telling.sentence(place, one.rule), longest=3000))
+        if len(list(one.rule.conditions())) > 1:
+            with st.expander("As a list"):
+                for depth, text in telling.lines(place, one.rule):
+                    with st.container(horizontal=True, gap=None, wrap=False):
+                        st.space(max(1, 22 * depth))
+                        st.markdown(safe_text(text, longest=500))
+    left_side, right_side = st.columns(2, gap="small")
+    with left_side, layout.card("Size", key="segment-size"):
+        _size(place, one)
+    with right_side, layout.card("Entered and left, by day", key="segment-flow"):
+        if not any(day.entered or day.exited for day in flow):
+            layout.note("Nobody entered or left in this period.")
+        else:
+            st.plotly_chart(
+                charts.flow([(day.day, day.entered, day.exited) for day in flow], write),
+                config=CONFIG,
+                key="segment-flow-chart",
+                alt=f"{write.number(entered)} entered and {write.number(left)} left",
+            )
+    _used_by(place, one)
+
+
+def _size(place: Here, one: Segment) -> None:
+    write = place.write
+    points = place.read(reads.read_sizes, one.id, place.scope.since, place.scope.until)
+    if len(points) < 2:
+        layout.note("The curve begins with its first counting.")
+        return
+    st.plotly_chart(
+        charts.size(points, write),
+        config=CONFIG,
+        key="segment-size-chart",
+        alt=f"From {write.number(points[0][1])} to {write.number(points[-1][1])} people",
+    )
+
+
+def _used_by(place: Here, one: Segment) -> None:
+    with layout.card("Used by", key="segment-used"):
+        users = place.read(keeping.used_by, one.id)
+        if not users:
+            layout.note("No other segment is made of it.")
+            return
+        with st.container(horizontal=True, gap="small"):
+            for user in users:
+                nav.link(
+                    place, "segment", label=clean(user.name, longest=80), icon=":material/group_work:", id=user.id.hex
+                )
+
+
+# ---------------------------------------------------------------------------------------------------------- the people
+
+
+def people(place: Here, one: Segment) -> None:
+    """Everybody in it, a page at a time."""
+    write = place.write
+    after = _after(str(AFTER.value))
+    found = place.read(reads.read_page, one.id, after=after, size=_PAGE + 1)
+    shown = found[:_PAGE]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        layout.note(f"{write.number(one.people)} people, those who entered last first")
+        st.space("stretch")
+        if place.may("people.export") and shown:
+            nav.download(place, "/api/export/segment.csv", {"id": one.id.hex}, key="segment-export")
+    if not shown:
+        layout.empty(":material/group:", "Nobody is in it now", "Who meets its rule enters by itself.")
+        return
+    rows = {row.id: row for row in place.read(people_list.read_listed, [member.person_id for member in shown])}
+    members_shown = [member for member in shown if member.person_id in rows]
+    keys = [member.person_id.hex for member in members_shown]
+    persons = [rows[member.person_id] for member in members_shown]
+    layout.table(
+        {
+            "why": _ASK.cells(keys),
+            "open": [nav.href(place, "person", id=str(row.id)) for row in persons],
+            "Name": [name_of(place, row) for row in persons],
+            "E-mail": [clean(place.sees(row.email) or "") or UNKNOWN for row in persons],
+            "Entered": [write.instant(member.entered_at) for member in members_shown],
+            "Time": [write.number(member.entry) for member in members_shown],
+            "Plan": [clean(row.plan_name or "") or UNKNOWN for row in persons],
+            "Events": [write.number(row.total_events) for row in persons],
+            "Last seen": [write.instant(row.last_seen_at) for row in persons],
+        },
+        alt=f"People of {clean(one.name)}",
+        config={
+            "why": _ASK.column(help="Why they are in it"),
+            "open": st.column_config.LinkColumn("", display_text=":material/open_in_new:", width=44, pinned=True),
+            "Name": st.column_config.TextColumn(width=170),
+            "E-mail": st.column_config.TextColumn(width=220),
+            "Time": st.column_config.TextColumn("Time in", alignment="right"),
+            "Events": st.column_config.TextColumn(alignment="right"),
+        },
+        height="content",
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _ASK.chooser(
+            "Why is somebody in it?", {key: name_of(place, row) for key, row in zip(keys, persons, strict=True)}
+        )
+        st.space("stretch")
+        if after:
+            st.button("Newest", icon=":material/first_page:", key="segment-first", on_click=AFTER.set, args=("",))
+        if len(found) > _PAGE:
+            st.button(
+                "More",
+                icon=":material/chevron_right:",
+                key="segment-next",
+                on_click=AFTER.set,
+                args=(_text(shown[-1]),),
+            )
+
+
+def _text(member: Member) -> str:
+    return f"{member.person_id.hex}{member.entered_at.isoformat()}"
+
+
+def _after(text: str) -> Member | None:
+    try:
+        return Member(UUID(text[:32]), datetime.fromisoformat(text[32:]), 1)
+    except ValueError:
+        return None
+
+
+# --------------------------------------------------------------------------------------------------------- the overlap
+
+
+def overlap(place: Here, one: Segment) -> None:
+    """The other segments that have people of this one."""
+    write = place.write
+    found = place.read(reads.read_shared, one.id)
+    if not found:
+        layout.empty(
+            ":material/join_inner:", "No other segment has people of this one", "Shares appear once both were counted."
+        )
+        return
+    people_here = one.people or 0
+    layout.note("Both: in this and that segment now. Jaccard: those in both, of those in either.")
+    layout.table(
+        {
+            "open": [nav.href(place, "segment", id=other.segment_id.hex) for other in found],
+            "Segment": [clean(other.name, longest=80) for other in found],
+            "People": [write.number(other.people) for other in found],
+            "Both": [write.number(other.both) for other in found],
+            "Of this segment": layout.shares([other.both / people_here if people_here else 0.0 for other in found]),
+            "Of that segment": layout.shares([other.both / other.people if other.people else 0.0 for other in found]),
+            "Jaccard": [
+                write.percent(other.both / union if (union := people_here + other.people - other.both) else None)
+                for other in found
+            ],
+        },
+        alt=f"Segments that share people with {clean(one.name)}",
+        config={
+            "open": st.column_config.LinkColumn("", display_text=":material/open_in_new:", width=44, pinned=True),
+            "Segment": st.column_config.TextColumn(width=260),
+            "People": st.column_config.TextColumn(alignment="right"),
+            "Both": st.column_config.TextColumn(alignment="right"),
+            "Of this segment": layout.share_column(width=160),
+            "Of that segment": layout.share_column(width=160),
+            "Jaccard": st.column_config.TextColumn(alignment="right"),
+        },
+        height="content",
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- the versions
+
+
+def versions(place: Here, one: Segment) -> None:
+    """Every rule it had, and what each changed."""
+    found = place.read(keeping.read_versions, one.id)
+    who = _names(place)
+    for version, before in zip(found, [*found[1:], None], strict=True):
+        _version(place, one, version, before, who)
+
+
+def _version(place: Here, one: Segment, version: Version, before: Version | None, who: Mapping[UUID, str]) -> None:
+    write = place.write
+    with layout.card(key=f"version-{version.version}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            layout.heading(f"Version {write.number(version.version)}")
+            if version.version == one.version:
+                layout.badge("In use", "green")
+            by = who.get(version.created_by, "somebody who left") if version.created_by else "a command on the server"
+            layout.note(f"{write.instant(version.created_at)} · {clean(by, longest=80)}")
+            st.space("stretch")
+            may_restore = place.may("segments.write") and version.version != one.version
+            if may_restore and st.button("Restore", icon=":material/history:", key=f"restore-{version.version}"):
+                layout.confirm(
+                    f"Restore version {version.version}?",
+                    body=f"Its rule becomes version {one.version + 1}. Nothing is lost.",
+                    button="Restore",
+                    act=partial(_restore, one, version.version),
+                    key="segment.restore",
+                )
+        if version.note:
+            layout.note(version.note)
+        if before is None:
+            st.markdown(safe_text(telling.sentence(place, version.rule), longest=3000))
+            return
+        for sign, (depth, text) in changes.difference(
+            telling.lines(place, before.rule), telling.lines(place, version.rule)
+        ):
+            with st.container(horizontal=True, gap="small", wrap=False):
+                st.space(max(1, 22 * depth))
+                st.markdown(f"{_SIGNS[sign]}{safe_text(text, longest=500)}{_ENDS[sign]}")
+
+
+_SIGNS = {"same": "", "added": ":green[:material/add: ", "removed": ":red[:material/remove: "}
+_ENDS = {"same": "", "added": "]", "removed": "]"}
+
+
+def _restore(one: Segment, version: int) -> str:
+    place = here()
+    with place.change() as session:
+        made = keeping.restore_version(
+            session, place.principal, one.id, version, expected_version=one.version, now=place.now
+        )
+    data.forget()
+    return f"Version {made.version} says what version {version} said."
+
+
+def _names(place: Here) -> dict[UUID, str]:
+    found: Sequence[Any] = place.read(members.list_members, place.principal) if place.may("members.read") else ()
+    return {each.user_id: each.name or each.email for each in found}
+
+
+# --------------------------------------------------------------------------------------------------------- the changes
+
+
+def history(place: Here, one: Segment) -> None:
+    """Who changed what of it."""
+    if not place.may("audit.read"):
+        layout.note("Who changed what is for administrators. The versions say what the rule was.")
+        return
+    found = place.read(audit_view.read_audit, place.principal, AuditFilter(of=str(one.id)))
+    if not found:
+        layout.note("Nothing is recorded.")
+        return
+    auditing.changes(place, found)
+
+
+# ------------------------------------------------------------------------------------------------------------- the why
+
+
+def explanation(place: Here, one: Segment) -> None:
+    """Why a person is in it or not."""
+    layout.note("Whoever it is: each condition, what was found, and when they leave or would enter if nothing happens.")
+    chosen = why.pick(place, PERSON)
+    if chosen is None:
+        return
+    sight = sights.look(place, None)
+    rows = place.read(people_list.read_listed, [chosen])
+    if not rows or sight is None:
+        layout.note("This person is not there any more.")
+        return
+    with layout.card(key="segment-why"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            layout.heading(name_of(place, rows[0]))
+            nav.link(place, "person", label="Open the profile", icon=":material/person:", id=str(chosen))
+        try:
+            told = why.explain(place, sight, one, chosen)
+        except InvalidInput as error:
+            layout.note(str(error))
+            return
+        if told is None:
+            layout.note("This person is not in the reports yet: try again in some seconds.")
+            return
+        why.show(place, one, told)

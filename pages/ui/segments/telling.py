@@ -1,0 +1,82 @@
+"""What is said of a segment wherever it is named: its sentence as a role may read it, its state, how fresh it is."""
+
+from datetime import timedelta
+
+from gdp_core.analytics.fields import is_personal
+from gdp_core.segments.conditions.base import Condition, Names
+from gdp_core.segments.keeping import Segment
+from gdp_core.segments.rules import Group, Rule
+from pages.ui import layout
+from pages.ui.context import Here
+from pages.ui.segments import counting
+
+LATE = timedelta(minutes=15)
+_HIDDEN = "meet a condition on personal data, which your role may not read"
+
+
+def names(place: Here) -> Names:
+    """What things are called."""
+    return counting.surroundings(place).names
+
+
+def sentence(place: Here, rule: Rule) -> str:
+    """A rule in English; for who may not see personal data, without conditions that say some."""
+    if place.may("pii.read") or not any(says_personal(condition) for _, condition in rule.conditions()):
+        return rule.sentence(names(place))
+    return f"People of whom {len(list(rule.conditions()))} conditions hold or do not, some on personal data your role may not read."
+
+
+def line(place: Here, condition: Condition) -> str:
+    """A condition likewise."""
+    return _HIDDEN if says_personal(condition) and not place.may("pii.read") else condition.sentence(names(place))
+
+
+def says_personal(condition: Condition) -> bool:
+    """Whether what it compares with may say who somebody is."""
+    uses = condition.uses
+    fields = [
+        *(f"person.{name}" for name in uses.fields),
+        *uses.properties,
+        *(where.field for event in uses.events for where in event.where),
+    ]
+    return any(map(is_personal, fields)) or "@" in condition.model_dump_json()
+
+
+def lines(place: Here, rule: Rule) -> list[tuple[int, str]]:
+    """A rule as lines, with how deep each is."""
+    return list(_lines(place, rule.match, 0))
+
+
+_GROUPS = {"all": "All of these", "any": "Any of these", "not": "None of these"}
+
+
+def _lines(place: Here, node: Group | Condition, depth: int) -> "list[tuple[int, str]]":
+    if not isinstance(node, Group):
+        return [(depth, line(place, node))]
+    return [(depth, _GROUPS[node.kind]), *(told for part in node.of for told in _lines(place, part, depth + 1))]
+
+
+def badges(place: Here, one: Segment) -> None:
+    """What is out of the ordinary."""
+    if not one.enabled:
+        layout.badge("Off", "gray", ":material/pause_circle:")
+    elif one.error:
+        layout.badge("Failing", "red", ":material/error:")
+    elif one.evaluated_at is not None and place.now - one.evaluated_at > LATE:
+        layout.badge("Late", "orange", ":material/schedule:")
+
+
+def trouble(place: Here, one: Segment) -> None:
+    """Why it is not kept up to date, and how old its people are."""
+    write = place.write
+    if one.evaluated_at is None:
+        age = "Nobody has been counted yet."
+    else:
+        age = f"Its people are those of {write.instant(one.evaluated_at)}, {write.ago(one.evaluated_at, place.now)}."
+    if one.enabled and one.error:
+        since = f" since {write.instant(one.failed_at)}" if one.failed_at else ""
+        layout.remark(f"It could not be counted{since}: {one.error} {age}")
+    elif not one.enabled:
+        layout.remark(f"It is turned off and not kept up to date. {age}")
+    elif one.evaluated_at is not None and place.now - one.evaluated_at > LATE:
+        layout.remark(f"It has not been counted lately: the jobs may have stopped. {age}")
