@@ -85,6 +85,10 @@ class _Columns:
     def whole(self, _field: str) -> None:
         """There is only the plan."""
 
+    def known(self) -> tuple[NDArray[np.int64], ...]:
+        """As it happened."""
+        return (self._crowd.at,)
+
 
 def crowd(events: int) -> Crowd:
     """About so many events of a twentieth as many people."""

@@ -23,9 +23,9 @@ from gdp_core.stages import Change, Life, Windows, history
 from gdp_core.tables.people import Actor, Person, StageChange
 from gdp_core.words import tokens_of
 
-_COLUMN_TRAITS = ("email", "phone", "first_name", "last_name", "name", "company", "industry")
-_STATUS = {"active": "paid", "trial": "trial", "churned": "churned", "dormant": "inactive"}
-_NOT_METADATA = frozenset((*_COLUMN_TRAITS, "tags"))
+COLUMN_TRAITS = ("email", "phone", "first_name", "last_name", "name", "company", "industry")
+STATUS_OF_STAGE = {"active": "paid", "trial": "trial", "churned": "churned", "dormant": "inactive"}
+_NOT_METADATA = frozenset((*COLUMN_TRAITS, "tags"))
 _MOST_TOKENS = 400
 _CHUNK = 5000  # a join with all of a small workspace costs the same for many persons as for few
 
@@ -332,12 +332,12 @@ def _row(workspace_id: UUID, facts: _Gathered, choices: _Choices, now: datetime)
     row = {
         "id": facts.id,
         "workspace_id": workspace_id,
-        **{column: _text(traits.get(column)) for column in _COLUMN_TRAITS},
+        **{column: _text(traits.get(column)) for column in COLUMN_TRAITS},
         "email": _text(email),
         "phone": _text(traits.get("phone") or _named(facts.actors, "phone")),
         "name": _text(name or None),
         "stage": stage,
-        "status": _STATUS.get(stage or "", "active"),
+        "status": STATUS_OF_STAGE.get(stage or "", "active"),
         **_acquisition(facts.actors),
         "cohort": f"{life.signup_at.astimezone(choices.zone):%Y-%m}" if life.signup_at else None,
         "tags": [str(tag) for tag in traits["tags"]] if isinstance(traits.get("tags"), list) else [],

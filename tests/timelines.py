@@ -17,6 +17,7 @@ class Happened:
     name: str
     properties: Mapping[str, Any] = field(default_factory=dict)
     flags: int = 0
+    known: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,16 @@ class _Given:
 
     def whole(self, name: str) -> None:
         """Everything is coded here."""
+
+    def known(self) -> tuple:
+        """An event is known when it happened, or when it says so."""
+        return tuple(
+            np.array(
+                [event.at if event.known is None else event.known for _, who in shard for event in _in_order(who)],
+                np.int64,
+            )
+            for shard in self._shards
+        )
 
 
 def _coded(columns):

@@ -30,6 +30,10 @@ class _Arrays:
     def whole(self, _name: str) -> None:
         """Everything is coded here."""
 
+    def known(self) -> tuple[NDArray[np.int64], ...]:
+        """Nobody asks when these were applied."""
+        return ()
+
 
 def _coded(given: NDArray | None, length: int) -> tuple[NDArray[np.int32], tuple]:
     if given is None:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdp_core.analytics.activation import Activation, Candidates, Criterion, activation, candidates
 from gdp_core.analytics.beginnings import Known
@@ -55,6 +56,10 @@ class _Two:
 
     def whole(self, _field: str) -> None:
         """Both fields are coded."""
+
+    def known(self) -> tuple[NDArray[np.int64], ...]:
+        """At once."""
+        return (np.zeros(4, np.int64),)
 
 
 def _timeline() -> Timeline:

@@ -178,6 +178,21 @@ def event_column(
         )
 
 
+def events_known(
+    lake: Lake, workspace_id: UUID, at: int, who: Who, only: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(row numbers, ascending, when each was applied in microseconds) of events of everybody or of some people."""
+    actors, _ = (who.actors, who.owner) if only is None else _restricted(who, only)
+    with lake.reading() as cursor:
+        cursor.register("owners", pa.table({"actor": actors}))
+        found = _arrays(
+            cursor,
+            f"SELECT e.rowid AS row, epoch_us(e.applied_at) AS known FROM {_at(workspace_id, 'event', at)}"
+            " SEMI JOIN owners o ON o.actor = e.actor ORDER BY 1",
+        )
+    return found["row"], found["known"]
+
+
 def person_column(lake: Lake, workspace_id: UUID, at: int, field: str, *, since: int | None = None) -> Coded:
     """A field of people: a column by its name, else a trait. Keyed by the person's number. Instants are microseconds.
 

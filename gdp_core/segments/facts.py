@@ -19,7 +19,7 @@ from gdp_core.analytics.measures import read_numbers
 from gdp_core.analytics.warning import Model, scores
 from gdp_core.errors import InvalidInput
 from gdp_core.features.base import Feature, Held, Scored
-from gdp_core.features.measuring import measure
+from gdp_core.features.measuring import DAY, measure
 from gdp_core.segments.conditions.base import EVER, NEVER_ENDS, Event, Instants, Mask, Names, When, edges_of, length
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value
 from gdp_core.timeline.kernels.streams import (
@@ -375,11 +375,18 @@ class Facts:
         made = feature.made
         if isinstance(made, Scored):
             return Told(self.risk())
-        if isinstance(made, Held) and made.kind not in ("since", "instant"):
-            found = self.numbers(made.column)
-            return Told(np.where(np.isnan(found) & self.live, 0.0, found) if made.kind != "text" else found)
+        if feature.column:
+            return Told(self._standing_of(feature.column))
         measured = measure(self.timeline, [feature], self.surroundings.roles, self.at)
         return Told(measured.numbers(0), measured.words.get(feature.slug, ()))
+
+    def _standing_of(self, held: Held) -> Floats:
+        """A column of people as the feature it is: whole days since an instant that is not ahead, else a number."""
+        if held.kind not in ("since", "instant"):
+            found = self.numbers(held.column)
+            return np.where(np.isnan(found) & self.live, 0.0, found)
+        since = self.instants(held.column)
+        return np.where((since != NEVER) & (since < self.at), (self.at - since) // DAY, np.nan)
 
     def risk(self) -> Floats:
         """The churn score of everybody, from 0 to 1; NaN where there is none."""

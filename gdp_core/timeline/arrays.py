@@ -117,6 +117,9 @@ class Columns(Protocol):
         """A column of the person table that holds whole numbers or instants (microseconds), NOTHING for none, aligned with
         Timeline.numbers; None for any other field. Codes of a million different instants would be no short way."""
 
+    def known(self) -> tuple[NDArray[np.int64], ...]:
+        """When each row was applied, microseconds: one array per shard, aligned with its rows."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:

@@ -53,6 +53,10 @@ class _Cut:
         whole = self.timeline.columns.person(field)
         return PersonColumn(*_numbered(whole.codes[self.places], whole.values))
 
+    def known(self) -> tuple[NDArray[np.int64], ...]:
+        """See arrays.Columns."""
+        return tuple(part[rows] for part, rows in zip(self.timeline.columns.known(), self.rows, strict=True))
+
     def whole(self, field: str) -> NDArray[Any] | None:
         """See arrays.Columns."""
         found = self.timeline.columns.whole(field)

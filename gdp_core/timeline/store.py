@@ -303,18 +303,28 @@ class _Columns:
             self._whole[field] = still(found)
         return self._whole[field]
 
+    def known(self) -> tuple[NDArray[np.int64], ...]:
+        """When rows were applied, see arrays.Columns."""
+        base, latest, workspace = self._base, self._latest, self._store.workspace_id
+        people = self._layer["numbers"][self._layer["people"]]
+
+        def everybody() -> _Filed:
+            return _told(*scan.events_known(self._lake, workspace, base.version, base.who), base.rows["row"])
+
+        def changed() -> _Filed:
+            who = scan.who(self._lake, workspace, latest.version)
+            return _told(*scan.events_known(self._lake, workspace, latest.version, who, people), self._layer["row"])
+
+        parts = (self._file(base.name, "known", everybody), self._file(latest.layer, "known", changed))
+        return parts[0][0]["told"], parts[1][0]["told"]
+
     def _kept_whole(
         self, field: str, made: Callable[[], tuple[NDArray[np.int64], NDArray[np.int64]]]
     ) -> NDArray[np.int64]:
         """Of the people of the base, from its file or else made and kept."""
 
-        def write() -> _Filed:
-            numbers, told = made()
-            place = np.searchsorted(numbers, self._base.who.people)
-            found = np.append(numbers, -1)[place] == self._base.who.people
-            return {"told": np.where(found, np.append(told, NOTHING)[place], NOTHING)}, {}
-
-        return self._file(self._base.name, f"whole.{field}", write)[0]["told"]
+        people = self._base.who.people
+        return self._file(self._base.name, f"whole.{field}", lambda: _told(*made(), people))[0]["told"]
 
     @cached_property
     def _in_base(self) -> NDArray[np.int64]:
@@ -360,6 +370,13 @@ class _Columns:
                 files.write(folder, arrays, facts)
                 return files.read(folder)
             return arrays, facts
+
+
+def _told(keys: NDArray[np.int64], told: NDArray[np.int64], wanted: NDArray[np.int64]) -> _Filed:
+    """What stands under each wanted key, NOTHING where there is none; `keys` ascend."""
+    place = np.searchsorted(keys, wanted)
+    found = np.append(keys, -1)[place] == wanted
+    return {"told": np.where(found, np.append(told, NOTHING)[place], NOTHING)}, {}
 
 
 def _merged(values: tuple[Value, ...], others: tuple[Value, ...]) -> tuple[tuple[Value, ...], NDArray[np.int32]]:
