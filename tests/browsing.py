@@ -4,9 +4,11 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from gdp_core import clock, runtime
@@ -17,6 +19,8 @@ from pages.ui import data, nav, session
 from .conftest import TestDatabase
 
 FRAME = Path(__file__).parent.parent / "pages" / "frame.py"
+# Every page would look through all installed packages for components, for three times as long as it then runs.
+_manifests = cache(manifest_scanner.scan_component_manifests)
 
 
 class Browser:
@@ -28,6 +32,7 @@ class Browser:
         monkeypatch.setattr(runtime, "runtime_dsn", lambda: database.dsn)
         monkeypatch.setattr(session, "token", lambda: self.token)
         monkeypatch.setattr(session, "address", lambda: "203.0.113.9")
+        monkeypatch.setattr(manifest_scanner, "scan_component_manifests", _manifests)
         runtime.database.cache_clear()
         data.forget()
 
@@ -57,13 +62,10 @@ class Browser:
     def open(self, page: str = "overview", **query: str) -> AppTest:
         """A page after its first run."""
         found = AppTest.from_file(str(FRAME), default_timeout=120)
+        if page != "overview":
+            found.switch_page(_file(page))  # a page's file is named as its address, so nothing need run before
         for name, value in query.items():
             found.query_params[name] = value
-        if page != "overview":
-            found.run()
-            found.switch_page(_file(page))
-            for name, value in query.items():
-                found.query_params[name] = value
         return found.run()
 
 

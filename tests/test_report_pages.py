@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import uuid
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -28,37 +29,84 @@ from jobs.commands import main
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
+from pages.ui import data
 from pages.ui.reporting import asking, behind
 from pages.ui.reporting.asking import Asked, Who
 from pages.ui.reporting.clicking import Click
 
 from . import counting
-from .browsing import plain, words
+from .browsing import browsing, plain, words
+from .conftest import taken
 from .test_pipeline import identify, track
 
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
 PAGES = ["funnels", "trends"]
 
 
-@pytest.fixture
-def workspace(database, browser, ws, tmp_path, monkeypatch):
-    """Four people: u1 and u2 sign up, make and send a letter, u3 stops after making one, u4 after signing up."""
-    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
-        segment = database.source(ws, "segment")
-        messages = []
-        for user, last in (("u1", 3), ("u2", 3), ("u3", 2), ("u4", 1)):
-            at = made.now - counting.ago(5)
-            messages.append(
-                identify(user, message=f"{user}-i", at=at, email=f"{user}@acme.example", name=f"Person {user}")
-            )
-            for number, name in enumerate(("signup_completed", "letter_created", "letter_sent")[:last]):
-                happened = at + counting.ago(number / 24)
-                messages.append(
-                    track(name, user, message=f"{user}-{name}", at=happened, plan="pro" if user == "u1" else "free")
-                )
-        made.send(segment, *messages)
-        made.count()
+@pytest.fixture(scope="module")
+def patch():
+    with pytest.MonkeyPatch.context() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def database(server, template, databases):
+    with taken(server, template, databases) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser(database, patch):
+    with browsing(database, patch) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("counted")
+
+
+@pytest.fixture(scope="module")
+def shared(database, browser, folder, patch):
+    """The workspace of all tests that send nothing more."""
+    with counting.counted(database, folder, database.workspace(), patch) as made:
+        yield filled(made)
+
+
+@pytest.fixture
+def workspace(shared, database):
+    """The shared one, in which nothing stays saved."""
+    yield shared
+    with database.web.transaction(shared.id) as session:
+        who = Principal.system(shared.id)
+        for report in reports.list_reports(session):
+            reports.delete_report(session, who, report.id, now=shared.now)
+        for saved in reports.list_lists(session):
+            reports.delete_list(session, who, saved.id, now=shared.now)
+    data.forget()
+
+
+@pytest.fixture
+def own(shared, database, folder):
+    """One of the test's own, with the same people."""
+    return filled(counting.Counted(database, folder, shared.lake, database.workspace(f"own-{uuid.uuid4().hex[:8]}")))
+
+
+def filled(made):
+    """Four people: u1 and u2 sign up, make and send a letter, u3 stops after making one, u4 after signing up."""
+    segment = made.database.source(made.id, "segment")
+    messages = []
+    for user, last in (("u1", 3), ("u2", 3), ("u3", 2), ("u4", 1)):
+        at = made.now - counting.ago(5)
+        messages.append(identify(user, message=f"{user}-i", at=at, email=f"{user}@acme.example", name=f"Person {user}"))
+        for number, name in enumerate(("signup_completed", "letter_created", "letter_sent")[:last]):
+            happened = at + counting.ago(number / 24)
+            messages.append(
+                track(name, user, message=f"{user}-{name}", at=happened, plan="pro" if user == "u1" else "free")
+            )
+    made.send(segment, *messages)
+    made.count()
+    return made
 
 
 def metrics(page):
@@ -74,13 +122,13 @@ def table(page, name):
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("followed", [False, True])
-def test_an_empty_workspace_says_what_to_do(database, browser, ws, tmp_path, monkeypatch, role, page, followed):
+def test_an_empty_workspace_says_what_to_do(database, browser, shared, folder, role, page, followed):
     """Also once the analyst has been there, which makes an empty timeline of nothing."""
-    browser.sign_in(ws, role)
-    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
-        if followed:
-            made.count()
-        shown = browser.open(page)
+    made = counting.Counted(database, folder, shared.lake, database.workspace(f"empty-{uuid.uuid4().hex[:8]}"))
+    browser.sign_in(made.id, role)
+    if followed:
+        made.count()
+    shown = browser.open(page)
     assert not shown.exception
     assert not shown.error
     assert "Nothing to count yet" in words(shown)
@@ -96,11 +144,11 @@ def test_every_role_sees_every_report(browser, workspace, role, page):
     assert ("Save this report as" in [item.label for item in shown.text_input]) == (role != "VIEWER")
 
 
-def test_before_the_first_timeline_it_waits(database, browser, ws, tmp_path, monkeypatch):
-    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
-        made.send(database.source(ws, "segment"), track("signup_completed", "u1", at=made.now))
-        browser.sign_in(ws)
-        shown = browser.open("funnels")
+def test_before_the_first_timeline_it_waits(database, browser, shared, folder):
+    made = counting.Counted(database, folder, shared.lake, database.workspace("uncounted"))
+    made.send(database.source(made.id, "segment"), track("signup_completed", "u1", at=made.now))
+    browser.sign_in(made.id)
+    shown = browser.open("funnels")
     assert "Counting begins in a few seconds" in words(shown)
 
 
@@ -171,15 +219,15 @@ def test_a_number_its_drawer_and_its_saved_list_are_the_same_people(browser, wor
     assert f"Saved: {len(people)} p" in words(shown)
 
 
-def test_a_list_keeps_the_people_of_its_number_when_more_arrive(browser, workspace, database):
-    browser.sign_in(workspace.id, "MEMBER")
+def test_a_list_keeps_the_people_of_its_number_when_more_arrive(browser, own, database):
+    browser.sign_in(own.id, "MEMBER")
     shown = browser.open("funnels")
-    segment = database.source(workspace.id, "segment", name="more")
-    at = workspace.now - counting.ago(1)
-    workspace.send(segment, track("signup_completed", "u5", message="u5-s", at=at))
-    workspace.count()
+    segment = database.source(own.id, "segment", name="more")
+    at = own.now - counting.ago(1)
+    own.send(segment, track("signup_completed", "u5", message="u5-s", at=at))
+    own.count()
     clicked(shown, "funnel.step-table", 0, "People", save="Before")
-    assert listed(shown) == workspace.members("Before") == ["u1", "u2", "u3", "u4"]
+    assert listed(shown) == own.members("Before") == ["u1", "u2", "u3", "u4"]
     assert metrics(shown)["Entered"] == "4"  # the page still shows what was clicked
     assert metrics(shown.run())["Entered"] == "5"
 
@@ -365,12 +413,12 @@ def test_a_value_is_asked_for_as_it_was_written(browser, workspace, condition):
     assert json.loads(link(shown)["q"])["ask"] == asked
 
 
-def test_a_bad_link_is_said_so_whatever_roles_compare_with(browser, workspace, database):
+def test_a_bad_link_is_said_so_whatever_roles_compare_with(browser, own, database):
     only = [RoleFilter(property="plan", op="is", value=10), RoleFilter(property="n", op="at_least", value="5")]
-    with database.web.transaction(workspace.id) as session:
-        system = Principal.system(workspace.id)
-        choices.set_event_role(session, system, "core", event_names=["letter_sent"], filters=only, now=workspace.now)
-    browser.sign_in(workspace.id)
+    with database.web.transaction(own.id) as session:
+        system = Principal.system(own.id)
+        choices.set_event_role(session, system, "core", event_names=["letter_sent"], filters=only, now=own.now)
+    browser.sign_in(own.id)
     shown = browser.open("trends")
     assert link(shown) == {}
     shown = browser.open("trends", q="{")
@@ -504,13 +552,13 @@ def test_every_number_of_a_trend_opens_exactly_its_people(browser, workspace):
     assert saved >= 10
 
 
-def test_the_earlier_period_of_a_trend_has_its_people(browser, workspace, database):
-    workspace.send(
-        database.source(workspace.id, "segment", name="old"),
-        track("letter_sent", "u4", message="u4-old", at=workspace.now - counting.ago(40)),
+def test_the_earlier_period_of_a_trend_has_its_people(browser, own, database):
+    own.send(
+        database.source(own.id, "segment", name="old"),
+        track("letter_sent", "u4", message="u4-old", at=own.now - counting.ago(40)),
     )
-    workspace.count()
-    browser.sign_in(workspace.id, "MEMBER")
+    own.count()
+    browser.sign_in(own.id, "MEMBER")
     shown = browser.open("trends", q='{"v":1,"ask":{"series":[["letter_sent"]],"measure":"people"}}')
     assert table(shown, "When")["Before"][0] == "1"
     assert [*trend_of(shown, "letter_sent").values()] == ["2", "2"]
@@ -518,7 +566,7 @@ def test_the_earlier_period_of_a_trend_has_its_people(browser, workspace, databa
     assert listed(shown) == ["u4"]
     (row,) = [row for row, number in enumerate(table(shown, "When")["Before"]) if number == "1" and row]
     clicked(shown, "trend.table", row, "Before", save="Then")
-    assert listed(shown) == workspace.members("Then") == ["u4"]
+    assert listed(shown) == own.members("Then") == ["u4"]
 
 
 def test_the_overview_and_trends_count_the_same_people(browser, workspace):
@@ -605,15 +653,15 @@ def test_the_days_to_choose_from_are_those_shown(browser, workspace):
     assert not shown.warning
 
 
-def test_a_property_of_mixed_types_and_a_thousand_values_break_down(browser, workspace, database):
+def test_a_property_of_mixed_types_and_a_thousand_values_break_down(browser, own, database):
     values = [1, "1", True, None, 2.5, "=1+1", "<b>", *(f"v{number}" for number in range(300))]
-    at = workspace.now - counting.ago(2)
-    workspace.send(
-        database.source(workspace.id, "segment", name="mixed"),
+    at = own.now - counting.ago(2)
+    own.send(
+        database.source(own.id, "segment", name="mixed"),
         *(track("mixed", f"m{n}", message=f"m{n}", at=at, what=value) for n, value in enumerate(values)),
     )
-    workspace.count()
-    browser.sign_in(workspace.id)
+    own.count()
+    browser.sign_in(own.id)
     steps = '"steps":[{"match":["mixed"]},{"match":["letter_sent"]}]'
     shown = browser.open("funnels", q=f'{{"v":1,"ask":{{{steps},"breakdown":["what",50]}}}}')
     assert not shown.exception
@@ -630,10 +678,10 @@ def test_a_property_of_mixed_types_and_a_thousand_values_break_down(browser, wor
 
 
 @pytest.fixture
-def command(workspace, database, monkeypatch, tmp_path, capsys):
+def command(workspace, database, monkeypatch, folder, capsys):
     """Runs the command that a page prints, in its workspace: what it answers."""
     monkeypatch.setenv("DATABASE_URL", database.dsn)
-    monkeypatch.setenv("GDP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("GDP_DATA_DIR", str(folder))
     settings.cache_clear()
     monkeypatch.setattr(report_command, "lake", lambda: workspace.lake)
 
