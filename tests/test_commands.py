@@ -28,6 +28,7 @@ from jobs.sentences import sentence
 from tests.conftest import ROOT, TestDatabase, _admin, _database
 from tests.door import ENCRYPTION_KEYS, connect, serving, sign_standard
 from tests.doubles.stripe_api import Answer, StripeApi, running
+from tests.forks import Forks
 from tests.stripe_story import customer, invoice, subscription
 
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
@@ -90,12 +91,29 @@ def forget() -> None:
     vault._keyring.cache_clear()
 
 
+FORKS = Forks()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forks() -> Iterator[None]:
+    yield
+    FORKS.close()
+
+
 def in_a_process(dsn: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GDP_", "STRIPE_", "DATABASE"))}
-    kept |= {"DATABASE_URL": dsn, "GDP_ENCRYPTION_KEYS": ENCRYPTION_KEYS, **environment}
-    argv = [sys.executable, "-m", "jobs", *arguments]
+    """The command as a process of its own, which starts with everything imported."""
+    return FORKS.run(arguments, environment_of(dsn, environment))
+
+
+def started(dsn: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same from its very start."""
+    argv, kept = [sys.executable, "-m", "jobs", *arguments], environment_of(dsn, environment)
     return subprocess.run(argv, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300, check=False)
+
+
+def environment_of(dsn: str, more: dict[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GDP_", "STRIPE_", "DATABASE"))}
+    return kept | {"DATABASE_URL": dsn, "GDP_ENCRYPTION_KEYS": ENCRYPTION_KEYS, **more}
 
 
 def orders(path: Path, count: int = 6, *, bad: tuple[int, ...] = ()) -> Path:
@@ -434,7 +452,7 @@ class TestImport:
 
     def test_as_a_process_without_a_traceback(self, database: TestDatabase, tmp_path: Path) -> None:
         database.workspace()
-        done = in_a_process(database.dsn, "import", str(orders(tmp_path / "orders.csv")), "-w", "acme", *ORDER)
+        done = started(database.dsn, "import", str(orders(tmp_path / "orders.csv")), "-w", "acme", *ORDER)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.endswith("6 rows: 6 applied, 0 known already, 0 rejected.\n")
 
@@ -470,12 +488,12 @@ class TestBackfill:
         database.source(workspace_id, "stripe")
         with running(shop()) as api:
             account = {"STRIPE_API_KEY": "rk_test_1", "STRIPE_API_BASE": api.url}
-            killed = in_a_process(
+            killed = started(
                 database.dsn, "backfill", "stripe", "-w", "acme", GDP_FAILPOINT="backfill.page:kill", **account
             )
             assert killed.returncode == -signal.SIGKILL
             assert "/v1/invoices" not in dict(api.requests)
-            done = in_a_process(database.dsn, "backfill", "stripe", "-w", "acme", **account)
+            done = started(database.dsn, "backfill", "stripe", "-w", "acme", **account)
         assert done.returncode == 0, done.stderr
         with database.worker.transaction(workspace_id) as session:
             kept = rows(session, "SELECT kind, count(DISTINCT object_id) AS n FROM object_state GROUP BY kind")
@@ -586,7 +604,7 @@ class TestKeeping:
         try:
             empty = _database(server, name)
             for command in (("workspace", "list"), ("worker",), ("analyst",)):
-                done = in_a_process(empty, *command)
+                done = started(empty, *command)
                 said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
                 assert (done.returncode, len(said)) == (1, 1), done.stderr
                 assert "run `python -m jobs prepare` first" in said[0]
@@ -635,13 +653,13 @@ class TestErrors:
 
     def test_the_product_itself_says_what_is_wrong(self, database: TestDatabase, tmp_path: Path) -> None:
         here = {"GDP_DATA_DIR": str(tmp_path / "data")}
-        done = in_a_process("mysql://127.0.0.1/x", **here)
+        done = started("mysql://127.0.0.1/x", **here)
         assert "DATABASE_URL" in assert_sentence(Said(done.returncode, done.stdout, done.stderr))
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            done = in_a_process(database.dsn, **here, GDP_DOOR_PORT=port)
+            done = started(database.dsn, **here, GDP_DOOR_PORT=port)
         assert f"Port {port}" in assert_sentence(Said(done.returncode, done.stdout, done.stderr))
-        done = in_a_process("postgresql://u:p@127.0.0.1:1/x", **here, GDP_DOOR_PORT=str(ports.choose()))
+        done = started("postgresql://u:p@127.0.0.1:1/x", **here, GDP_DOOR_PORT=str(ports.choose()))
         assert done.returncode == 1
         assert "refused" in done.stderr
         assert "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -1025,14 +1026,18 @@ class TestRealServer:
         assert "immutable" in kept
 
     def test_a_forwarded_address_is_not_believed(self, started: Started) -> None:
-        for number in range(52):
+        def attempt(number: int) -> int:
             answer = httpx.post(
                 f"{started.address}/login",
                 data={"email": f"user{number}@acme.test", "password": "x"},
                 headers={"origin": started.address, "x-forwarded-for": f"9.9.9.{number}"},
                 timeout=PATIENCE,
             )
-        assert answer.status_code == 429
+            return answer.status_code
+
+        with ThreadPoolExecutor(10) as strangers:  # a refusal takes its time whoever else is refused
+            assert {*strangers.map(attempt, range(51))} <= {401, 429}
+        assert attempt(51) == 429
 
     def test_signed_in_a_page_comes_and_after_the_session_ended_nothing_more(self, started: Started) -> None:
         path = users.first_start(started.database.gate, now=clock.now())
