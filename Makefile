@@ -14,8 +14,14 @@ run: .venv/.run ## everything on this machine, with a demo workspace; ctrl-C sto
 
 test: .venv/.test ## the tests, the story in headless Chromium on the started product last
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target .test-demo .test-rest
+
+.test-demo: # what looks at the demo, in a browser
+	$(BIN)/python -m pytest -m "browser and demo and not heavy"
+
+.test-rest: # meanwhile: what has to hold on an older Postgres too, and in a browser what needs no demo
 	@scripts/on-postgres-15 $(BIN)/python -m pytest -k "pipeline or isolation or db or migrations or upgrade or alarms"
-	$(BIN)/python -m pytest -m "browser and not heavy"
+	$(BIN)/python -m pytest -m "browser and not demo and not heavy"
 
 test-browser: .venv/.test ## every browser test alone: all pages under all roles in both looks, all hostile people, a year of a shop
 	$(BIN)/python -m pytest -m browser
@@ -41,4 +47,4 @@ audit: .venv/.test ## known vulnerabilities in what is pinned
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/ -/'
 
-.PHONY: run test test-heavy check bench lock audit help test-browser
+.PHONY: run test test-heavy check bench lock audit help test-browser .test-demo .test-rest

@@ -6,9 +6,8 @@ import io
 import json
 import re
 import shlex
-import uuid
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 
 import httpx
 import pytest
@@ -41,6 +40,7 @@ from .test_pipeline import identify, track
 
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
 PAGES = ["funnels", "trends"]
+_NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,15 @@ def workspace(shared, database):
 
 
 @pytest.fixture
-def own(shared, database, folder):
-    """One of the test's own, with the same people."""
-    return filled(counting.Counted(database, folder, shared.lake, database.workspace(f"own-{uuid.uuid4().hex[:8]}")))
+def another(shared, database, folder):
+    """An empty one of the test's own beside it, not counted yet."""
+    return counting.Counted(database, folder, shared.lake, database.workspace(f"another-{next(_NUMBERS)}"))
+
+
+@pytest.fixture
+def own(another):
+    """One of the test's own, with the same people as the shared one."""
+    return filled(another)
 
 
 def filled(made):
@@ -122,12 +128,11 @@ def table(page, name):
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("followed", [False, True])
-def test_an_empty_workspace_says_what_to_do(database, browser, shared, folder, role, page, followed):
+def test_an_empty_workspace_says_what_to_do(browser, another, role, page, followed):
     """Also once the analyst has been there, which makes an empty timeline of nothing."""
-    made = counting.Counted(database, folder, shared.lake, database.workspace(f"empty-{uuid.uuid4().hex[:8]}"))
-    browser.sign_in(made.id, role)
+    browser.sign_in(another.id, role)
     if followed:
-        made.count()
+        another.count()
     shown = browser.open(page)
     assert not shown.exception
     assert not shown.error
@@ -144,10 +149,9 @@ def test_every_role_sees_every_report(browser, workspace, role, page):
     assert ("Save this report as" in [item.label for item in shown.text_input]) == (role != "VIEWER")
 
 
-def test_before_the_first_timeline_it_waits(database, browser, shared, folder):
-    made = counting.Counted(database, folder, shared.lake, database.workspace("uncounted"))
-    made.send(database.source(made.id, "segment"), track("signup_completed", "u1", at=made.now))
-    browser.sign_in(made.id)
+def test_before_the_first_timeline_it_waits(database, browser, another):
+    another.send(database.source(another.id, "segment"), track("signup_completed", "u1", at=another.now))
+    browser.sign_in(another.id)
     shown = browser.open("funnels")
     assert "Counting begins in a few seconds" in words(shown)
 

@@ -76,7 +76,13 @@ class Supervisor:
         if through:
             command = [sys.executable, "-c", through, *command]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which tests under nohup would ignore
+        )
         self.lines: list[str] = []
 
     def until(self, words: str) -> str:

@@ -1,4 +1,4 @@
-"""The started product, once for all browser tests, and people who look at it.
+"""The started product, once for all browser tests of a run, and people who look at it.
 
 Every test leaves the demo as it found it, but for the last file, which removes it.
 """
@@ -26,6 +26,7 @@ _ORDER = (
     "test_retail",
     "test_farewell",
 )
+_OF_THE_DEMO = ("test_story", "test_reports", "test_farewell")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -34,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in ours:
         item.add_marker(pytest.mark.browser)
         item.add_marker(pytest.mark.timeout(2400))
+        if item.path.stem in _OF_THE_DEMO:
+            item.add_marker(pytest.mark.demo)
     ours.sort(key=lambda item: _ORDER.index(item.path.stem))
     others = [item for item in items if item not in ours]
     items[:] = [*others, *ours]
@@ -54,8 +57,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Product]:
-    """Everything, started with the demo; stopped at the end, when nothing may be left of it."""
+def product(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, chromium: Browser
+) -> Iterator[Product]:
+    """Everything, with the demo where a test looks at it; stopped at the end, when nothing may be left of it."""
     attached = os.environ.get("GDP_TEST_PRODUCT")  # folder:dashboard port:door port of one that runs already
     if attached:
         folder, dashboard, door = attached.rsplit(":", 2)
@@ -65,7 +70,10 @@ def product(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
         return
     made = Product(tmp_path_factory.mktemp("product") / "data")
     try:
-        made.start("--demo", name="first start, demo filled")
+        if any(item.get_closest_marker("demo") for item in request.session.items):
+            made.start("--demo", name="first start, demo filled")
+        else:
+            made.start(name="first start")
         yield made
     finally:
         left = made.stop()

@@ -57,7 +57,16 @@ def test_a_second_start_is_the_same_place(product: Product, house: House, arrive
     if product.process is None:
         pytest.skip("the product was started by somebody else")
     visitor = arrive(house.owner)
-    visitor.open("catalogue", ws=house.slug)
+    key, body = product.tracking_key(house.slug, "Before"), {"userId": "user_stays", "event": "stayed_over_a_restart"}
+    visitor.until(
+        lambda: product.deliver(f"{product.door}/v1/track", json=body, auth=(key, "")).status_code == 200,
+        "believing the new key, two seconds later at most",
+    )
+    visitor.until(
+        lambda: "stayed_over_a_restart" in visitor.text,
+        "what was sent, in the catalogue",
+        again=lambda: visitor.open("catalogue", ws=house.slug),
+    )
     before = visitor.text
     visitor.page.close()
     assert product.stop() == []
@@ -68,5 +77,6 @@ def test_a_second_start_is_the_same_place(product: Product, house: House, arrive
     again = arrive(house.owner)
     again.open("catalogue", ws=house.slug)
     assert again.text.splitlines()[:3] == before.splitlines()[:3]
+    assert "stayed_over_a_restart" in again.text
     again.open(ws=DEMO)
     assert "You are not a member of this workspace" in again.text  # what was removed is not made again

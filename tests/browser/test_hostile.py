@@ -17,7 +17,7 @@ from tests.payloads import PAYLOADS as SHORT
 
 from .conftest import Arrive
 from .product import Product
-from .visitor import ICON, NAME, Visitor
+from .visitor import ICON, NAME, Visitor, first_event
 
 PAYLOADS = [*SHORT, "x" * 10_000, "word " * 2_000, "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘!", "מזל טוב \u2067שלום\u2069 مرحبا", "👩‍👩‍👧‍👦🏴‍☠️🇩🇪"]
 USUAL = (0, len(SHORT))  # the people that the short run opens
@@ -196,7 +196,7 @@ def test_every_person(number: int, den: Den, visitor: Visitor) -> None:
             shown = {row["Value"] for row in visitor.rows("Traits and where each came from")}
             assert clean(storable(PAYLOADS[number])[:500]) in shown
     visitor.go("person", ws=den.slug, id=den.people[number])
-    visitor.open_row(TIMELINE)
+    visitor.open_row(TIMELINE, first_event(visitor.rows(TIMELINE)))
     found += harm(visitor)
     event = PAYLOADS[number][:120].strip() or "blank"
     visitor.go("catalogue", ws=den.slug, event=event)

@@ -35,12 +35,13 @@ _SETTLED = """
 }
 """
 # The hidden twin of a table's canvas is drawn 200 ms after it: a timer set later ends later.
-_TABLE = """
-async (table) => {
+_TABLES = """
+async (tables) => {
+  if (!tables.length) return []
   await new Promise((done) => setTimeout(done, 300))
   await new Promise(requestAnimationFrame)
-  return [...table.querySelectorAll('[role="row"]')].map((row) =>
-    [...row.querySelectorAll('[role="gridcell"],[role="columnheader"]')].map((cell) => cell.textContent))
+  return tables.map((table) => [...table.querySelectorAll('[role="row"]')].map((row) =>
+    [...row.querySelectorAll('[role="gridcell"],[role="columnheader"]')].map((cell) => cell.textContent)))
 }
 """
 _TOO_WIDE = """
@@ -63,6 +64,15 @@ _GO = """
   window.dispatchEvent(new PopStateEvent('popstate', { state: null }))
 }
 """
+
+
+def first_event(timeline: list[dict[str, str]]) -> int:
+    """The first row of a timeline that opens: a change of stage and an e-mail that was sent have no button."""
+    return next(
+        number
+        for number, row in enumerate(timeline)
+        if not row["What"].startswith(("Became ", "E-mail ", "Left every stage"))
+    )
 
 
 @dataclass
@@ -123,10 +133,11 @@ class Visitor:
 
     def until(self, holds: Callable[[], bool], what: str, *, again: Callable[[], None] | None = None) -> None:
         """Wait for something that happens by itself, doing `again` (a reload) between looks."""
-        for _ in range(180):
+        deadline = time.monotonic() + 3 * PATIENCE / 1000
+        while time.monotonic() < deadline:
             if holds():
                 return
-            self.page.wait_for_timeout(1000)
+            self.page.wait_for_timeout(250)
             if again:
                 again()
         raise AssertionError(f"{what} did not happen; the page says:\n{self.text}")
@@ -147,9 +158,7 @@ class Visitor:
 
     def cells(self) -> list[str]:
         """The cells of every table, a row to a line."""
-        found: list[list[list[str]]] = [
-            table.evaluate(_TABLE) for table in self.page.get_by_test_id("stDataFrame").all()
-        ]
+        found: list[list[list[str]]] = self.page.get_by_test_id("stDataFrame").evaluate_all(_TABLES)
         return [" | ".join(row) for table in found for row in table]
 
     def path(self) -> str:
@@ -218,8 +227,7 @@ class Visitor:
     def rows(self, table: str) -> list[dict[str, str]]:
         """A table's rows as far as they are drawn, by column heading; its cells are a canvas with a hidden twin."""
         self._drawn(table)
-        found: list[list[str]] = self.table(table).evaluate(_TABLE)
-        heading, *rest = found
+        ((heading, *rest),) = self.table(table).evaluate_all(_TABLES)
         return [dict(zip(heading, row, strict=True)) for row in rest]
 
     def close_drawer(self) -> None:
