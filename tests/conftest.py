@@ -149,6 +149,7 @@ _TABLES = (
     "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
     " WHERE relkind IN ('r', 'p') AND NOT relispartition AND nspname !~ '^(pg_|information_schema)' ORDER BY 1"
 )
+_LAKE = "SELECT c.oid::regclass::text FROM pg_class c WHERE relnamespace = 'lake'::regnamespace AND relkind = 'r'"
 _PARTITIONS = "SELECT oid::regclass::text FROM pg_class WHERE relispartition AND relkind = 'r'"
 _SEQUENCES = (
     "SELECT setval(c.oid, seqstart, false) FROM pg_class c JOIN pg_sequence ON seqrelid = c.oid"
@@ -199,6 +200,8 @@ class Databases:
                     "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
+                if lake := [row[0] for row in admin.execute(_LAKE)]:
+                    admin.execute(f"DROP TABLE {', '.join(lake)}")
                 partitions = {row[0] for row in admin.execute(_PARTITIONS)}
                 if self._shape_of(admin) != self._shape or not partitions >= self._partitions:
                     return False
