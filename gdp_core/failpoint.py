@@ -32,6 +32,7 @@ FAILPOINTS = (
     "lake.committed",
     "lake.packed",
     "lake.erased",
+    "segments.written",
 )
 
 

@@ -138,6 +138,7 @@ BROAD = {
     "gdp_core/appender.py": "a batch that fails must answer each of its senders",
     "gdp_core/db.py": "libpq and SQLAlchemy raise half a dozen types for a bad address; a broken connection is replaced",
     "gdp_core/importer/run.py": "notes why an import stopped and raises again",
+    "gdp_core/segments/evaluate.py": "a segment that fails is reported on itself and holds no other up",
     "gdp_core/pipeline.py": "finds the poison in a batch, or raises again",
     "jobs/timetable.py": "a workspace's turn that raises keeps no other from its own, and is raised after them",
     "jobs/runner.py": "a job that raises is recorded and tried again",

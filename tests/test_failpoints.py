@@ -31,6 +31,7 @@ from .stripe_story import customer, invoice, subscription
 
 ELSEWHERE = {
     "import.chunk": "tests/test_import_run.py",
+    "segments.written": "tests/test_segment_cycle.py",
     **dict.fromkeys(("lake.written", "lake.committed", "lake.packed", "lake.erased"), "tests/test_lake_crash.py"),
 }
 """Steps that are killed in another file."""

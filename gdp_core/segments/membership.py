@@ -1,0 +1,228 @@
+"""Who is in a segment, who was at any instant, and every entry and exit; read from what the cycle wrote.
+
+A person is found by any id they ever had. It evaluates nothing: a segment is as it was at its last good evaluation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlmodel import Session
+
+from gdp_core.analytics.scope import midnight
+from gdp_core.db import one, rows
+
+Kind = Literal["entered", "exited"]
+Reason = Literal["first", "facts", "time", "rule", "merged", "resumed"]
+REASON_WORDS: dict[str, str] = {
+    "first": "the segment was evaluated for the first time",
+    "facts": "something was learned of them",
+    "time": "time passed",
+    "rule": "the rule was changed",
+    "merged": "two people became one",
+    "resumed": "the segment was enabled again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody in a segment since `entered_at`, for the `entry`-th time."""
+
+    person_id: UUID
+    entered_at: datetime
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Somebody entered or exited. `seq` is where the feed goes on from; `version` is that of the rule."""
+
+    seq: int
+    segment_id: UUID
+    person_id: UUID
+    kind: Kind
+    at: datetime
+    entry: int
+    version: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many people a segment had from `at` until the next of these."""
+
+    at: datetime
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How many entered and exited on a local day."""
+
+    day: date
+    entered: int
+    exited: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """An evaluation of all segments at `at`, of what was applied before `complete_at`."""
+
+    at: datetime
+    snapshot: str
+    complete_at: datetime
+    seconds: float
+    segments: int
+    failed: int
+    entered: int
+    exited: int
+
+
+Place = tuple[datetime, UUID]
+"""Where a page of members ended: when that member entered, and who it is."""
+
+
+def count(session: Session, segment_id: UUID) -> int:
+    """How many members it has."""
+    return int(one(session, "SELECT count(*) AS n FROM segment_member WHERE segment_id = :id", id=segment_id).n)
+
+
+def read_members(session: Session, segment_id: UUID, *, after: Place | None = None, size: int = 100) -> list[Member]:
+    """Members, who entered last first, from behind where the last page ended: (its last entered_at, person_id)."""
+    place = "" if after is None else " AND (entered_at, person_id) < (:at, :person)"
+    found = rows(
+        session,
+        f"SELECT person_id, entered_at, entry FROM segment_member WHERE workspace_id = app_ws() AND segment_id = :id{place}"
+        " ORDER BY entered_at DESC, person_id DESC LIMIT :size",
+        id=segment_id,
+        size=size,
+        **({"at": after[0], "person": after[1]} if after else {}),
+    )
+    return [Member(*row) for row in found]
+
+
+def is_member(session: Session, segment_id: UUID, person_id: UUID) -> bool:
+    """Whether somebody is in it."""
+    return find_member(session, segment_id, person_id) is not None
+
+
+def find_member(session: Session, segment_id: UUID, person_id: UUID) -> Member | None:
+    """Since when somebody is in it; None for who is not."""
+    row = one(
+        session,
+        "SELECT m.person_id, m.entered_at, m.entry FROM actor a JOIN segment_member m ON m.workspace_id = a.workspace_id"
+        " AND m.person_id = a.person_id WHERE a.id = :person AND m.segment_id = :id",
+        id=segment_id,
+        person=person_id,
+    )
+    return Member(*row) if row else None
+
+
+def segments_of(session: Session, person_id: UUID) -> dict[UUID, Member]:
+    """The segments that somebody is in, those put away left out: by the segment's id."""
+    found = rows(
+        session,
+        "SELECT m.segment_id, m.person_id, m.entered_at, m.entry FROM actor a JOIN segment_member m"
+        " ON m.workspace_id = a.workspace_id AND m.person_id = a.person_id JOIN segment s"
+        " ON s.workspace_id = m.workspace_id AND s.id = m.segment_id"
+        " WHERE a.id = :person AND s.archived_at IS NULL ORDER BY m.entered_at DESC, m.segment_id",
+        person=person_id,
+    )
+    return {row.segment_id: Member(*row[1:]) for row in found}
+
+
+def read_transitions(
+    session: Session,
+    *,
+    after: int = 0,
+    size: int = 100,
+    segment_id: UUID | None = None,
+    person_id: UUID | None = None,
+    newest_first: bool = False,
+) -> list[Transition]:
+    """Entries and exits in the order in which they were written, from behind a `seq`; of a segment or a person or both.
+
+    A person's are also those of everybody who became part of them. `newest_first` goes back from before `after`, or from
+    the end.
+    """
+    conditions = ["workspace_id = app_ws()"]
+    if not newest_first:
+        conditions.append("seq > :after")
+    elif after:
+        conditions.append("seq < :after")
+    if segment_id:
+        conditions.append("segment_id = :segment")
+    if person_id:
+        conditions.append(
+            "person_id IN (SELECT mine.id FROM actor a JOIN actor mine ON mine.workspace_id = a.workspace_id"
+            " AND mine.person_id = a.person_id WHERE a.workspace_id = app_ws() AND a.id = :person)"
+        )
+    found = rows(
+        session,
+        "SELECT seq, segment_id, person_id, kind, at, entry, version, reason FROM segment_transition"
+        f" WHERE {' AND '.join(conditions)} ORDER BY seq {'DESC' if newest_first else ''} LIMIT :size",
+        after=after,
+        size=size,
+        segment=segment_id,
+        person=person_id,
+    )
+    return [Transition(*row) for row in found]
+
+
+def read_sizes(session: Session, segment_id: UUID, since: datetime, until: datetime) -> list[Size]:
+    """How many members it had: at the end of each quarter of an hour in [since, until) in which that changed, and before
+    it at `since`, if it was evaluated by then."""
+    found = rows(
+        session,
+        "SELECT greatest(at, :since) AS at, people FROM segment_size WHERE segment_id = :id AND at < :until AND at >= coalesce("
+        " (SELECT max(at) FROM segment_size WHERE segment_id = :id AND at < :since), :since) ORDER BY at",
+        id=segment_id,
+        since=since,
+        until=until,
+    )
+    return [Size(*row) for row in found]
+
+
+def read_flow(session: Session, segment_id: UUID, since: date, until: date, timezone: str) -> list[Flow]:
+    """How many entered and exited on each local day from `since` to `until`, both included."""
+    zone = ZoneInfo(timezone)
+    found = rows(
+        session,
+        "SELECT CAST(at AT TIME ZONE :zone AS date) AS day, sum(entered)::bigint AS entered, sum(exited)::bigint AS exited"
+        " FROM segment_size WHERE segment_id = :id AND at >= :since AND at < :until GROUP BY 1",
+        id=segment_id,
+        zone=timezone,
+        since=midnight(since, zone),
+        until=midnight(until + timedelta(days=1), zone),
+    )
+    told = {row.day: Flow(*row) for row in found}
+    days = [date.fromordinal(day) for day in range(since.toordinal(), until.toordinal() + 1)]
+    return [told.get(day, Flow(day, 0, 0)) for day in days]
+
+
+def as_of(session: Session, segment_id: UUID, at: datetime) -> set[UUID]:
+    """Who was in it at an instant: by the last evaluation that was not after it. Ids of persons as they were then."""
+    found = rows(
+        session,
+        "SELECT person_id FROM (SELECT DISTINCT ON (person_id) person_id, kind FROM segment_transition"
+        " WHERE workspace_id = app_ws() AND segment_id = :id AND at <= :at ORDER BY person_id, seq DESC) t"
+        " WHERE kind = 'entered'",
+        id=segment_id,
+        at=at,
+    )
+    return {row.person_id for row in found}
+
+
+def read_cycles(session: Session, *, until: datetime | None = None, size: int = 1) -> list[Cycle]:
+    """The last evaluations not after an instant, the newest first."""
+    found: Sequence[Any] = rows(
+        session,
+        "SELECT at, snapshot, complete_at, seconds, segments, failed, entered, exited FROM segment_cycle"
+        " WHERE at <= coalesce(CAST(:until AS timestamptz), 'infinity') ORDER BY at DESC LIMIT :size",
+        until=until,
+        size=size,
+    )
+    return [Cycle(*row) for row in found]

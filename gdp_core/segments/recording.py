@@ -1,0 +1,434 @@
+"""Writes who entered and who exited segments: current members, transitions and sizes, in one transaction together.
+
+What was written last is remembered in a file beside the timeline, for each segment under a mark that stands in Postgres
+too and changes with every writing of its members. Where the two differ (a crash, a restored backup, another machine),
+Postgres is asked who is there; and who finds another mark than they expected writes nothing of that segment.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlmodel import Session
+
+from gdp_core.db import Database, insert, one, rows, run
+from gdp_core.failpoint import failpoint
+from gdp_core.segments.conditions.base import Mask
+from gdp_core.tables.segments import REASONS, SegmentCycle, SegmentSize, SegmentState
+from gdp_core.timeline import files
+from gdp_core.timeline.files import Damaged
+
+FIRST, FACTS, TIME, RULE, MERGED, RESUMED = range(len(REASONS))
+_STATEMENT = 100_000  # entries or exits in one statement
+_SECONDS = 600
+_LOCK_SPACE = (
+    0x73656763  # "segc": who writes members of a workspace is alone, so that transitions are numbered in order
+)
+_QUIET_KEPT = timedelta(days=2)
+_QUARTER = timedelta(minutes=15)
+
+Numbers = NDArray[np.int64]
+Codes = NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the last evaluation of a segment came to, as `tables.segments.SegmentState` says it."""
+
+    mark: UUID
+    version: int | None
+    definition: str | None
+    evaluated_at: datetime | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Before:
+    """The members of a segment that were written: who of a timeline's people, and numbers of those it knows no more."""
+
+    members: Mask
+    away: Numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """What an evaluation found of a segment: who enters and who exits, by number, each with a code into REASONS."""
+
+    segment_id: UUID
+    version: int
+    definition: str
+    before: State | None
+    members: Mask
+    entered: Numbers
+    why_entered: Codes
+    exited: Numbers
+    why_exited: Codes
+    seconds: float
+    is_remembered: bool  # in the file, under the mark it has
+
+    @property
+    def changes(self) -> int:
+        """How many entries and exits."""
+        return len(self.entered) + len(self.exited)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it never was evaluated before."""
+        return self.before is None or self.before.evaluated_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A segment that could not be evaluated, and why."""
+
+    segment_id: UUID
+    error: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Written:
+    """What was written: of which segments, under which marks, how many entries and exits."""
+
+    marks: dict[UUID, UUID] = field(default_factory=dict)
+    entered: int = 0
+    exited: int = 0
+
+
+# ---------------------------------------------------------------------------------------------------------- memory
+
+
+class Memory:
+    """What this machine wrote last, of the segments of a workspace: a file in `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "written"
+        try:
+            arrays, self.marks = files.read(self._path)
+        except Damaged:
+            arrays, self.marks = {}, {}
+        self._numbers: Numbers = arrays.pop("numbers", np.empty(0, np.int64))
+        self._bits: Mapping[str, NDArray[np.uint8]] = arrays
+
+    def before(
+        self, pool: Database, workspace_id: UUID, states: Mapping[UUID, State], wanted: Iterable[UUID], numbers: Numbers
+    ) -> dict[UUID, Before]:
+        """Who was written to be in each of these segments, over a timeline's numbers."""
+        aligned = _Aligned(self._numbers, numbers)
+        found = {}
+        for segment_id in wanted:
+            state = states.get(segment_id)
+            if state is None:
+                found[segment_id] = Before(np.zeros(len(numbers), np.bool_), numbers[:0])
+            elif self.marks.get(segment_id.hex) == state.mark.hex:
+                bits = np.unpackbits(self._bits[segment_id.hex], count=len(self._numbers)).view(np.bool_)
+                found[segment_id] = aligned.of(bits)
+            else:
+                there = _read(pool, workspace_id, segment_id)
+                found[segment_id] = _Aligned(there, numbers).of(np.ones(len(there), np.bool_))
+        return found
+
+    def write(self, numbers: Numbers, members: Mapping[UUID, Before], marks: Mapping[UUID, UUID]) -> None:
+        """Remember these members from now on."""
+        gone = [was.away for was in members.values() if len(was.away)]
+        everybody = _union(numbers, *gone) if gone else numbers
+        aligned = _Aligned(numbers, everybody)
+        bits = {}
+        for segment_id, was in members.items():
+            held = aligned.of(was.members).members
+            held[np.searchsorted(everybody, was.away)] = True
+            bits[segment_id.hex] = np.packbits(held)
+        known = {segment_id.hex: mark.hex for segment_id, mark in marks.items()}
+        files.write(self._path, {"numbers": everybody, **bits}, known)
+
+
+class _Aligned:
+    """From masks over some numbers to masks over others; both ascending."""
+
+    def __init__(self, before: Numbers, now: Numbers) -> None:
+        self._before = before
+        self._same = len(before) == len(now) and bool(np.array_equal(before, now))
+        if not self._same:
+            place = np.minimum(np.searchsorted(before, now), max(0, len(before) - 1))
+            self._known = before[place] == now if len(before) else np.zeros(len(now), np.bool_)
+            self._place = place[self._known]
+            kept = np.zeros(len(before), np.bool_)
+            kept[self._place] = True
+            self._away = ~kept
+
+    def of(self, mask: Mask) -> Before:
+        """The mask over the numbers of now, and the numbers it holds for that are not among them."""
+        if self._same:
+            return Before(mask.copy(), self._before[:0])
+        members = np.zeros(len(self._known), np.bool_)
+        members[self._known] = mask[self._place]
+        return Before(members, np.asarray(self._before[mask & self._away]))
+
+
+def _union(*parts: Numbers) -> Numbers:
+    found = np.sort(np.concatenate(parts))
+    return np.asarray(found[np.append(True, found[1:] != found[:-1])])
+
+
+def _read(pool: Database, workspace_id: UUID, segment_id: UUID) -> Numbers:
+    """The numbers of a segment's members in Postgres, ascending."""
+    with pool.transaction(workspace_id, timeout=_SECONDS, read_only=True) as session:
+        found = one(
+            session,
+            "SELECT string_agg(a.number::text, ',') AS numbers FROM segment_member m JOIN actor a"
+            " ON a.workspace_id = m.workspace_id AND a.id = m.person_id WHERE m.segment_id = :id",
+            id=segment_id,
+        )
+    return np.sort(np.fromstring(found.numbers or "", np.int64, sep=","))
+
+
+def read_states(session: Session) -> dict[UUID, State]:
+    """What the last evaluation of each segment came to."""
+    found = rows(session, "SELECT segment_id, mark, version, definition, evaluated_at, seconds FROM segment_state")
+    return {row.segment_id: State(*row[1:]) for row in found}
+
+
+def read_absorbed(session: Session, numbers: Numbers) -> dict[int, int]:
+    """{number: the number of the person it became a part of} of those of these that are no persons any more."""
+    if not len(numbers):
+        return {}
+    found = rows(
+        session,
+        "SELECT a.number, p.number AS into FROM actor a JOIN actor p ON p.workspace_id = a.workspace_id"
+        " AND p.id = a.person_id WHERE a.number = ANY(CAST(:numbers AS bigint[])) AND a.person_id <> a.id",
+        numbers=numbers.tolist(),
+    )
+    return {row.number: row.into for row in found}
+
+
+# --------------------------------------------------------------------------------------------------------- writing
+
+
+def write(pool: Database, workspace_id: UUID, group: Sequence[Finding], at: datetime, snapshot: str) -> Written:
+    """Write what was found of some segments, in one transaction. Those that somebody else wrote meanwhile are left out."""
+    written = Written()
+    with pool.transaction(workspace_id, timeout=_SECONDS) as session:
+        _lock(session)
+        marks = {key: state.mark for key, state in read_states(session).items()}
+        mine = [one for one in group if marks.get(one.segment_id) == (one.before.mark if one.before else None)]
+        exited = _exits(session, mine, at)
+        entered = _entries(session, mine, at)
+        _put_sizes(session, mine, entered, exited, at)
+        for finding in mine:
+            keeps = finding.is_remembered and not finding.changes and finding.before is not None
+            written.marks[finding.segment_id] = finding.before.mark if keeps and finding.before else uuid4()
+        _put_states(session, mine, written.marks, at, snapshot)
+        written.entered, written.exited = sum(entered.values()), sum(exited.values())
+    failpoint("segments.written")
+    return written
+
+
+def _lock(session: Session) -> None:
+    run(
+        session,
+        "SELECT pg_advisory_xact_lock(:space, hashtext(app_ws()::text))",
+        space=_LOCK_SPACE,
+    )
+
+
+_GIVEN = """
+given AS MATERIALIZED (
+    SELECT g.place, (CAST(:segments AS uuid[]))[g.place] AS segment_id, (CAST(:versions AS int[]))[g.place] AS version,
+        (CAST(:reasons AS text[]))[g.reason + 1] AS reason, a.id AS person_id, a.person_id AS became
+    FROM unnest(CAST(:places AS int[]), CAST(:numbers AS bigint[]), CAST(:codes AS int[])) AS g(place, number, reason)
+    JOIN actor a ON a.workspace_id = app_ws() AND a.number = g.number
+)
+"""
+_TOLD = """
+INSERT INTO segment_transition (workspace_id, segment_id, person_id, kind, at, entry, version, reason)
+SELECT app_ws(), g.segment_id, g.person_id, :kind, :at, c.entry, g.version, g.reason
+FROM changed c JOIN given g USING (segment_id, person_id)
+"""
+_EXITS = f"""
+WITH {_GIVEN}, changed AS (
+    DELETE FROM segment_member m USING given g
+    WHERE m.workspace_id = app_ws() AND m.segment_id = g.segment_id AND m.person_id = g.person_id
+    RETURNING m.segment_id, m.person_id, m.entry
+), told AS ({_TOLD})
+SELECT segment_id, count(*) AS people FROM changed GROUP BY 1
+"""
+_ENTRY = """1 + coalesce((
+    SELECT max(t.entry) FROM actor mine JOIN segment_transition t ON t.workspace_id = mine.workspace_id
+        AND t.person_id = mine.id AND t.segment_id = g.segment_id
+    WHERE mine.workspace_id = app_ws() AND mine.person_id = g.became
+), 0)"""
+_ENTRIES = """
+WITH {given}, changed AS (
+    INSERT INTO segment_member (segment_id, workspace_id, person_id, entered_at, entry)
+    SELECT g.segment_id, app_ws(), g.person_id, :at, {entry} FROM given g ORDER BY 1, 3 ON CONFLICT DO NOTHING
+    RETURNING segment_id, person_id, entry
+), told AS ({told})
+SELECT segment_id, count(*) AS people FROM changed GROUP BY 1
+"""
+
+
+def _exits(session: Session, group: Sequence[Finding], at: datetime) -> dict[UUID, int]:
+    given = [(one, one.exited, one.why_exited) for one in group]
+    return _change(session, _EXITS, given, "exited", at)
+
+
+def _entries(session: Session, group: Sequence[Finding], at: datetime) -> dict[UUID, int]:
+    """Somebody's entries are counted on from those of whoever became part of them. Nobody entered a new segment before."""
+    found: dict[UUID, int] = {}
+    for is_first, entry in ((False, _ENTRY), (True, "1")):
+        given = [(one, one.entered, one.why_entered) for one in group if one.is_first == is_first]
+        statement = _ENTRIES.format(given=_GIVEN, entry=entry, told=_TOLD)
+        found |= _change(session, statement, given, "entered", at)
+    return found
+
+
+def _change(
+    session: Session, statement: str, given: Sequence[tuple[Finding, Numbers, Codes]], kind: str, at: datetime
+) -> dict[UUID, int]:
+    """{segment: how many it became true of}"""
+    places = np.repeat(np.arange(1, len(given) + 1), [len(numbers) for _, numbers, _ in given])
+    if not len(places):
+        return {}
+    numbers = np.concatenate([numbers for _, numbers, _ in given])
+    codes = np.concatenate([codes for _, _, codes in given])
+    found: dict[UUID, int] = {}
+    for first in range(0, len(places), _STATEMENT):
+        part = slice(first, first + _STATEMENT)
+        done = rows(
+            session,
+            statement,
+            segments=[one.segment_id for one, _, _ in given],
+            versions=[one.version for one, _, _ in given],
+            reasons=list(REASONS),
+            places=places[part].tolist(),
+            numbers=numbers[part].tolist(),
+            codes=codes[part].tolist(),
+            kind=kind,
+            at=at,
+        )
+        for row in done:
+            found[row.segment_id] = found.get(row.segment_id, 0) + row.people
+    return found
+
+
+def _put_sizes(
+    session: Session,
+    group: Sequence[Finding],
+    entered: Mapping[UUID, int],
+    exited: Mapping[UUID, int],
+    at: datetime,
+) -> None:
+    changed = [one for one in group if one.segment_id in entered or one.segment_id in exited or one.is_first]
+    insert(
+        session,
+        SegmentSize,
+        [
+            {
+                "segment_id": one.segment_id,
+                "people": int(np.count_nonzero(one.members)),
+                "entered": entered.get(one.segment_id, 0),
+                "exited": exited.get(one.segment_id, 0),
+            }
+            for one in changed
+        ],
+        "ON CONFLICT (segment_id, workspace_id, at) DO UPDATE SET people = excluded.people,"
+        " entered = segment_size.entered + excluded.entered, exited = segment_size.exited + excluded.exited",
+        shared={"workspace_id": _workspace(session), "at": quarter_of(at)} if changed else {},
+    )
+
+
+def quarter_of(at: datetime) -> datetime:
+    """The beginning of its quarter of an hour: local days of every time zone begin with one."""
+    return at - timedelta(minutes=at.minute % 15, seconds=at.second, microseconds=at.microsecond)
+
+
+def _workspace(session: Session) -> UUID:
+    found: UUID = one(session, "SELECT app_ws() AS id").id
+    return found
+
+
+def _put_states(
+    session: Session, group: Sequence[Finding], marks: Mapping[UUID, UUID], at: datetime, snapshot: str
+) -> None:
+    if not group:
+        return
+    insert(
+        session,
+        SegmentState,
+        [
+            {
+                "segment_id": one.segment_id,
+                "mark": marks[one.segment_id],
+                "version": one.version,
+                "definition": one.definition,
+                "people": int(np.count_nonzero(one.members)),
+                "seconds": one.seconds,
+            }
+            for one in group
+        ],
+        "ON CONFLICT (segment_id, workspace_id) DO UPDATE SET mark = excluded.mark, version = excluded.version,"
+        " definition = excluded.definition, people = excluded.people, evaluated_at = excluded.evaluated_at,"
+        " snapshot = excluded.snapshot, seconds = excluded.seconds, error = NULL, failed_at = NULL",
+        shared={"workspace_id": _workspace(session), "evaluated_at": at, "snapshot": snapshot},
+    )
+
+
+def write_failures(session: Session, failures: Sequence[Failure], at: datetime) -> None:
+    """Say of segments why they could not be evaluated; the members they had stay."""
+    if not failures:
+        return
+    insert(
+        session,
+        SegmentState,
+        [
+            {"segment_id": one.segment_id, "mark": uuid4(), "error": one.error, "seconds": one.seconds}
+            for one in failures
+        ],
+        "ON CONFLICT (segment_id, workspace_id) DO UPDATE SET error = excluded.error, seconds = excluded.seconds,"
+        " failed_at = coalesce(segment_state.failed_at, excluded.failed_at)",
+        shared={"workspace_id": _workspace(session), "failed_at": at},
+    )
+
+
+def write_cycle(session: Session, cycle: Mapping[str, Any]) -> None:
+    """Record a cycle. Of those that changed nothing only the latest are kept."""
+    insert(
+        session,
+        SegmentCycle,
+        [dict(cycle)],
+        "ON CONFLICT (at, workspace_id) DO UPDATE SET snapshot = excluded.snapshot,"
+        " complete_at = excluded.complete_at, seconds = excluded.seconds, segments = excluded.segments,"
+        " failed = excluded.failed, entered = segment_cycle.entered + excluded.entered,"
+        " exited = segment_cycle.exited + excluded.exited",
+        shared={"workspace_id": _workspace(session)},
+    )
+    run(
+        session,
+        "DELETE FROM segment_cycle WHERE at < :old AND entered = 0 AND exited = 0",
+        old=cycle["at"] - _QUIET_KEPT,
+    )
+
+
+def forget(pool: Database, workspace_id: UUID, person_id: UUID) -> int:
+    """Forget a person and every identifier of theirs: what they were in, and every entry and exit. Returns how many rows.
+
+    Nothing that was evaluated before is written after it.
+    """
+    with pool.transaction(workspace_id, timeout=_SECONDS) as session:
+        _lock(session)
+        whose = "person_id IN (SELECT id FROM actor WHERE workspace_id = app_ws() AND person_id = :id)"
+        left = rows(session, f"DELETE FROM segment_member WHERE {whose} RETURNING segment_id", id=person_id)
+        told = run(session, f"DELETE FROM segment_transition WHERE {whose}", id=person_id)
+        run(session, "UPDATE segment_state SET mark = gen_random_uuid()")
+        run(
+            session,
+            "UPDATE segment_state s SET people = (SELECT count(*) FROM segment_member m"
+            " WHERE m.workspace_id = s.workspace_id AND m.segment_id = s.segment_id) WHERE segment_id = ANY(:left)",
+            left=[row.segment_id for row in left],
+        )
+        return len(left) + told
