@@ -20,8 +20,8 @@ from rich.table import Table
 from benchmarks.analytics import PEERS
 
 FOLDER = Path(__file__).parent
-NAMES = ("door", "worker", "importing", "reading", "analytics", "pages", "growth")
-PARTS = {"analytics": tuple(PEERS)}
+NAMES = ("door", "worker", "importing", "reading", "analytics", "segments", "pages", "growth")
+PARTS = {"analytics": tuple(PEERS), "segments": ("clickhouse", "duckdb", "postgres")}
 
 
 def main(wanted: list[str]) -> int:

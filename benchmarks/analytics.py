@@ -33,15 +33,15 @@ def run(peer: str = "") -> list[dict[str, Any]]:
     for name in [peer] if peer else PEERS:
         title, opened, events = PEERS[name]
         mine = ours(crowds.crowd(events).timeline())
-        _say(f"{title}: {events // 1_000_000} M events")
+        say(f"{title}: {events // 1_000_000} M events")
         with opened(events) as theirs:
             for question, answer in mine.items():
-                found.append(_turns(f"{question}, {events // 1_000_000} M events", answer, title, theirs[question]))
+                found.append(turns(f"{question}, {events // 1_000_000} M events", answer, title, theirs[question]))
     return found
 
 
-def _turns(name: str, answer: Answer, peer: str, other: Answer) -> dict[str, Any]:
-    """Milliseconds of both. Raises ValueError where they do not say the same."""
+def turns(name: str, answer: Answer, peer: str, other: Answer) -> dict[str, Any]:
+    """Milliseconds of both, in turns. Raises ValueError where they do not say the same."""
     if answer() != other():
         raise ValueError(f"{name}: {peer} finds something else.")
     taken: list[tuple[float, float]] = []
@@ -50,7 +50,7 @@ def _turns(name: str, answer: Answer, peer: str, other: Answer) -> dict[str, Any
         taken.append((_milliseconds(answer), _milliseconds(other)))
     value, peer_value = (statistics.median(each) for each in zip(*taken, strict=True))
     ratio = statistics.median(mine / theirs for mine, theirs in taken)
-    _say(f"  {name}: {value:,.1f} ms against {peer_value:,.1f}, {ratio:.2f}")
+    say(f"  {name}: {value:,.1f} ms against {peer_value:,.1f}, {ratio:.2f}")
     return {"name": name, "value": value, "unit": "ms", "peer": peer, "peer_value": peer_value, "ratio": ratio}
 
 
@@ -60,5 +60,6 @@ def _milliseconds(answer: Answer) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """To whoever waits."""
     print(text, file=sys.stderr, flush=True)

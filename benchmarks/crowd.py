@@ -109,6 +109,15 @@ def parquet(events: int) -> Path:
     return path
 
 
+def people_parquet(events: int) -> Path:
+    """Its people as a Parquet file: person, plan."""
+    path = FOLDER / f"people-{events}.parquet"
+    if not path.exists():
+        plan = pa.DictionaryArray.from_arrays(pa.array(crowd(events).plan), pa.array(PLANS))
+        pq.write_table(pa.table({"person": np.arange(len(plan), dtype=np.uint32), "plan": plan}), path)
+    return path
+
+
 def _make(events: int) -> Crowd:
     rng = np.random.default_rng(20)
     people = events // 20

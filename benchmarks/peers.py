@@ -11,8 +11,10 @@ from typing import Any
 import duckdb
 import pandas as pd
 import psycopg
+import pyarrow.parquet as pq
 
 from benchmarks import crowd as crowds
+from benchmarks import rules
 from benchmarks.crowd import FOLDER, START
 from benchmarks.questions import (
     AT,
@@ -55,6 +57,13 @@ def clickhouse(events: int) -> Iterator[dict[str, Answer]]:
         )
         store.query("OPTIMIZE TABLE making FINAL")
         store.query("RENAME TABLE making TO ev")
+
+    if str(store.query("EXISTS TABLE people", "TSV")).strip() == "0":
+        store.query(
+            "CREATE TABLE naming (person UInt32, plan LowCardinality(String)) ENGINE = MergeTree ORDER BY person"
+        )
+        store.query(f"INSERT INTO naming SELECT person, plan FROM file('{crowds.people_parquet(events)}', Parquet)")
+        store.query("RENAME TABLE naming TO people")
 
     def rows(query: str) -> Rows:
         return [tuple(map(int, line.split("\t"))) for line in str(store.query(query, "TSV")).splitlines()]
@@ -108,6 +117,7 @@ def clickhouse(events: int) -> Iterator[dict[str, Answer]]:
             LIFECYCLE: lives,
             REFRESH: features,
             TREND: days,
+            **rules.theirs(rows, "DIV"),
         }
     finally:
         store.close()
@@ -196,6 +206,7 @@ def _sql(ask: Ask, over: str) -> dict[str, Answer]:
         LIFECYCLE: lambda: ask(_lifecycle(over)),
         REFRESH: lambda: list(map(int, ask(_features(over))[0])),
         TREND: lambda: [people for (people,) in ask(_days(over))],
+        **rules.theirs(ask, over),
     }
 
 
@@ -212,6 +223,7 @@ def duck(events: int) -> Iterator[dict[str, Answer]]:
             )
         making.rename(path)
     with duckdb.connect(path, read_only=True) as connection:
+        connection.execute(f"CREATE TEMPORARY VIEW people AS SELECT * FROM '{crowds.people_parquet(events)}'")
         yield _sql(Ask(connection), "//")
 
 
@@ -230,7 +242,16 @@ def postgres(events: int) -> Iterator[dict[str, Answer]]:
                         copy.write(batch.to_pandas().to_csv(sep="\t", header=False, index=False, na_rep="\\N"))
                 connection.execute(f"CREATE INDEX ON {table} (event, person, ts)")
             connection.execute(f"VACUUM ANALYZE {table}")
+        people = f"people_{events}"
+        if not connection.execute("SELECT to_regclass(%s)", (people,)).fetchone()[0]:
+            with connection.transaction():
+                connection.execute(f"CREATE TABLE {people} (person int PRIMARY KEY, plan text)")
+                named = pq.read_table(crowds.people_parquet(events)).to_pandas()
+                with connection.cursor().copy(f"COPY {people} FROM STDIN") as copy:
+                    copy.write(named.to_csv(sep="\t", header=False, index=False))
+            connection.execute(f"VACUUM ANALYZE {people}")
         connection.execute(f"CREATE TEMPORARY VIEW ev AS SELECT * FROM {table}")
+        connection.execute(f"CREATE TEMPORARY VIEW people AS SELECT * FROM {people}")
         connection.execute("SET work_mem = '1GB'")
         yield _sql(Ask(connection), "/")
 

@@ -1,20 +1,27 @@
 """Fifty segments of mixed conditions about the crowd, each as a rule and as SQL that finds the same people.
 
-They are made by a fixed recipe: every kind of condition that SQL can say, with other events, times and numbers.
+They are made by a fixed recipe: every kind of condition that SQL can say, with other events, times and numbers. A preview
+is of a rule of ten conditions, and of the same with one of them changed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import cycle, islice
+from dataclasses import dataclass, replace
+from itertools import count, cycle, islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from benchmarks.crowd import NAMES, PLANS, START, YEAR
-from benchmarks.questions import DAY
+from benchmarks.questions import DAY, Answer
 from gdp_core.segments import rules
+from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.rules import Rule
+from gdp_core.timeline.arrays import Timeline
 
 AT = START + YEAR
-SEGMENTS = 50
+SEGMENTS = "50 segments"
+PREVIEW = "preview of ten conditions"
+EDITED = "preview after one of ten conditions was edited"
+_WORLD = Surroundings(ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ def segments() -> tuple[Named, ...]:
     """Fifty, of three to six conditions each."""
     pairs, days, sources = cycle(_pairs()), cycle((7, 14, 30, 60, 90)), cycle(("google", "meta", "partner"))
     found = []
-    for number, (name, other) in enumerate(islice(pairs, SEGMENTS)):
+    for number, (name, other) in enumerate(islice(pairs, 50)):
         window = next(days)
         first = (did(name, 1 + number % 4, window), on_plan(PLANS[number % 3]))
         choices = (
@@ -128,3 +135,47 @@ def segments() -> tuple[Named, ...]:
         )
         found.append(Named((("any" if number % 2 else "all", first), *choices[number % 5])))
     return tuple(found)
+
+
+def ten(times: int = 2) -> Named:
+    """Ten conditions; how often somebody searched is what is edited."""
+    return Named(
+        (
+            ("all", (did("page_view", 3, 60), ever("session_started", 2), did("search", times, 90))),
+            ("any", (waits("checkout_started", "purchase", 4), regularly("product_viewed", 2, 4), on_plan("pro"))),
+            ("not", (stopped("page_view", 30), did("support_opened", 2, 30))),
+            ("any", (from_source("product_viewed", "google", 90), did("email_clicked", 1, 60))),
+        )
+    )
+
+
+def ours(timeline: Timeline) -> dict[str, Answer]:
+    """How many people each of the segments has, and the two previews, by this product."""
+    shards = tuple(replace(shard, name=f"crowd-{shard.rows}-{number}") for number, shard in enumerate(timeline.shards))
+    whole = replace(timeline, shards=shards)
+    asked, versions = [one.rule for one in segments()], [ten(times).rule for times in range(2, 40)]
+    seen, turn = Facts(whole, AT, _WORLD), count()
+
+    def counts(found: Facts, of: list[Rule]) -> list[int]:
+        return [int(rule.holds(found).sum()) for rule in of]
+
+    def edited() -> list[int]:
+        """Another version each time, of facts that were asked for the others before; what counts is the first."""
+        versions[next(turn) % len(versions)].holds(seen)
+        return counts(seen, versions[:1])
+
+    return {
+        SEGMENTS: lambda: counts(Facts(whole, AT, _WORLD), asked),
+        PREVIEW: lambda: counts(Facts(whole, AT, _WORLD), versions[:1]),
+        EDITED: edited,
+    }
+
+
+def theirs(ask: Any, div: str) -> dict[str, Answer]:
+    """The same by an engine's SQL; nothing of an earlier answer helps it with an edited rule."""
+    asked, one = [segment.sql(div) for segment in segments()], ten().sql(div)
+
+    def preview() -> list[int]:
+        return [int(ask(one)[0][0])]
+
+    return {SEGMENTS: lambda: [int(ask(query)[0][0]) for query in asked], PREVIEW: preview, EDITED: preview}
