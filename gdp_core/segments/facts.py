@@ -36,7 +36,7 @@ from gdp_core.timeline.kernels.streams import (
     standing,
     unanswered,
 )
-from gdp_core.timeline.matching import Comparison, Condition, Match, decided
+from gdp_core.timeline.matching import Comparison, Condition, Match, as_text, decided
 from gdp_core.timeline.some import some
 from gdp_core.timeline.streams import Stream, streams
 
@@ -91,7 +91,26 @@ class Told:
     """A feature of everybody: numbers, NaN for nothing; whole days for instants; for texts codes into `words`."""
 
     values: Floats
-    words: tuple[Value, ...] = ()
+    words: tuple[Value, ...] | None = None
+
+    @property
+    def numbers(self) -> Floats:
+        """As numbers: of texts, those they read as."""
+        if self.words is None:
+            return self.values
+        numbers, known = read_numbers(self.words)
+        return self._by_word(np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan))
+
+    def is_one_of(self, texts: Sequence[str]) -> Mask:
+        """Whose text is one of these, without regard to case. A number is no text."""
+        if self.words is None:
+            return np.zeros(len(self.values), np.bool_)
+        wanted = {text.casefold() for text in texts}
+        return self._by_word(np.array([*(as_text(word).casefold() in wanted for word in self.words), False], np.bool_))
+
+    def _by_word(self, found: NDArray[Number]) -> NDArray[Number]:
+        """What is found of each word, and last of none, for everybody."""
+        return found[np.nan_to_num(self.values, nan=-1).astype(np.int64)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -378,7 +397,7 @@ class Facts:
         if feature.column:
             return Told(self._standing_of(feature.column))
         measured = measure(self.timeline, [feature], self.surroundings.roles, self.at)
-        return Told(measured.numbers(0), measured.words.get(feature.slug, ()))
+        return Told(measured.numbers(0), measured.words.get(feature.slug, ()) if feature.kind == "text" else None)
 
     def _standing_of(self, held: Held) -> Floats:
         """A column of people as the feature it is: whole days since an instant that is not ahead, else a number."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from gdp_core.segments.conditions.base import Compared, Condition, Evidence, Instants, Mask, Names, Uses
-from gdp_core.segments.conditions.feature import turns_of
+from gdp_core.segments.conditions.feature import turns_of_score
 
 if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
@@ -33,7 +33,7 @@ class Churn(Condition):
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
-        yield from turns_of(facts, facts.surroundings.features.get(_SLUG))
+        yield from turns_of_score(facts)
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from gdp_core.analytics.beginnings import NEVER
-from gdp_core.features.base import Feature, Held, Scored, Tally
+from gdp_core.features.base import Feature, Scored, Tally
 from gdp_core.features.measuring import DAY
 from gdp_core.segments.conditions.base import (
+    AHEAD,
     NUMBER_WORDS,
     Compared,
     Condition,
@@ -32,8 +33,6 @@ from gdp_core.timeline.matching import Match, as_text
 
 if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
-
-_AHEAD = 400  # days ahead that a comparison of days with days is looked at
 
 
 class FeatureIs(Condition):
@@ -67,13 +66,12 @@ class FeatureIs(Condition):
         """See Condition."""
         told = facts.feature(self.feature)
         if self.texts:
-            wanted = {text.casefold() for text in self.texts}
-            by_code = np.array([as_text(word).casefold() in wanted for word in told.words] + [False], np.bool_)
-            held = by_code[np.nan_to_num(told.values, nan=-1).astype(np.int64)]
-            return np.asarray(~held & ~np.isnan(told.values) if self.op == "is_not" else held)
+            held = told.is_one_of(self.texts)
+            is_text = ~np.isnan(told.values) if told.words is not None else facts.nobody()
+            return np.asarray(~held & is_text if self.op == "is_not" else held)
         if self.other:
-            return _compare(self.op, told.values, facts.feature(self.other).values * self.factor)
-        return Compared(op=self.op, values=self.values).of(told.values)
+            return _compare(self.op, told.numbers, facts.feature(self.other).numbers * self.factor)
+        return Compared(op=self.op, values=self.values).of(told.numbers)
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
@@ -122,25 +120,34 @@ def _shown(facts: "Facts", slug: str) -> str:
     number = float(told.values[0])
     if number != number:
         return "nothing"
-    return as_text(told.words[int(number)]) if told.words else f"{number:,.10g}"
+    return f"{number:,.10g}" if told.words is None else as_text(told.words[int(number)])
 
 
 def turns_of(
     facts: "Facts", feature: Feature | None, values: "tuple[float, ...] | list[float]" = ()
 ) -> Iterator[Instants]:
     """When a feature may become another by time alone, of a timeline of one person; `values` it is compared with."""
-    if feature is None or isinstance(feature.made, Scored):
-        if feature is not None and facts.surroundings.model:
-            for one in facts.surroundings.model.features:
-                yield from turns_of(facts, one)
+    if feature is None:
         return
     made = feature.made
-    if isinstance(made, Held):
-        if made.kind in ("since", "instant"):
-            found = facts.instants(made.column)
-            yield from _days_after(facts, found[found != NEVER], values)
+    if isinstance(made, Scored):
+        yield from turns_of_score(facts)
         return
-    yield from _of_tally(facts, made, values)
+    if feature.column:
+        if feature.column.kind in ("since", "instant"):
+            found = facts.instants(feature.column.column)
+            yield from _days_after(facts, found[found != NEVER], values)
+    elif isinstance(made, Tally):
+        yield from _of_tally(facts, made, values)
+
+
+def turns_of_score(facts: "Facts") -> Iterator[Instants]:
+    """Every midnight UTC at which somebody has a churn score, and the one at which they have none any more."""
+    model = facts.surroundings.model
+    core = instants_of(facts, Event.of(model.core)) if model else np.empty(0, np.int64)
+    if model and len(core):
+        last = min(int(core[-1]) + model.baseline.micros + DAY, facts.at + AHEAD)
+        yield np.arange(facts.at // DAY + 1, last // DAY + 1, dtype=np.int64) * DAY
 
 
 def _of_tally(facts: "Facts", made: Tally, values: "tuple[float, ...] | list[float]") -> Iterator[Instants]:
@@ -163,4 +170,4 @@ def _days_after(facts: "Facts", found: Instants, values: "tuple[float, ...] | li
         return
     for at in found:
         passed = max(0, int((facts.at - at) // DAY))
-        yield at + (passed + 1 + np.arange(_AHEAD, dtype=np.int64)) * DAY
+        yield at + (passed + 1 + np.arange(AHEAD // DAY + 1, dtype=np.int64)) * DAY
