@@ -11,6 +11,7 @@ from gdp_core.errors import GrowthError, InvalidInput, NotFound
 from gdp_core.lake import upkeep, writing
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
+from gdp_core.segments import recording
 from gdp_core.settings import settings
 from gdp_core.timeline import following
 from jobs import terminal
@@ -79,7 +80,10 @@ def erase(
     workspace: WorkspaceOption,
     person: Annotated[str, typer.Option("--person", metavar="ID", help="The person's id, as in their page's address.")],
 ) -> None:
-    """Forget a person in the lake, in every version of it, and in the timeline. Postgres keeps what it has."""
+    """Forget a person in the lake, in every version of it, in the timeline, and in what segments tell of them.
+
+    Postgres keeps their events.
+    """
     try:
         person_id = UUID(person)
     except ValueError:
@@ -88,5 +92,6 @@ def erase(
         workspace_id = workspaces.find(database("gdp_gate"), workspace)
         done = upkeep.erase(lake(), database("gdp_worker"), workspace_id, person_id, clock.now())
         following.renew(lake(), database("gdp_worker"), settings().timeline_folder, workspace_id, wholly=True)
+        recording.forget(database("gdp_worker"), workspace_id, person_id)
     result(f"Erased: {done:,} events.")
     note("Other workspaces' timelines are made again by the analyst within a minute.")

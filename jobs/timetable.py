@@ -22,6 +22,7 @@ from gdp_core.db import Database, lock_key, rows, run
 from gdp_core.errors import Unavailable
 from gdp_core.lake.process import lake, reopen
 from gdp_core.runtime import database
+from gdp_core.segments.cycle import run_cycle
 from gdp_core.settings import settings
 from gdp_core.timeline import following
 from gdp_core.timeline.arrays import Timeline
@@ -46,6 +47,7 @@ def timetable(pool: Database, is_warm: Callable[[], bool] = lambda: True) -> tup
         Job("stages", timedelta(minutes=1), _each_locked(pool, people.refresh_due), quiet=True),
         Job("stripe", timedelta(minutes=5), lambda _: _settle(pool), quiet=True),
         Job("lake", timedelta(seconds=10), lambda now: _follow(pool, now), quiet=True, prompt=True),
+        Job("segments", timedelta(seconds=10), _of_timelines(pool, _divide, is_warm), quiet=True, prompt=True),
         Job("features", timedelta(minutes=1), _of_timelines(pool, _tell, is_warm), quiet=True),
         Job("warning", timedelta(hours=1), _of_timelines(pool, _learn, is_warm), quiet=True),
         Job("upkeep", timedelta(days=1), lambda now: _keep_up(pool, now)),
@@ -132,6 +134,12 @@ def _tell(pool: Database, workspace_id: UUID, timeline: Timeline, now: datetime)
     return found.written + found.removed
 
 
+def _divide(pool: Database, workspace_id: UUID, timeline: Timeline, now: datetime) -> int:
+    """Who entered and who exited which segment, by what was applied and by the passing of time."""
+    done = run_cycle(pool, workspace_id, timeline, settings().timeline_folder, now)
+    return done.entered + done.exited
+
+
 def _learn(pool: Database, workspace_id: UUID, timeline: Timeline, now: datetime) -> int:
     """An early-warning model, where the last one is a week old."""
     if not early_warning.is_due(pool, workspace_id, now):
@@ -154,7 +162,7 @@ def _fold(session: Session, _workspace_id: UUID, now: datetime) -> int:
 def main() -> int:
     """Run the timetable until SIGTERM. Returns the exit code."""
     log_json(settings().verbosity)
-    compiling = spawn([sys.executable, "-m", "gdp_core.analytics.warming"], on_parent_death=signal.SIGKILL)
+    compiling = spawn([sys.executable, "-m", "gdp_core.segments.warming"], on_parent_death=signal.SIGKILL)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -166,12 +174,15 @@ def main() -> int:
 
 
 def work(pool: Database, jobs: Sequence[Job], stopping: threading.Event) -> None:
-    """Run jobs when they are due until all stops, the prompt ones beside the others; when those die, everything does."""
-    with ThreadPoolExecutor(1, "prompt") as beside:
-        prompt = beside.submit(_turn, pool, [job for job in jobs if job.prompt], stopping)
-        prompt.add_done_callback(lambda _: stopping.set())
+    """Run jobs when they are due until all stops, each prompt one beside the others; when one dies, everything does."""
+    prompt = [job for job in jobs if job.prompt]
+    with ThreadPoolExecutor(max(1, len(prompt)), "prompt") as beside:
+        turns = [beside.submit(_turn, pool, [job], stopping) for job in prompt]
+        for turn in turns:
+            turn.add_done_callback(lambda _: stopping.set())
         _turn(pool, [job for job in jobs if not job.prompt], stopping)
-    prompt.result()
+    for turn in turns:
+        turn.result()
 
 
 def _turn(pool: Database, jobs: Sequence[Job], stopping: threading.Event) -> None:

@@ -5,8 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from gdp_core import clock
+from gdp_core.accounts.roles import Principal
 from gdp_core.errors import Unavailable
 from gdp_core.lake.connection import Lake
+from gdp_core.segments import keeping, membership
+from gdp_core.segments.rules import read
 from gdp_core.settings import settings
 from gdp_core.timeline.store import Store
 from jobs import timetable
@@ -30,7 +34,7 @@ def lake(database, tmp_path, monkeypatch):
 
 def test_one_turn_of_the_timetable_makes_an_event_countable(database, lake, ws):
     segment = database.source(ws, "segment")
-    [follows] = [job for job in timetable.timetable(database.worker) if job.prompt]
+    [follows] = [job for job in timetable.timetable(database.worker) if job.name == "lake"]
     assert follows.every + timedelta(seconds=max(1, int(follows.every.total_seconds()) // 5)) < PROMISED
     put(database, delivery(ws, segment, batch(*(track(message=f"m{n}", user=f"u{n}") for n in range(3)))))
     drain(database, ws)
@@ -38,6 +42,29 @@ def test_one_turn_of_the_timetable_makes_an_event_countable(database, lake, ws):
     timeline = Store(settings().timeline_folder, ws).open(lake)
     assert (timeline.people, timeline.shards[0].rows + timeline.shards[1].rows) == (3, 3)
     assert timeline.watermark > NOW.timestamp() - 1  # and reports know until when they are complete
+
+
+def test_the_next_turn_brings_people_into_segments(database, lake, ws):
+    segment, rule = database.source(ws, "segment"), {"kind": "performed", "event": {"names": ["letter_sent"]}}
+    with database.web.transaction(ws) as session:
+        who, given = Principal.system(ws), read({"match": {"kind": "all", "of": [rule]}})
+        kept = keeping.create(session, who, "Senders", given, now=NOW)
+    put(
+        database, delivery(ws, segment, batch(track("letter_sent", "u1", message="m1"), track("x", "u2", message="m2")))
+    )
+    drain(database, ws)
+    warm = threading.Event()
+    jobs = {job.name: job for job in timetable.timetable(database.worker, warm.is_set)}
+    assert jobs["segments"].prompt
+    assert run_job(database.worker, jobs["lake"])
+    jobs["segments"].task(clock.now())
+    with database.web.transaction(ws) as session:
+        assert membership.count(session, kept.id) == 0  # kernels are being compiled
+    warm.set()
+    assert run_job(database.worker, jobs["segments"])
+    with database.web.transaction(ws) as session:
+        assert membership.count(session, kept.id) == 1
+        assert keeping.read_segment(session, kept.id).people == 1
 
 
 def test_a_workspace_that_fails_holds_no_other_up(database, lake, monkeypatch):
@@ -53,7 +80,7 @@ def test_a_workspace_that_fails_holds_no_other_up(database, lake, monkeypatch):
         return follow(lake, pool, folder, workspace_id, now)
 
     monkeypatch.setattr(timetable.following, "follow", broken)
-    [follows] = [job for job in timetable.timetable(database.worker) if job.prompt]
+    [follows] = [job for job in timetable.timetable(database.worker) if job.name == "lake"]
     assert not run_job(database.worker, follows)
     there = {ws: Store(settings().timeline_folder, ws).is_whole() for ws in spaces}
     assert there == {ws: ws != failing for ws in spaces}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gdp_core.analytics import warming
+from gdp_core.segments import warming as segments
 from gdp_core.settings import settings
 
 from .conftest import ROOT
@@ -129,13 +130,49 @@ def everything_asked(folder):
         engagement_churn.engagement_churn(timeline, scope, churned, within=within)
     roles = dict.fromkeys(("core", "pricing_view", "activation"), a)
     measure(timeline, [one for one in FEATURES if isinstance(one.made, Tally)], roles, given.watermark)
+    rules_asked(timeline)
+
+
+def rules_asked(timeline):
+    """Rules as a cycle evaluates them, and as somebody's explanation does; in a shard that streams are kept of, too."""
+    from dataclasses import replace
+    from zoneinfo import ZoneInfo
+
+    from gdp_core.segments.facts import Facts, Surroundings
+    from gdp_core.segments.rules import read
+
+    paid = {"names": ["b"], "where": [{"field": "plan", "values": ["p"]}]}
+    times = [{}, {"last": "30d"}, {"ago": "7d"}, {"since": "2026-01-10"}, {"after": "signup_at", "during": "14d"}]
+    parts = [{"kind": "performed", "event": event, "when": when} for event in ({}, paid) for when in times]
+    parts += [
+        {"kind": "amount", "event": paid, "field": field, "by": by}
+        for field in ("amount", "plan")
+        for by in ("sum", "average", "min", "max", "distinct")
+    ]
+    parts += [
+        {"kind": kind, "event": {"names": ["a"]}, second: paid, **same}
+        for kind, second in (("sequence", "then"), ("not_since", "other"))
+        for same in ({}, {"same": "plan"})
+    ]
+    parts += [
+        {"kind": kind, "event": {"names": ["a", "c"]}, **more}
+        for kind, more in (("stopped", {}), ("resumed", {}), ("regularly", {"period": "1d"}))
+    ]
+    parts += [{"kind": "email"}, {"kind": "consent"}, {"kind": "deal", "stages": ["won"], "most": "30d"}]
+    rule = read({"match": {"kind": "any", "of": parts}})
+    (shard,) = timeline.shards
+    for name in ("", "base-1"):
+        given = replace(timeline, shards=(replace(shard, name=name),))
+        facts = Facts(given, timeline.watermark, Surroundings(ZoneInfo("UTC")))
+        assert rule.holds(facts).any()
+        rule.holds(facts.of_one(int(timeline.numbers[3])))
 
 
 def compiled_by(folder):
     """What was compiled for real questions after everything was warm."""
     from pathlib import Path
 
-    warming.warm()
+    warming.warm([segments.ask])
     before = signatures()
     everything_asked(Path(folder))
     after = signatures()
@@ -162,7 +199,7 @@ def own_data(tmp_path, monkeypatch):
 
 def test_who_asks_while_it_is_compiled_waits_and_can_say_so(own_data, monkeypatch):
     begun, may_end, waited = threading.Event(), threading.Event(), threading.Event()
-    monkeypatch.setattr(warming, "warm", lambda: begun.set() or may_end.wait(60))
+    monkeypatch.setattr(warming, "warm", lambda _: begun.set() or may_end.wait(60))
     compiler = threading.Thread(target=warming.main)
     assert not warming.is_under_way()
     compiler.start()

@@ -1,10 +1,10 @@
 """Kernels are compiled before anybody asks: every report is asked once of two people, by a process of its own.
 
 What it compiles is kept on disk, where the analyst and the dashboard find it; the memory a compiler takes goes with the
-process. It decides no number. `python -m gdp_core.analytics.warming` does it.
+process. It decides no number. `python -m gdp_core.segments.warming` does it, for rules of segments too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from itertools import product
 from pathlib import Path
@@ -75,14 +75,14 @@ def _timeline() -> Timeline:
     return Timeline("warm", micros(_NOW), ("a", "b"), np.arange(2, dtype=np.int64), (shard,), _Two())
 
 
-def warm() -> None:
+Ask = Callable[[Timeline], Any]
+
+
+def warm(further: Iterable[Ask] = ()) -> None:
     """Ask every kernel for all it can be asked with. It takes minutes where nothing is kept yet, else a second."""
     timeline = _timeline()
-    for ask in (*_funnels(), *_retentions(), *_trends(), *_others()):
+    for ask in (*_funnels(), *_retentions(), *_trends(), *_others(), *further):
         ask(timeline)
-
-
-Ask = Callable[[Timeline], Any]
 
 
 def _funnels() -> Iterator[Ask]:
@@ -143,11 +143,7 @@ def wait() -> None:
         return
 
 
-def main() -> None:
+def main(further: Iterable[Ask] = ()) -> None:
     """Compile what is not on disk yet; one process at a time."""
     with files.alone(_folder(), patiently=True):
-        warm()
-
-
-if __name__ == "__main__":
-    main()
+        warm(further)

@@ -87,6 +87,8 @@ def run_cycle(pool: Database, workspace_id: UUID, timeline: Timeline, folder: Pa
 def _run(pool: Database, workspace_id: UUID, timeline: Timeline, memory: Memory, now: datetime) -> Cycled:
     began = time.perf_counter()
     known = _known(pool, workspace_id, now)
+    if known is None:
+        return Cycled(now)
     due = [segment for segment in known.segments if known.is_due(segment)]
     facts = Facts(timeline, micros(known.at), known.surroundings)
     evaluated = evaluate(facts, [str(segment.id) for segment in due])
@@ -110,24 +112,26 @@ def _run(pool: Database, workspace_id: UUID, timeline: Timeline, memory: Memory,
         exited=written.exited,
         seconds=time.perf_counter() - began,
     )
-    if known.segments:
-        _record(pool, workspace_id, timeline, failures, done)
+    _record(pool, workspace_id, timeline, failures, done)
     return done
 
 
-def _known(pool: Database, workspace_id: UUID, now: datetime) -> _Known:
+def _known(pool: Database, workspace_id: UUID, now: datetime) -> _Known | None:
+    """None where no segment is enabled."""
     with pool.transaction(workspace_id, timeout=120, read_only=True, still=True) as session:
-        workspace = one(session, "SELECT timezone FROM workspace WHERE id = app_ws()")
-        last = one(session, "SELECT max(at) AS at FROM segment_cycle").at
         found = rows(
             session,
             "SELECT id, version, resumed_at FROM segment WHERE enabled AND archived_at IS NULL ORDER BY created_at, id",
         )
+        if not found:
+            return None
+        workspace = one(session, "SELECT timezone FROM workspace WHERE id = app_ws()")
+        last = one(session, "SELECT max(at) AS at FROM segment_cycle").at
         return _Known(
             max(now, last) if last else now,
             tuple(_Kept(*row) for row in found),
             recording.read_states(session),
-            read_surroundings(session, timezone=workspace.timezone if workspace else "UTC"),
+            read_surroundings(session, timezone=workspace.timezone),
         )
 
 

@@ -21,7 +21,7 @@ from gdp_core.errors import InvalidInput
 from gdp_core.features.base import Feature, Held, Scored
 from gdp_core.features.measuring import DAY, measure
 from gdp_core.segments.conditions.base import EVER, NEVER_ENDS, Event, Instants, Mask, Names, When, edges_of, length
-from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value
+from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value, still
 from gdp_core.timeline.kernels.streams import (
     DISTINCT,
     LEAST,
@@ -313,7 +313,7 @@ class Facts:
         return self.spread(placed[0], [part.astype(np.int64) for part in placed[1]], -1)
 
     def _keys(self, same: str | None) -> tuple[NDArray[np.int32], ...]:
-        return self.alike(same) if same else (np.empty(0, np.int32),) * len(self.timeline.shards)
+        return self.alike(same) if same else (still(np.empty(0, np.int32)),) * len(self.timeline.shards)
 
     def numbers_of(self, event: Event, when: When, column: str, by: str) -> Floats:
         """The sum, average, min, max or distinct values of a field of these events; NaN for what is of nothing."""
@@ -348,7 +348,7 @@ class Facts:
             first: dict[str, int] = {}
             texts = map(_text, column.values)
             same = np.array([first.setdefault(text, code) for code, text in enumerate(texts)] + [-1], np.int32)
-            return tuple(same[codes] for codes in column.codes)
+            return tuple(still(same[codes]) for codes in column.codes)
 
         return self._last(("alike", name), make)
 
