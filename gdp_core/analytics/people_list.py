@@ -5,9 +5,10 @@ the ten-thousandth costs what the first does. Holds personal data: not to be cac
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Literal
 from uuid import UUID
 
@@ -241,11 +242,12 @@ def read_listed(session: Session, ids: Sequence[UUID]) -> tuple[PersonRow, ...]:
     return tuple(PersonRow(*row) for row in found)
 
 
-def stream_listed(database: Database, workspace_id: UUID, ids: Sequence[UUID]) -> Iterator[PersonRow]:
+def stream_listed(database: Database, workspace_id: UUID, ids: Iterable[UUID]) -> Iterator[PersonRow]:
     """The same of any number of persons, each part in a short transaction of its own. `database` runs as gdp_web."""
-    for first in range(0, len(ids), _EXPORT_PAGE):
+    rest = iter(ids)
+    while part := list(islice(rest, _EXPORT_PAGE)):
         with database.transaction(workspace_id, read_only=True) as session:
-            yield from read_listed(session, ids[first : first + _EXPORT_PAGE])
+            yield from read_listed(session, part)
 
 
 def stream(database: Database, workspace_id: UUID, wanted: Filter, now: datetime) -> Iterator[PersonRow]:

@@ -7,7 +7,7 @@ from gdp_core.analytics import timeline as reads
 from gdp_core.errors import NotFound
 from pages.ui import data, layout, nav, person, state
 from pages.ui.context import here
-from pages.ui.person import billing, features, head, identity, mail, timeline, traits
+from pages.ui.person import billing, features, head, identity, mail, segments, timeline, traits
 
 place = here()
 state.adopt(person.FIELDS)
@@ -34,6 +34,8 @@ match tab:
         features.tab(
             place, place.read(person_features.read_person, person_id, place.now), place.read(warning.read_warned)
         )
+    case "segments":
+        segments.tab(place, person_id)
     case "billing":
         billing.tab(place, place.read(profile.read_billing, actors))
     case "mail":

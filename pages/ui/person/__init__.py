@@ -16,6 +16,7 @@ TABS = {
     "identity": "Identity",
     "traits": "Traits",
     "features": "Features",
+    "segments": "Segments",
     "billing": "Billing",
     "mail": "E-mails",
 }

@@ -56,7 +56,7 @@ def pick(place: Here, chosen: state.Field) -> UUID | None:
         with st.container(horizontal=True, gap="small"):
             for row in found:
                 st.button(
-                    safe_text(name_of(place, row), longest=40),
+                    safe_text(" · ".join(filter(None, (name_of(place, row), place.sees(row.email)))), longest=70),
                     key=f"segment.why.{row.id.hex}",
                     type="tertiary",
                     icon=":material/person:",
@@ -77,7 +77,7 @@ def show(place: Here, one: Segment, told: Why) -> None:
         else:
             layout.badge("Not in it", "gray", ":material/cancel:")
         layout.note(turning(place, told))
-    with st.container(border=True, gap="xsmall", key=f"why-{one.id.hex}-{told.number}"):
+    with st.container(gap="xsmall", key=f"why-{one.id.hex}-{told.number}"):
         _part(place, told.tree, one.rule.match)
 
 

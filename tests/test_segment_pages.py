@@ -1,0 +1,523 @@
+"""Segments in the browser's pages: the list, the builder, a segment's page, why; for every role and in every state."""
+
+import asyncio
+import csv
+import io
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from gdp_core import clock
+from gdp_core.accounts.roles import Principal
+from gdp_core.db import rows, run
+from gdp_core.segments import keeping, rules
+from gdp_core.segments.conditions import KINDS
+from gdp_core.settings import settings
+from pages.api import API_ROUTES
+from pages.gate.asgi import Gate
+from pages.gate.headers import cookie_name
+from pages.ui.segments import tree
+
+from . import counting
+from .browsing import plain, words
+from .test_pipeline import identify, track
+
+ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
+SENT = {"kind": "performed", "event": {"names": ["letter_sent"]}, "times": 1}
+MADE = {"kind": "performed", "event": {"names": ["letter_created"]}, "times": 1}
+PRIVATE = {"kind": "person", "field": "email", "op": "is", "values": ["u1@acme.example"]}
+
+
+@pytest.fixture
+def workspace(database, browser, ws, tmp_path, monkeypatch):
+    """Four people: u1 and u2 sign up, make and send a letter, u3 stops after making one, u4 after signing up."""
+    with counting.counted(database, tmp_path, ws, monkeypatch) as made:
+        segment = database.source(ws, "segment")
+        messages = []
+        for user, last in (("u1", 3), ("u2", 3), ("u3", 2), ("u4", 1)):
+            at = made.now - counting.ago(5)
+            messages.append(
+                identify(user, message=f"{user}-i", at=at, email=f"{user}@acme.example", name=f"Person {user}")
+            )
+            for number, name in enumerate(("signup_completed", "letter_created", "letter_sent")[:last]):
+                happened = at + counting.ago(number / 24)
+                messages.append(
+                    track(name, user, message=f"{user}-{name}", at=happened, plan="pro" if user == "u1" else "free")
+                )
+        made.send(segment, *messages)
+        made.count()
+        yield made
+
+
+def rule(*conditions, kind="all"):
+    return rules.read({"version": 1, "match": {"kind": kind, "of": list(conditions)}})
+
+
+def kept(workspace, name, *conditions, **more):
+    """A saved segment."""
+    with workspace.database.web.transaction(workspace.id) as session:
+        return keeping.create(session, Principal.system(workspace.id), name, rule(*conditions), now=clock.now(), **more)
+
+
+def with_members(workspace, segment, *users, entered=None):
+    """What the worker would have found of it."""
+    at = entered or clock.now()
+    with workspace.database.worker.transaction(workspace.id) as session:
+        people = [
+            row.person_id
+            for row in rows(
+                session,
+                "SELECT person_id FROM actor WHERE namespace = 'user' AND external_id = ANY(:users)",
+                users=list(users),
+            )
+        ]
+        for person in people:
+            run(
+                session,
+                "INSERT INTO segment_member (segment_id, workspace_id, person_id, entered_at, entry)"
+                " VALUES (:id, app_ws(), :person, :at, 1)",
+                id=segment.id,
+                person=person,
+                at=at,
+            )
+        run(
+            session,
+            "INSERT INTO segment_state (segment_id, workspace_id, mark, version, people, evaluated_at, seconds)"
+            " VALUES (:id, app_ws(), :id, 1, :people, :at, 0.2)",
+            id=segment.id,
+            people=len(people),
+            at=at,
+        )
+        for before, size, entered_then, exited in ((3, 3, 3, 0), (1, len(people), 0, 3 - len(people))):
+            run(
+                session,
+                "INSERT INTO segment_size (segment_id, workspace_id, at, people, entered, exited)"
+                " VALUES (:id, app_ws(), :at, :people, :entered, :exited)",
+                id=segment.id,
+                at=at - counting.ago(before),
+                people=size,
+                entered=entered_then,
+                exited=exited,
+            )
+    return people
+
+
+def metrics(page):
+    return {plain(item.label): plain(item.value) for item in page.metric}
+
+
+def labelled(kind, page, label):
+    """The one widget of a label."""
+    (found,) = [item for item in getattr(page, kind) if plain(item.label) == label]
+    return found
+
+
+def press(page, label):
+    """The page after a click on the one button of a label."""
+    (found,) = [item for item in page.button if plain(item.label) == label and not item.disabled]
+    after = found.click().run()
+    assert not after.exception
+    return after
+
+
+def lines(page):
+    """The conditions that are closed, as they are read."""
+    return [plain(item.label) for item in page.button if ".open." in str(item.key)]
+
+
+def menus(page):
+    """The menus of the tree's nodes, from top to bottom."""
+    return [item for item in page.menu_button if ".menu." in str(item.key)]
+
+
+# ------------------------------------------------------------------------------------------------------------ the list
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_empty_workspace_leads_to_the_builder(database, browser, ws, tmp_path, monkeypatch, role):
+    browser.sign_in(ws, role)
+    with counting.counted(database, tmp_path, ws, monkeypatch):
+        shown = browser.open("segments")
+        built = browser.open("builder")
+    assert not shown.exception
+    assert "No segment yet" in words(shown)
+    assert ("New segment" in words(shown)) == (role != "VIEWER")
+    assert ("Nothing to count yet" in words(built)) == (role != "VIEWER")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_list_says_what_each_is(browser, workspace, role):
+    sent = kept(workspace, "Senders", SENT)
+    kept(workspace, "Makers, not senders", MADE, {"kind": "segment", "segment": str(sent.id), "member": False})
+    kept(workspace, "Asleep", MADE, enabled=False)
+    with_members(workspace, sent, "u1", "u2")
+    browser.sign_in(workspace.id, role)
+    shown = browser.open("segments")
+    assert not shown.exception
+    said = words(shown)
+    assert "People who did letter_sent." in said
+    assert "are not in the segment “Senders”" in said
+    assert "Off" in said
+    assert [item.value for item in shown.text if item.value in ("2", "-1", "−1", "+2")] == ["2", "+2", "+2"]
+    shown = shown.text_input(key="segments.q").set_value("senders made").run()
+    assert "No segment matches" in words(shown)
+    shown = shown.text_input(key="segments.q").set_value("letter_created not").run()
+    assert [item.label for item in shown.get("page_link") if "senders" in item.label.lower()] == ["Makers, not senders"]
+    assert "letter_created not" in shown.query_params["q"]
+
+
+def test_a_viewer_reads_no_personal_value(browser, workspace):
+    one = kept(workspace, "One of them", PRIVATE)
+    browser.sign_in(workspace.id, "VIEWER")
+    for page in (
+        browser.open("segments"),
+        *(browser.open("segment", id=one.id.hex, tab=tab) for tab in ("overview", "versions")),
+    ):
+        assert not page.exception
+        assert "u1@acme.example" not in words(page)
+    browser.sign_in(workspace.id, "MEMBER")
+    assert "u1@acme.example" in words(browser.open("segments"))
+
+
+# --------------------------------------------------------------------------------------------------------- the builder
+
+
+def built(browser, workspace):
+    """The builder with one condition: letter_created at least once."""
+    browser.sign_in(workspace.id)
+    page = press(browser.open("builder"), "Did something")
+    return labelled("multiselect", page, "Did").set_value(["letter_created"]).run()
+
+
+def test_a_count_follows_every_change(browser, workspace):
+    page = built(browser, workspace)
+    assert metrics(page)["People now"] == "3"
+    assert "75% of 4 people" in words(page)
+    assert "People who did letter_created." in words(page)
+    page = labelled("number_input", page, "Times").set_value(2).run()
+    assert metrics(page)["People now"] == "0"
+    page = labelled("selectbox", page, "How often").select("exactly").run()
+    page = labelled("number_input", page, "Times").set_value(1).run()
+    assert metrics(page)["People now"] == "3"
+    page = labelled("selectbox", page, "When").select("last").run()
+    assert "did letter_created exactly 1 time in the last 30 days" in words(page)
+    page = press(page, "Add a filter")
+    assert "Choose a field." in words(page)
+    assert metrics(page)["People now"] == "–"
+    page = labelled("selectbox", page, "Field of the event").select("plan").run()
+    page = labelled("multiselect", page, "Value").set_value(["pro"]).run()
+    assert metrics(page)["People now"] == "1"
+    page = press(page, "Done")
+    assert lines(page) == ["did letter_created where plan is pro exactly 1 time in the last 30 days"]
+
+
+def test_nothing_is_lost_by_a_reload(browser, workspace):
+    page = built(browser, workspace)
+    again = browser.open("builder")
+    assert lines(again) == ["did letter_created"]
+    assert metrics(again) == metrics(page)
+    assert "Draft, not saved" in words(again)
+    assert "Go on with your draft" in words(browser.open("segments"))
+
+
+def test_undo_and_redo(browser, workspace):
+    page = built(browser, workspace)
+    page = labelled("number_input", page, "Times").set_value(5).run()
+    assert metrics(page)["People now"] == "0"
+    page = page.button(key="builder.new.undo").click().run()
+    assert metrics(page)["People now"] == "3"
+    assert labelled("number_input", page, "Times").value == 1
+    page = page.button(key="builder.new.undo").click().run()
+    assert metrics(page)["People now"] == "4"
+    page = page.button(key="builder.new.redo").click().run()
+    page = page.button(key="builder.new.redo").click().run()
+    assert metrics(page)["People now"] == "0"
+    assert page.button(key="builder.new.redo").disabled
+
+
+def test_groups_nest_and_nodes_move(browser, workspace):
+    page = press(built(browser, workspace), "Done")
+    page = press(page, "Add a group")
+    assert "Add a condition to this group, or remove it." in words(page)
+    inner, _ = [item for item in page.menu_button if str(item.key).endswith(".add")]
+    page = inner.set_value("performed").run()
+    page = labelled("multiselect", page, "Did").set_value(["letter_sent"]).run()
+    page = press(page, "Done")
+    assert lines(page) == ["did letter_created", "did letter_sent"]
+    assert metrics(page)["People now"] == "2"
+    first = menus(page)[0]
+    page = first.set_value("in").run()
+    assert "People who (did letter_sent or did letter_created)." in words(page)
+    assert metrics(page)["People now"] == "3"
+    page = menus(page)[0].set_value("unwrap").run()
+    assert "People who did letter_sent and did letter_created." in words(page)
+    page = menus(page)[1].set_value("up").run()
+    assert lines(page) == ["did letter_created", "and did letter_sent"]
+    page = menus(page)[0].set_value("copy").run()
+    assert len(menus(page)) == 3
+    page = menus(page)[0].set_value("remove").run()
+    assert len(menus(page)) == 2
+    page = page.get("button_group")[0].set_value("not").run()
+    assert "of whom it is not true" in words(page)
+
+
+def test_another_kind_keeps_what_it_can_say_too(browser, workspace):
+    page = built(browser, workspace)
+    page = labelled("selectbox", page, "Kind of condition").select("stopped").run()
+    assert labelled("multiselect", page, "Did").value == ["letter_created"]
+    assert "stopped 30 days ago" in words(page)
+
+
+@pytest.mark.parametrize("kind", [kind.model_fields["kind"].default for kind in KINDS])
+def test_every_kind_has_widgets(browser, workspace, kind):
+    """And what is not finished says what to do, without anything else breaking."""
+    browser.sign_in(workspace.id)
+    page = press(browser.open("builder"), "Did something")
+    page = labelled("selectbox", page, "Kind of condition").select(kind).run()
+    assert not page.exception
+    assert not page.error
+    drawn = (*page.selectbox, *page.multiselect, *page.number_input, *page.get("button_group"))
+    assert len([item for item in drawn if str(item.key).startswith("builder.new.")]) > 2
+    assert (metrics(page)["People now"] != "–") != ("not finished" in words(page))
+
+
+def test_saving_a_new_one_and_a_change(browser, workspace):
+    page = built(browser, workspace)
+    page = page.button(key="builder.new.save").click().run()
+    labelled("text_input", page, "Name").set_value("Makers")
+    page = page.button(key="builder.new.saved").click().run()
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        made = keeping.find_segment(session, "Makers")
+    assert made.rule.match.of[0].event.names == ("letter_created",)
+    assert page.query_params["id"] in (made.id.hex, [made.id.hex])
+    assert "Saved" in words(page)
+
+    page = browser.open("builder", id=made.id.hex)
+    page = next(item for item in page.button if ".open." in str(item.key)).click().run()
+    page = labelled("multiselect", page, "Did").set_value(["letter_sent"]).run()
+    said = words(page)
+    assert "Added: +0" in said
+    assert "Removed: −1" in said
+    assert "Person u3" in said
+    page = page.button(key=f"builder.{made.id.hex}.save").click().run()
+    page = page.button(key=f"builder.{made.id.hex}.saved").click().run()
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        assert keeping.read_segment(session, made.id).version == 2
+    said = words(browser.open("segment", id=made.id.hex, tab="versions"))
+    assert "Version 2" in said
+    assert "add: did letter_sent" in said
+    assert "remove: did letter_created" in said
+
+
+def test_who_saved_meanwhile_is_not_overwritten(browser, workspace):
+    made = kept(workspace, "Makers", MADE)
+    browser.sign_in(workspace.id)
+    page = browser.open("builder", id=made.id.hex)
+    page = next(item for item in page.button if ".open." in str(item.key)).click().run()
+    page = labelled("number_input", page, "Times").set_value(7).run()
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.change(
+            session, Principal.system(workspace.id), made.id, rule(SENT), expected_version=1, now=clock.now()
+        )
+    page = page.button(key=f"builder.{made.id.hex}.save").click().run()
+    assert "Somebody saved version 2" in words(page)
+    page = page.button(key=f"builder.{made.id.hex}.saved").click().run()
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        assert keeping.read_segment(session, made.id).rule == rule(SENT)
+
+
+HOSTILE = [
+    "![x](http://evil.example/t.png)",
+    ":red[x]",
+    "<b>x</b>",
+    "$x^2$",
+    "a\u202eb",
+    "x" * 3000,
+    "'; DROP TABLE person; --",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_value_breaks_the_builder(browser, workspace, text):
+    browser.sign_in(workspace.id)
+    page = press(browser.open("builder"), "A field of the person")
+    page = labelled("selectbox", page, "Field").select("stage").run()
+    page = labelled("multiselect", page, "Value").set_value([text]).run()
+    assert not page.exception
+    assert metrics(page)["People now"] in ("0", "–")
+    assert "not finished" in words(page) or len(text) < 1000
+    assert not browser.open("builder").exception
+
+
+def test_a_draft_may_name_what_is_gone_or_unknown(browser, workspace):
+    user = browser.sign_in(workspace.id)
+    who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
+    gone = [
+        {"kind": "feature", "feature": "no_such_feature"},
+        {"kind": "segment", "segment": "1b4e28ba-2fa1-11d2-883f-0016d3cca427"},
+        {"kind": "nonsense", "x": 1},
+        {
+            "kind": "performed",
+            "event": {"names": ["letter_sent"], "where": [{"field": "plan", "comparison": "matches", "values": ["("]}]},
+        },
+        MADE,
+    ]
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.write_draft(session, who, None, {"match": {"kind": "all", "of": gone}, "base": None}, now=clock.now())
+    page = browser.open("builder")
+    assert not page.exception
+    assert not page.error
+    said = words(page)
+    assert "There is no feature" in said
+    assert "This segment was deleted" in said
+    assert "There is no condition of this kind" in said
+    assert "cannot be read" in said
+    assert "4 conditions are not finished" in said
+    for item in [item for item in page.button if ".open." in str(item.key)]:
+        page = page.button(key=item.key).click().run()
+        assert not page.exception
+        assert not page.error
+
+
+# --------------------------------------------------------------------------------------------------------- a segment
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("tab", ["overview", "people", "overlap", "versions", "history", "why"])
+def test_every_role_sees_every_tab(browser, workspace, role, tab):
+    sent, made = kept(workspace, "Senders", SENT), kept(workspace, "Makers", MADE)
+    with_members(workspace, sent, "u1", "u2")
+    with_members(workspace, made, "u1", "u2", "u3")
+    browser.sign_in(workspace.id, role)
+    page = browser.open("segment", id=sent.id.hex, tab=tab)
+    assert not page.exception
+    assert not page.error
+    said = words(page)
+    assert ("Edit the rule" in said) == (role != "VIEWER")
+    if role == "VIEWER":
+        assert "u1@acme.example" not in said
+    match tab:
+        case "overview":
+            assert metrics(page)["People"] == "2"
+            assert metrics(page)["Entered · left, last 30 days"] == "3 · 1"
+            assert len(page.get("plotly_chart")) == 2
+        case "people":
+            found = next(item.value for item in page.dataframe)
+            assert len(found) == 2
+            exports = [item for item in page.get("link_button") if "/api/export/segment.csv" in item.proto.url]
+            assert len(exports) == (0 if role == "VIEWER" else 1)
+        case "overlap":
+            (found,) = [item.value for item in page.dataframe]
+            assert [*found["Segment"]] == ["Makers"]
+            assert [*found["Both"]] == ["2"]
+            assert [*found["Jaccard"]] == ["66.7%"]
+        case "history":
+            assert (
+                ("Segment create" in said or "Senders" in said)
+                if role in ("OWNER", "ADMIN")
+                else "administrators" in said
+            )
+
+
+def test_a_failing_one_says_why_and_how_old_its_people_are(browser, workspace):
+    sent = kept(workspace, "Senders", SENT)
+    with_members(workspace, sent, "u1", entered=clock.now() - counting.ago(0.25))
+    with workspace.database.worker.transaction(workspace.id) as session:
+        run(session, "UPDATE segment_state SET error = 'The feature is gone.', failed_at = :now", now=clock.now())
+    browser.sign_in(workspace.id)
+    said = words(browser.open("segment", id=sent.id.hex))
+    assert "The feature is gone." in said
+    assert "6 hours ago" in said
+    assert "Failing" in words(browser.open("segments"))
+
+
+def test_why_on_the_page_and_on_the_profile(browser, workspace):
+    sent = kept(workspace, "Senders", SENT, MADE)
+    people = with_members(workspace, sent, "u1")
+    browser.sign_in(workspace.id)
+    said = words(browser.open("segment", id=sent.id.hex, tab="why", person=people[0].hex))
+    assert "In the segment" in said
+    assert "Stays as long as nothing happens." in said
+    assert "did letter_sent" in said
+    assert "Did it once; wanted: at least 1" in said
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (other,) = rows(session, "SELECT person_id FROM actor WHERE external_id = 'u4'")
+    said = words(browser.open("segment", id=sent.id.hex, tab="why", person=other.person_id.hex))
+    assert "Not in it" in said
+    assert "Did not do it" in said
+    page = browser.open("person", id=str(other.person_id), tab="segments")
+    assert "In no segment now." in words(page)
+    page = labelled("selectbox", page, "Why is this person not in").select(sent.id).run()
+    assert not page.exception
+    assert "Not in it" in words(page)
+    assert "Senders" in words(browser.open("person", id=str(people[0]), tab="segments"))
+
+
+def test_turning_off_copying_and_deleting(browser, workspace):
+    sent = kept(workspace, "Senders", SENT)
+    browser.sign_in(workspace.id)
+    page = browser.open("segment", id=sent.id.hex)
+    page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("off").run()
+    assert "turned off" in words(page)
+    page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("copy").run()
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        copy = keeping.find_segment(session, "Senders (copy)")
+    assert (copy.rule, copy.enabled) == (sent.rule, False)
+    page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("delete").run()
+    page = page.button(key="segment.delete.agree").click().run()
+    assert "This segment was deleted" in words(page)
+
+
+def test_no_address_breaks_the_page(browser, workspace):
+    browser.sign_in(workspace.id)
+    for asked in ("", "nonsense", "1b4e28ba-2fa1-11d2-883f-0016d3cca427"):
+        for name in ("segment", "builder"):
+            page = browser.open(name, id=asked)
+            assert not page.exception
+    sent = kept(workspace, "Senders", SENT)
+    for more in ({"tab": "why", "person": "x"}, {"tab": "people", "after": "zzz"}, {"tab": "nothing"}):
+        page = browser.open("segment", id=sent.id.hex, **more)
+        assert not page.exception
+        assert not page.error
+
+
+def test_everybody_in_it_is_in_the_file(browser, workspace, monkeypatch):
+    sent = kept(workspace, "Senders", SENT)
+    with_members(workspace, sent, "u1", "u2", "u3")
+    monkeypatch.setattr("gdp_core.analytics.segments._EXPORT_PAGE", 2)
+    application = Starlette(routes=API_ROUTES, middleware=[Middleware(Gate)])
+
+    async def ask(identifier):
+        transport = httpx.ASGITransport(application)
+        address = f"http://127.0.0.1:{settings().dashboard_port}"
+        async with httpx.AsyncClient(
+            transport=transport, base_url=address, cookies={cookie_name(): browser.token}
+        ) as client:
+            return await client.get("/api/export/segment.csv", params={"ws": "acme", "id": identifier})
+
+    browser.sign_in(workspace.id, "MEMBER")
+    answer = asyncio.run(ask(sent.id.hex))
+    found = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert sorted(row["email"] for row in found) == [f"u{number}@acme.example" for number in (1, 2, 3)]
+    assert asyncio.run(ask("nonsense")).status_code == 404
+    browser.sign_in(workspace.id, "VIEWER")
+    assert asyncio.run(ask(sent.id.hex)).status_code == 403
+
+
+def test_a_rule_of_thirty_conditions_nested_four_deep(browser, workspace):
+    def nested(depth):
+        parts = [MADE | {"times": number} for number in range(1, 8)]
+        return {"kind": "any" if depth % 2 else "all", "of": [*parts, nested(depth - 1)] if depth else parts}
+
+    user = browser.sign_in(workspace.id)
+    who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
+    match = nested(3)
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.write_draft(session, who, None, {"match": match, "base": None}, now=clock.now())
+    page = browser.open("builder")
+    assert not page.exception
+    assert len(lines(page)) == 28
+    assert tree.depth(tree.numbered(match)[0]) == 4
+    assert metrics(page)["People now"] != "–"
