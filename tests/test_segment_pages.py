@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
 from pages.ui.segments import tree
+from pages.ui.segments.one import TABS
 
 from . import counting
 from .browsing import plain, words
@@ -124,7 +126,7 @@ def press(page, label):
 
 def lines(page):
     """The conditions that are closed, as they are read."""
-    return [plain(item.label) for item in page.button if ".open." in str(item.key)]
+    return [re.sub(r":gray\[(\w+)\]", r"\1", plain(item.label)) for item in page.button if ".open." in str(item.key)]
 
 
 def menus(page):
@@ -135,32 +137,31 @@ def menus(page):
 # ------------------------------------------------------------------------------------------------------------ the list
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_an_empty_workspace_leads_to_the_builder(database, browser, ws, tmp_path, monkeypatch, role):
-    browser.sign_in(ws, role)
+def test_an_empty_workspace_leads_to_the_builder(database, browser, ws, tmp_path, monkeypatch):
     with counting.counted(database, tmp_path, ws, monkeypatch):
-        shown = browser.open("segments")
-        built = browser.open("builder")
-    assert not shown.exception
-    assert "No segment yet" in words(shown)
-    assert ("New segment" in words(shown)) == (role != "VIEWER")
-    assert ("Nothing to count yet" in words(built)) == (role != "VIEWER")
+        for role in ROLES:
+            browser.sign_in(ws, role)
+            shown, built = browser.open("segments"), browser.open("builder")
+            assert not shown.exception
+            assert "No segment yet" in words(shown)
+            assert ("New segment" in words(shown)) == (role != "VIEWER")
+            assert ("Nothing to count yet" in words(built)) == (role != "VIEWER")
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_list_says_what_each_is(browser, workspace, role):
+def test_the_list_says_what_each_is(browser, workspace):
     sent = kept(workspace, "Senders", SENT)
     kept(workspace, "Makers, not senders", MADE, {"kind": "segment", "segment": str(sent.id), "member": False})
     kept(workspace, "Asleep", MADE, enabled=False)
     with_members(workspace, sent, "u1", "u2")
-    browser.sign_in(workspace.id, role)
-    shown = browser.open("segments")
-    assert not shown.exception
-    said = words(shown)
-    assert "People who did letter_sent." in said
-    assert "are not in the segment “Senders”" in said
-    assert "Off" in said
-    assert [item.value for item in shown.text if item.value in ("2", "-1", "−1", "+2")] == ["2", "+2", "+2"]
+    for role in ROLES:
+        browser.sign_in(workspace.id, role)
+        shown = browser.open("segments")
+        assert not shown.exception
+        said = words(shown)
+        assert "People who did letter_sent." in said
+        assert "are not in the segment “Senders”" in said
+        assert "Off" in said
+        assert [item.value for item in shown.text if item.value[-1] == "2"] == ["2", "+2", "+2"]
     shown = shown.text_input(key="segments.q").set_value("senders made").run()
     assert "No segment matches" in words(shown)
     shown = shown.text_input(key="segments.q").set_value("letter_created not").run()
@@ -270,22 +271,21 @@ def test_another_kind_keeps_what_it_can_say_too(browser, workspace):
     assert "stopped 30 days ago" in words(page)
 
 
-@pytest.mark.parametrize("kind", [kind.model_fields["kind"].default for kind in KINDS])
-def test_every_kind_has_widgets(browser, workspace, kind):
-    """And what is not finished says what to do, without anything else breaking."""
+def test_every_kind_has_widgets(browser, workspace):
+    """And what is not finished says so, without anything else breaking."""
     browser.sign_in(workspace.id)
     page = press(browser.open("builder"), "Did something")
-    page = labelled("selectbox", page, "Kind of condition").select(kind).run()
-    assert not page.exception
-    assert not page.error
-    drawn = (*page.selectbox, *page.multiselect, *page.number_input, *page.get("button_group"))
-    assert len([item for item in drawn if str(item.key).startswith("builder.new.")]) > 2
-    assert (metrics(page)["People now"] != "–") != ("not finished" in words(page))
+    for kind in (kind.model_fields["kind"].default for kind in KINDS):
+        page = labelled("selectbox", page, "Kind of condition").select(kind).run()
+        assert not page.exception, kind
+        assert not page.error, kind
+        drawn = (*page.selectbox, *page.multiselect, *page.number_input, *page.get("button_group"))
+        assert len([item for item in drawn if str(item.key).startswith("builder.new.")]) > 2, kind
+        assert (metrics(page)["People now"] != "–") != ("not finished" in words(page)), kind
 
 
 def test_saving_a_new_one_and_a_change(browser, workspace):
     page = built(browser, workspace)
-    page = page.button(key="builder.new.save").click().run()
     labelled("text_input", page, "Name").set_value("Makers")
     page = page.button(key="builder.new.saved").click().run()
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
@@ -301,7 +301,6 @@ def test_saving_a_new_one_and_a_change(browser, workspace):
     assert "Added: +0" in said
     assert "Removed: −1" in said
     assert "Person u3" in said
-    page = page.button(key=f"builder.{made.id.hex}.save").click().run()
     page = page.button(key=f"builder.{made.id.hex}.saved").click().run()
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
         assert keeping.read_segment(session, made.id).version == 2
@@ -321,7 +320,7 @@ def test_who_saved_meanwhile_is_not_overwritten(browser, workspace):
         keeping.change(
             session, Principal.system(workspace.id), made.id, rule(SENT), expected_version=1, now=clock.now()
         )
-    page = page.button(key=f"builder.{made.id.hex}.save").click().run()
+    page = page.run()
     assert "Somebody saved version 2" in words(page)
     page = page.button(key=f"builder.{made.id.hex}.saved").click().run()
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
@@ -339,15 +338,18 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_no_value_breaks_the_builder(browser, workspace, text):
+def test_no_value_breaks_the_builder(browser, workspace):
     browser.sign_in(workspace.id)
     page = press(browser.open("builder"), "A field of the person")
     page = labelled("selectbox", page, "Field").select("stage").run()
-    page = labelled("multiselect", page, "Value").set_value([text]).run()
-    assert not page.exception
-    assert metrics(page)["People now"] in ("0", "–")
-    assert "not finished" in words(page) or len(text) < 1000
+    for text in HOSTILE:
+        page = labelled("multiselect", page, "Value").set_value([text]).run()
+        assert not page.exception
+        if len(text) > 1000:
+            assert "A value is at most 1,000 characters long" in words(page)
+            assert metrics(page)["People now"] == "–"
+        else:
+            assert metrics(page)["People now"] == "0"
     assert not browser.open("builder").exception
 
 
@@ -384,41 +386,29 @@ def test_a_draft_may_name_what_is_gone_or_unknown(browser, workspace):
 # --------------------------------------------------------------------------------------------------------- a segment
 
 
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("tab", ["overview", "people", "overlap", "versions", "history", "why"])
-def test_every_role_sees_every_tab(browser, workspace, role, tab):
+def test_every_role_sees_every_tab(browser, workspace):
     sent, made = kept(workspace, "Senders", SENT), kept(workspace, "Makers", MADE)
     with_members(workspace, sent, "u1", "u2")
     with_members(workspace, made, "u1", "u2", "u3")
-    browser.sign_in(workspace.id, role)
-    page = browser.open("segment", id=sent.id.hex, tab=tab)
-    assert not page.exception
-    assert not page.error
-    said = words(page)
-    assert ("Edit the rule" in said) == (role != "VIEWER")
-    if role == "VIEWER":
-        assert "u1@acme.example" not in said
-    match tab:
-        case "overview":
-            assert metrics(page)["People"] == "2"
-            assert metrics(page)["Entered · left, last 30 days"] == "3 · 1"
-            assert len(page.get("plotly_chart")) == 2
-        case "people":
-            found = next(item.value for item in page.dataframe)
-            assert len(found) == 2
-            exports = [item for item in page.get("link_button") if "/api/export/segment.csv" in item.proto.url]
-            assert len(exports) == (0 if role == "VIEWER" else 1)
-        case "overlap":
-            (found,) = [item.value for item in page.dataframe]
-            assert [*found["Segment"]] == ["Makers"]
-            assert [*found["Both"]] == ["2"]
-            assert [*found["Jaccard"]] == ["66.7%"]
-        case "history":
-            assert (
-                ("Segment create" in said or "Senders" in said)
-                if role in ("OWNER", "ADMIN")
-                else "administrators" in said
-            )
+    for role in ROLES:
+        browser.sign_in(workspace.id, role)
+        pages = {tab: browser.open("segment", id=sent.id.hex, tab=tab) for tab in TABS}
+        for page in pages.values():
+            assert not page.exception
+            assert not page.error
+            said = words(page)
+            assert ("Edit the rule" in said) == (role != "VIEWER")
+            assert role != "VIEWER" or "u1@acme.example" not in said
+        assert metrics(pages["overview"])["People"] == "2"
+        assert metrics(pages["overview"])["Entered · left, last 30 days"] == "3 · 1"
+        assert len(pages["overview"].get("plotly_chart")) == 2
+        assert len(pages["people"].dataframe[0].value) == 2
+        exports = [item for item in pages["people"].get("link_button") if "/api/export/segment.csv" in item.proto.url]
+        assert len(exports) == (0 if role == "VIEWER" else 1)
+        shared = pages["overlap"].dataframe[0].value
+        assert (*shared["Segment"], *shared["Both"], *shared["Jaccard"]) == ("Makers", "2", "66.7%")
+        told = "Segment" if role in ("OWNER", "ADMIN") else "for administrators"
+        assert told in words(pages["history"])
 
 
 def test_a_failing_one_says_why_and_how_old_its_people_are(browser, workspace):
@@ -452,10 +442,11 @@ def test_why_on_the_page_and_on_the_profile(browser, workspace):
     page = labelled("selectbox", page, "Why is this person not in").select(sent.id).run()
     assert not page.exception
     assert "Not in it" in words(page)
-    assert "Senders" in words(browser.open("person", id=str(people[0]), tab="segments"))
+    page = browser.open("person", id=str(people[0]), tab="segments")
+    assert [item.label for item in page.expander] == ["Senders"]
 
 
-def test_turning_off_copying_and_deleting(browser, workspace):
+def test_turning_off_and_copying(browser, workspace):
     sent = kept(workspace, "Senders", SENT)
     browser.sign_in(workspace.id)
     page = browser.open("segment", id=sent.id.hex)
@@ -466,8 +457,7 @@ def test_turning_off_copying_and_deleting(browser, workspace):
         copy = keeping.find_segment(session, "Senders (copy)")
     assert (copy.rule, copy.enabled) == (sent.rule, False)
     page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("delete").run()
-    page = page.button(key="segment.delete.agree").click().run()
-    assert "This segment was deleted" in words(page)
+    assert "Nobody enters or leaves it any more" in words(page)
 
 
 def test_no_address_breaks_the_page(browser, workspace):

@@ -4,11 +4,10 @@ from uuid import UUID
 
 import streamlit as st
 
-from gdp_core.analytics import segments as reads
-from gdp_core.analytics.segments import Member
 from gdp_core.errors import InvalidInput
-from gdp_core.segments import keeping
+from gdp_core.segments import keeping, membership
 from gdp_core.segments.keeping import Segment
+from gdp_core.segments.membership import Member
 from pages.ui import layout, nav, state
 from pages.ui.context import Here
 from pages.ui.escape import clean, safe_text
@@ -22,7 +21,7 @@ _ASKED: state.Slot[UUID | None] = state.Slot("person.segment", None)
 def tab(place: Here, person_id: UUID) -> None:
     """Both, one below the other; only what is open is explained."""
     segments = {one.id: one for one in place.read(keeping.list_segments)}
-    mine = place.read(reads.read_of_person, person_id)
+    mine = place.read(membership.segments_of, person_id)
     inside = [segments[key] for key in mine if key in segments]
     sight = sights.look(place, None)
     if not segments:

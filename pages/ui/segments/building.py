@@ -546,76 +546,63 @@ def _wrapped(work: Work, number: int) -> Work:
 
 
 def _saving(desk: Desk, work: Work, segment: Segment | None, known: Known, sight: Sight, offers: Offers) -> None:
+    """The button that opens what saving needs to know: a name for a new segment, for another what it changes."""
     ready = known.rule is not None and _is_changed(work, segment, known)
-    if (
-        st.button("Save…", icon=":material/save:", type="primary", key=f"{desk.prefix}save", disabled=not ready)
-        and known.rule is not None
-    ):
+    with st.popover("Save…", icon=":material/save:", type="primary", key=f"{desk.prefix}save", disabled=not ready):
+        if known.rule is None or not ready:
+            return
         if segment is None:
-            _save_new(desk, known.rule, known.found)
+            _save_new(desk, known.rule)
         else:
             _save_change(
                 desk, segment, work, known.rule, counting.effect(sight, offers.around, segment.rule, known.rule)
             )
 
 
-def _save_new(desk: Desk, rule: Rule, found: Preview | None) -> None:
-    @boundary.dialog("Save the segment")
-    def ask() -> None:
-        place = here()
-        if found is not None:
-            layout.note(f"{place.write.number(found.people)} people are in it now.")
-        name = st.text_input(
-            "Name", max_chars=120, key=f"{desk.prefix}name", placeholder="For example At-risk churners"
-        )
-        about = st.text_area("What it is for (optional)", max_chars=1000, key=f"{desk.prefix}about", height=80)
-        enabled = st.toggle("Keep it up to date from now on", value=True, key=f"{desk.prefix}enabled")
-        if not st.button("Save", type="primary", key=f"{desk.prefix}saved"):
-            return
-        try:
-            with place.change() as session:
-                made = keeping.create(
-                    session, place.principal, name, rule, description=about, enabled=enabled, now=place.now
-                )
-                keeping.discard_draft(session, place.principal, None)
-        except InvalidInput as error:
-            editor.tell(str(error))
-            return
-        _saved(desk, made, f"“{made.name}” is saved.")
-
-    ask()
+def _save_new(desk: Desk, rule: Rule) -> None:
+    name = st.text_input("Name", max_chars=120, key=f"{desk.prefix}name", placeholder="For example At-risk churners")
+    about = st.text_area("What it is for (optional)", max_chars=1000, key=f"{desk.prefix}about", height=80)
+    enabled = st.toggle("Keep it up to date from now on", value=True, key=f"{desk.prefix}enabled")
+    if not st.button("Save the segment", type="primary", key=f"{desk.prefix}saved"):
+        return
+    place = here()
+    try:
+        with place.change() as session:
+            made = keeping.create(
+                session, place.principal, name, rule, description=about, enabled=enabled, now=place.now
+            )
+            keeping.discard_draft(session, place.principal, None)
+    except InvalidInput as error:
+        editor.tell(str(error))
+        return
+    _saved(desk, made, f"“{made.name}” is saved.")
 
 
 def _save_change(desk: Desk, segment: Segment, work: Work, rule: Rule, effect: counting.Effect) -> None:
-    @boundary.dialog(f"Save version {segment.version + 1}")
-    def ask() -> None:
-        place = here()
-        write = place.write
-        st.markdown(
-            f"**+{write.number(len(effect.added))}** people enter and **−{write.number(len(effect.removed))}** leave as soon"
-            " as it is counted."
-        )
-        note = st.text_input("What changed (optional)", max_chars=200, key=f"{desk.prefix}note")
-        if not st.button("Save", type="primary", key=f"{desk.prefix}saved"):
-            return
-        try:
-            with place.change() as session:
-                made = keeping.change(
-                    session,
-                    place.principal,
-                    segment.id,
-                    rule,
-                    note=note,
-                    expected_version=work.base if work.base is not None else segment.version,
-                    now=place.now,
-                )
-                keeping.discard_draft(session, place.principal, segment.id)
-        except InvalidInput as error:
-            editor.tell(str(error))
-            return
-        _saved(desk, made, f"Version {made.version} of “{made.name}” is saved.")
-
-    ask()
+    place = here()
+    write = place.write
+    layout.note(
+        f"+{write.number(len(effect.added))} enter and −{write.number(len(effect.removed))} leave once it is counted."
+    )
+    note = st.text_input("What changed (optional)", max_chars=200, key=f"{desk.prefix}note")
+    if not st.button(f"Save version {write.number(segment.version + 1)}", type="primary", key=f"{desk.prefix}saved"):
+        return
+    try:
+        with place.change() as session:
+            made = keeping.change(
+                session,
+                place.principal,
+                segment.id,
+                rule,
+                note=note,
+                expected_version=work.base if work.base is not None else segment.version,
+                now=place.now,
+            )
+            keeping.discard_draft(session, place.principal, segment.id)
+    except InvalidInput as error:
+        editor.tell(str(error))
+        return
+    _saved(desk, made, f"Version {made.version} of “{made.name}” is saved.")
 
 
 def _saved(desk: Desk, made: Segment, said: str) -> None:

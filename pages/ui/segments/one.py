@@ -12,10 +12,10 @@ from gdp_core.accounts import members
 from gdp_core.analytics import audit_view, people_list
 from gdp_core.analytics import segments as reads
 from gdp_core.analytics.audit_view import AuditFilter
-from gdp_core.analytics.segments import Member
 from gdp_core.errors import InvalidInput
-from gdp_core.segments import keeping
+from gdp_core.segments import keeping, membership
 from gdp_core.segments.keeping import Segment, Version
+from gdp_core.segments.membership import Member, Place
 from pages.ui import auditing, boundary, data, layout, nav, state
 from pages.ui.charts import segment as charts
 from pages.ui.charts.style import CONFIG
@@ -187,8 +187,8 @@ def overview(place: Here, one: Segment) -> None:
     week, month = (
         place.read(reads.read_changes, place.now - timedelta(days=number)).get(one.id, 0) for number in (7, 30)
     )
-    start, end = place.scope.since, place.scope.until
-    flow = place.read(reads.read_flow, one.id, start, end, place.workspace.timezone)
+    last = place.scope.end - timedelta(days=1)
+    flow = place.read(membership.read_flow, one.id, place.scope.start, last, place.workspace.timezone)
     with layout.numbers():
         layout.metric("People", write.number(one.people))
         for name, by in (("In 7 days", week), ("In 30 days", month)):
@@ -224,7 +224,10 @@ def overview(place: Here, one: Segment) -> None:
 
 def _size(place: Here, one: Segment) -> None:
     write = place.write
-    points = place.read(reads.read_sizes, one.id, place.scope.since, place.scope.until)
+    found = place.read(membership.read_sizes, one.id, place.scope.since, place.scope.until)
+    points = [(each.at, each.people) for each in found]
+    if points:
+        points.append((place.scope.until, points[-1][1]))
     if len(points) < 2:
         layout.note("The curve begins with its first counting.")
         return
@@ -256,7 +259,7 @@ def people(place: Here, one: Segment) -> None:
     """Everybody in it, a page at a time."""
     write = place.write
     after = _after(str(AFTER.value))
-    found = place.read(reads.read_page, one.id, after=after, size=_PAGE + 1)
+    found = place.read(membership.read_members, one.id, after=after, size=_PAGE + 1)
     shown = found[:_PAGE]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         layout.note(f"{write.number(one.people)} people, those who entered last first")
@@ -314,9 +317,10 @@ def _text(member: Member) -> str:
     return f"{member.person_id.hex}{member.entered_at.isoformat()}"
 
 
-def _after(text: str) -> Member | None:
+def _after(text: str) -> Place | None:
     try:
-        return Member(UUID(text[:32]), datetime.fromisoformat(text[32:]), 1)
+        at = datetime.fromisoformat(text[32:])
+        return (at, UUID(text[:32])) if at.tzinfo else None
     except ValueError:
         return None
 
