@@ -333,7 +333,6 @@ HOSTILE = [
     "<b>x</b>",
     "$x^2$",
     "a\u202eb",
-    "x" * 3000,
     "'; DROP TABLE person; --",
 ]
 
@@ -345,11 +344,7 @@ def test_no_value_breaks_the_builder(browser, workspace):
     for text in HOSTILE:
         page = labelled("multiselect", page, "Value").set_value([text]).run()
         assert not page.exception
-        if len(text) > 1000:
-            assert "A value is at most 1,000 characters long" in words(page)
-            assert metrics(page)["People now"] == "–"
-        else:
-            assert metrics(page)["People now"] == "0"
+        assert metrics(page)["People now"] == "0"
     assert not browser.open("builder").exception
 
 
@@ -360,6 +355,7 @@ def test_a_draft_may_name_what_is_gone_or_unknown(browser, workspace):
         {"kind": "feature", "feature": "no_such_feature"},
         {"kind": "segment", "segment": "1b4e28ba-2fa1-11d2-883f-0016d3cca427"},
         {"kind": "nonsense", "x": 1},
+        {"kind": "person", "field": "stage", "op": "is", "values": ["x" * 100_000]},
         {
             "kind": "performed",
             "event": {"names": ["letter_sent"], "where": [{"field": "plan", "comparison": "matches", "values": ["("]}]},
@@ -376,7 +372,8 @@ def test_a_draft_may_name_what_is_gone_or_unknown(browser, workspace):
     assert "This segment was deleted" in said
     assert "There is no condition of this kind" in said
     assert "cannot be read" in said
-    assert "4 conditions are not finished" in said
+    assert "A value is at most 1,000 characters long" in said
+    assert "5 conditions are not finished" in said
     for item in [item for item in page.button if ".open." in str(item.key)]:
         page = page.button(key=item.key).click().run()
         assert not page.exception
