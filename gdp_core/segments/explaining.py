@@ -21,7 +21,7 @@ from gdp_core.db import rows
 from gdp_core.segments.conditions.base import AHEAD, Condition, Evidence, Happening
 from gdp_core.segments.conditions.segment import Segment
 from gdp_core.segments.facts import Facts, Surroundings
-from gdp_core.segments.rules import BadRule, Group, Path, Rule, check, reachable
+from gdp_core.segments.rules import BadRule, Group, Path, Rule, check, in_order
 from gdp_core.timeline.arrays import Timeline
 
 YEARS = 20
@@ -185,34 +185,35 @@ def _look_ahead(facts: Facts, rule: Rule) -> _Ahead:
 
 def _conditions(rule: Rule, facts: Facts) -> dict[str, Condition]:
     """What is asked of the timeline by a rule and the segments it is made of, each condition once."""
-    rules = facts.surroundings.rules
-    keys = {key for used in rule.uses.segments for key in reachable(rules, used)}
-    every = (one for each in (rule, *(rules[key] for key in sorted(keys))) for _, one in each.conditions())
-    return {one.key: one for one in every if not isinstance(one, Segment)}
+    own = (one for _, one in rule.conditions() if not isinstance(one, Segment))
+    others = (one for key in rule.uses.segments for one in facts.made_of(key))
+    return {one.key: one for one in (*own, *others)}
 
 
 def _states(rule: Rule, known: Mapping[str, bool], facts: Facts) -> dict[Path, bool]:
     """Whether each node holds, given whether each condition does."""
     rules, counts = facts.surroundings.rules, bool(facts.live[0])
     belongs: dict[str, bool] = {}
+    for used in rule.uses.segments:
+        for key in in_order(rules, used):
+            belongs[key] = counts and _state(rules[key].match, (), known, belongs, {})
     found: dict[Path, bool] = {}
-
-    def state(node: Any, path: Path | None) -> bool:
-        if isinstance(node, Group):
-            below = [state(part, None if path is None else (*path, place)) for place, part in enumerate(node.of)]
-            held = all(below) if node.kind == "all" else any(below) != (node.kind == "not")
-        elif isinstance(node, Segment):
-            if node.segment not in belongs:
-                belongs[node.segment] = counts and state(rules[node.segment].match, None)
-            held = belongs[node.segment] == node.member
-        else:
-            held = known[node.key]
-        if path is not None:
-            found[path] = held
-        return held
-
-    state(rule.match, ())
+    _state(rule.match, (), known, belongs, found)
     return found
+
+
+def _state(
+    node: Any, path: Path, known: Mapping[str, bool], belongs: Mapping[str, bool], found: dict[Path, bool]
+) -> bool:
+    if isinstance(node, Group):
+        below = [_state(part, (*path, place), known, belongs, found) for place, part in enumerate(node.of)]
+        held = all(below) if node.kind == "all" else any(below) != (node.kind == "not")
+    elif isinstance(node, Segment):
+        held = belongs[node.segment] == node.member
+    else:
+        held = known[node.key]
+    found[path] = held
+    return held
 
 
 def _candidates(facts: Facts, conditions: Sequence[Condition]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

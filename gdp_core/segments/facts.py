@@ -5,9 +5,9 @@ knows nothing of rules; only what happened before `at` is in any answer. What is
 million people it would take a hundred times the room of the masks that conditions make of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,7 +20,10 @@ from gdp_core.analytics.warning import Model, scores
 from gdp_core.errors import InvalidInput
 from gdp_core.features.base import Feature, Held, Scored
 from gdp_core.features.measuring import DAY, measure
+from gdp_core.segments.conditions import Condition
 from gdp_core.segments.conditions.base import EVER, NEVER_ENDS, Event, Instants, Mask, Names, When, edges_of, length
+from gdp_core.segments.rules import Rule, in_order
+from gdp_core.timeline import matching
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value, still
 from gdp_core.timeline.kernels.streams import (
     DISTINCT,
@@ -36,12 +39,9 @@ from gdp_core.timeline.kernels.streams import (
     standing,
     unanswered,
 )
-from gdp_core.timeline.matching import Comparison, Condition, Match, as_text, decided
+from gdp_core.timeline.matching import Comparison, Match, as_text, decided
 from gdp_core.timeline.some import some
 from gdp_core.timeline.streams import Stream, streams
-
-if TYPE_CHECKING:
-    from gdp_core.segments.rules import Rule
 
 Floats = NDArray[np.float64]
 Answer = TypeVar("Answer")
@@ -80,7 +80,7 @@ class Surroundings:
     features: Mapping[str, Feature] = field(default_factory=dict)
     roles: Mapping[str, Match] = field(default_factory=dict)
     model: Model | None = None
-    rules: Mapping[str, "Rule"] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
     lists: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     stops: Stops = NO_STOPS
     names: Names = field(default_factory=Names)
@@ -131,7 +131,6 @@ class Facts:
         self.zone = surroundings.zone
         self._remembered: dict[object, object] = {}
         self._lasting: dict[object, object] = {}  # what is the same at every instant
-        self._asked: list[str] = []
 
     def remember(self, key: object, make: Callable[[], Answer]) -> Answer:
         """What was made under a key before, or is made now."""
@@ -302,7 +301,7 @@ class Facts:
     def _standing(self, event: Event, column: str, values: tuple[str, ...], key: str, since: int, until: int) -> Placed:
         found, keys = self.found(event, EVER), self.alike(key)
         told = self.column(column)
-        chosen = decided(told, Condition(column, "is", values))
+        chosen = decided(told, matching.Condition(column, "is", values))
         parts = []
         for number, rows in enumerate(found.rows):
             wanted = chosen[told.codes[number][rows.rows]]
@@ -336,7 +335,7 @@ class Facts:
 
     def column(self, name: str) -> EventColumn:
         """A field of events."""
-        return self.timeline.columns.event(Condition(name, "set").name)
+        return self.timeline.columns.event(matching.Condition(name, "set").name)
 
     def alike(self, name: str) -> tuple[NDArray[np.int32], ...]:
         """A field of events as codes that are the same for values that read the same: 10 and "10"."""
@@ -378,7 +377,7 @@ class Facts:
 
     def compared(self, name: str, comparison: Comparison, values: tuple[Value, ...]) -> Mask:
         """For whom a comparison of a field holds."""
-        condition = Condition(f"person.{name.removeprefix('person.')}", comparison, values)
+        condition = matching.Condition(f"person.{name.removeprefix('person.')}", comparison, values)
         column = self.person(name)
         return decided(column, condition)[column.codes]
 
@@ -421,16 +420,21 @@ class Facts:
 
     def belongs(self, key: str) -> Mask:
         """Who is in another segment, by its rule. Raises InvalidInput for one that was deleted or leads back to itself."""
-        rule = self.surroundings.rules.get(key)
-        if rule is None:
-            raise InvalidInput("A segment this one is made of was deleted: choose another.")
-        if key in self._asked:
-            raise InvalidInput("This segment is made of itself: take that condition out.")
-        self._asked.append(key)
-        try:
-            return rule.holds(self)
-        finally:
-            self._asked.pop()
+        return self.remember(("segment", key), lambda: self._belongs(key))
+
+    def _belongs(self, key: str) -> Mask:
+        """However long the chain of segments made of segments, none is asked before those it is made of."""
+        rules = self.surroundings.rules
+        for one in in_order(rules, key):
+            found = rules[one].holds(self)
+            self._remembered["segment", one] = found
+        return found
+
+    def made_of(self, key: str) -> Iterator[Condition]:
+        """The conditions that decide another segment, each time it is named: its own, and of those it is made of."""
+        rules = self.surroundings.rules
+        for one in in_order(rules, key):
+            yield from (condition for _, condition in rules[one].conditions() if not condition.uses.segments)
 
     def listed(self, key: str) -> Mask:
         """Who is on a static list. Raises InvalidInput for one that was deleted."""

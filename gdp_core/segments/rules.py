@@ -6,6 +6,7 @@ can be compared. What is wrong with one that cannot be read is said for each fie
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
@@ -90,6 +91,9 @@ class Problem:
     message: str
 
 
+_TOO_LARGE = (Problem((), "", f"A rule is at most {LARGEST >> 10} kB of JSON: make it shorter."),)
+
+
 class BadRule(InvalidInput):
     """A rule that cannot be used; `problems` says what and where."""
 
@@ -116,7 +120,7 @@ def examine(given: object) -> tuple[Rule | None, tuple[Problem, ...]]:
     """A rule, or None and what is wrong with it."""
     if isinstance(given, str | bytes):
         if len(given) > LARGEST:
-            return None, (Problem((), "", f"A rule is at most {LARGEST >> 10} kB of JSON: make it shorter."),)
+            return None, _TOO_LARGE
         try:
             given = orjson.loads(given)
         except orjson.JSONDecodeError as error:
@@ -127,11 +131,10 @@ def examine(given: object) -> tuple[Rule | None, tuple[Problem, ...]]:
     if problems:
         return None, problems
     try:
-        return _READER.validate_python(given), ()
+        found = _READER.validate_python(given)
     except ValidationError as error:
-        return None, tuple(
-            _problem(one) for one in error.errors(include_url=False, include_context=False) if _is_told(one)
-        )
+        return None, _problems(error)
+    return (None, _TOO_LARGE) if len(found.json_text) > LARGEST else (found, ())
 
 
 def _too_much(given: object) -> Iterator[Problem]:
@@ -176,33 +179,57 @@ _MESSAGES = {
     "too_short": "Add something here: it is empty.",
     "string_too_short": "Fill this in: it is empty.",
     "string_too_long": "This text is too long: make it shorter.",
+    "string_type": "This must be a text.",
+    "string_unicode": "This text holds half a character: type it again.",
     "too_long": "These are too many: leave some out.",
+    "tuple_type": "This must be a list.",
+    "model_type": "This must be an object.",
+    "model_attributes_type": "This must be an object.",
+    "literal_error": "This is none of the choices there are: choose another.",
+    "bool_type": "This must be true or false.",
+    "bool_parsing": "This must be true or false.",
+    "int_type": "This must be a whole number.",
+    "int_parsing": "This must be a whole number.",
+    "int_from_float": "This must be a whole number.",
+    "float_type": "This must be a number.",
+    "float_parsing": "This must be a number.",
+    "finite_number": "This must be a number.",
+    "greater_than_equal": "This must be {ge:,.10g} or more.",
+    "less_than_equal": "This must be {le:,.10g} or less.",
 }
 
 
-def _is_told(error: Any) -> bool:
-    """Not that a group is too short because what is in it could not be read."""
-    return not (error["type"] == "too_short" and error["input"])
+def _problems(error: ValidationError) -> tuple[Problem, ...]:
+    """Everything that is wrong, each once. Not that a group is too short because what is in it could not be read."""
+    told = (one for one in error.errors(include_url=False) if not (one["type"] == "too_short" and one["input"]))
+    return tuple(dict.fromkeys(map(_problem, told)))
 
 
 def _problem(error: Any) -> Problem:
     path: list[int] = []
-    field: list[str] = []
+    names: list[str] = []
     location = [part for part in error["loc"] if part != "match"]
     place = 0
     while place < len(location):
-        part = location[place]
-        if part == "of" and place + 1 < len(location) and isinstance(location[place + 1], int):
+        if location[place] == "of" and place + 1 < len(location) and isinstance(location[place + 1], int):
             path.append(location[place + 1])
-            field = []
+            names = []
             place += 2
             continue
-        field.append(str(part))
+        names.append(str(location[place]))
         place += 1
-    names = field[1:] if field else []  # the first is the kind
-    message = _MESSAGES.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
+    if path:
+        names = names[1:]  # the first is the kind
+    names = [name for name in names if not name.startswith("literal[")]  # one of several lists of choices
+    context = error.get("ctx", {})
+    if error["type"] == "at_field":
+        names.append(context["field"])
+    told = _MESSAGES.get(error["type"])
+    message = told.format(**context) if told else str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "too_short" and names == ["of"]:
         message = "Add a condition to this group, or remove it."
+    if not path and names == ["kind"]:
+        message = "A rule begins with a group: all, any or not."
     return Problem(tuple(path), ".".join(names), message)
 
 
@@ -265,12 +292,12 @@ def check(rule: Rule, surroundings: Any, *, own: str | None = None) -> tuple[Pro
     for path, condition in rule.conditions():
         uses = condition.uses
         found += [
-            Problem(path, "feature", f"There is no feature {slug!r} any more: choose another.")
+            Problem(path, _field_of(condition, slug), f"There is no feature {slug!r} any more: choose another.")
             for slug in uses.features
             if slug not in surroundings.features
         ]
         found += [
-            Problem(path, "list", "This list was deleted: choose another.")
+            Problem(path, _field_of(condition, key), "This list was deleted: choose another.")
             for key in uses.lists
             if key not in surroundings.lists
         ]
@@ -280,6 +307,28 @@ def check(rule: Rule, surroundings: Any, *, own: str | None = None) -> tuple[Pro
             elif key == own or (own and own in reachable(surroundings.rules, key)):
                 found.append(Problem(path, "segment", "A segment cannot be made of itself: choose another."))
     return tuple(found)
+
+
+def _field_of(condition: Condition, named: str) -> str:
+    """The field of a condition that names something; "" where it is the condition itself that does."""
+    return next((name for name in type(condition).model_fields if getattr(condition, name) == named), "")
+
+
+def in_order(rules: Mapping[str, Rule], key: str) -> tuple[str, ...]:
+    """A segment after every one it is made of. Raises InvalidInput for one that was deleted or leads back to itself."""
+    graph: dict[str, tuple[str, ...]] = {}
+    waiting = [key]
+    while waiting:
+        one = waiting.pop()
+        if one not in rules:
+            raise InvalidInput("A segment this one is made of was deleted: choose another.")
+        if one not in graph:
+            graph[one] = rules[one].uses.segments
+            waiting += graph[one]
+    try:
+        return tuple(TopologicalSorter(graph).static_order())
+    except CycleError:
+        raise InvalidInput("This segment is made of itself: take that condition out.") from None
 
 
 def reachable(rules: Mapping[str, Rule], key: str) -> set[str]:

@@ -7,15 +7,17 @@ preview, the stored membership, an explanation and a look into the past. Nothing
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from gdp_core.analytics.calendar import micros
+from gdp_core.analytics.calendar import instant, micros
 from gdp_core.analytics.scope import in_reach, midnight
 from gdp_core.analytics.window import Unit, Window
 from gdp_core.errors import InvalidInput
@@ -40,6 +42,11 @@ _LARGEST = 10**18
 
 
 # ---------------------------------------------------------------------------------------------------- small types
+
+
+def wrong(field: str, message: str) -> PydanticCustomError:
+    """What is raised for a field that only the others make wrong, so that the message stands beside it."""
+    return PydanticCustomError("at_field", "{message}", {"field": field, "message": message})
 
 
 def _window(text: str) -> str:
@@ -142,9 +149,9 @@ class Compared(Model):
     def _as_many_as_needed(self) -> "Compared":
         needed = 2 if self.op == "between" else 1
         if len(self.values) != needed:
-            raise ValueError("Give two numbers, the lower one first." if needed == 2 else "Give one number.")
+            raise wrong("values", "Give two numbers, the lower one first." if needed == 2 else "Give one number.")
         if needed == 2 and self.values[0] > self.values[1]:
-            raise ValueError("Give the lower number first.")
+            raise wrong("values", "Give the lower number first.")
         return self
 
     def of(self, found: NDArray[Any]) -> Mask:
@@ -174,6 +181,15 @@ class Compared(Model):
         return f"{NUMBER_WORDS[self.op]} {' and '.join(numbers)}"
 
 
+def check_comparison(field: str, comparison: Comparison, values: tuple[Value, ...]) -> None:
+    """Raise for what cannot be compared, beside the part that is to be changed."""
+    try:
+        matching.Condition(field, comparison, values)
+    except InvalidInput as error:
+        part = "field" if field in ("person.", "properties.") else "values"
+        raise wrong(part, str(error).replace("person.", "")) from None
+
+
 class Where(Model):
     """A condition on a property of an event, as matching.Condition compares it."""
 
@@ -183,12 +199,9 @@ class Where(Model):
 
     @model_validator(mode="after")
     def _comparable(self) -> "Where":
-        try:
-            found = self.condition
-        except InvalidInput as error:
-            raise ValueError(str(error)) from None
-        if found.of_person:
-            raise ValueError("A field of the person is a condition of its own, not a filter of an event.")
+        if self.field.startswith("person."):
+            raise wrong("field", "A field of the person is a condition of its own, not a filter of an event.")
+        check_comparison(self.field, self.comparison, self.values)
         return self
 
     @property
@@ -268,11 +281,11 @@ class When(Model):
     @model_validator(mode="after")
     def _possible(self) -> "When":
         if self.last and self.ago and length(self.last) <= length(self.ago):
-            raise ValueError("The window begins after it ends: make the first length longer than the second.")
+            raise wrong("ago", "The window begins after it ends: make this length shorter than the other.")
         if self.since and self.until and self.since > self.until:
-            raise ValueError("The first day is after the last one.")
+            raise wrong("until", "The last day is before the first one.")
         if self.during and not self.after:
-            raise ValueError("Say after which instant of the person this time runs.")
+            raise wrong("after", "Say after which instant of the person this time runs.")
         return self
 
     @property
@@ -299,6 +312,20 @@ class When(Model):
 
 
 EVER = When()
+
+
+def local(at: int, zone: ZoneInfo) -> datetime | None:
+    """An instant, microseconds, on the clock of a workspace; None beyond the calendar's end."""
+    try:
+        return instant(at).astimezone(zone)
+    except OverflowError:
+        return None
+
+
+def shown(at: int, zone: ZoneInfo) -> str:
+    """An instant for people."""
+    found = local(at, zone)
+    return f"{found:%Y-%m-%d %H:%M}" if found else "not known"
 
 
 def instant_name(field: str) -> str:

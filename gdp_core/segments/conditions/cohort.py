@@ -8,9 +8,21 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from gdp_core.analytics.beginnings import NEVER
-from gdp_core.analytics.calendar import instant, micros
+from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.scope import midnight
-from gdp_core.segments.conditions.base import Condition, Day, Evidence, Instants, Mask, Names, Text, Uses, listed
+from gdp_core.segments.conditions.base import (
+    Condition,
+    Day,
+    Evidence,
+    Instants,
+    Mask,
+    Names,
+    Text,
+    Uses,
+    listed,
+    local,
+    wrong,
+)
 from gdp_core.segments.conditions.person import Person
 
 if TYPE_CHECKING:
@@ -36,7 +48,7 @@ class Cohort(Condition):
         if not (self.since or self.until or self.sources):
             raise ValueError("Choose the first or last day of signing up, or a source.")
         if self.since and self.until and self.since > self.until:
-            raise ValueError("The first day is after the last one.")
+            raise wrong("until", "The last day is before the first one.")
         return self
 
     def holds(self, facts: "Facts") -> Mask:
@@ -69,7 +81,8 @@ class Cohort(Condition):
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""
         at = int(facts.instants(_SIGNUP)[0])
-        day = instant(at).astimezone(facts.zone).strftime("%Y-%m-%d") if at != NEVER else ""
+        signed_up = local(at, facts.zone)
+        day = f"{signed_up:%Y-%m-%d}" if signed_up else ""
         column = facts.person("source")
         source = str(column.values[column.codes[0]]) if column.codes[0] >= 0 else "unknown"
         return Evidence(f"{f'signed up on {day}' if day else 'never signed up'}, came from {source}", day)

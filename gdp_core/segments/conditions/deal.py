@@ -24,6 +24,7 @@ from gdp_core.segments.conditions.base import (
     listed,
     spoken,
     turns_after,
+    wrong,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Deal(Condition):
     @model_validator(mode="after")
     def _possible(self) -> "Deal":
         if self.least and self.most and length(self.most) < length(self.least):
-            raise ValueError("At most so long must not be shorter than at least so long.")
+            raise wrong("most", "At most so long must not be shorter than at least so long.")
         return self
 
     def _edges(self, facts: "Facts") -> tuple[int, int]:

@@ -28,6 +28,7 @@ from gdp_core.segments.conditions.base import (
     instants_of,
     listed,
     turns_after,
+    wrong,
 )
 from gdp_core.timeline.matching import Match, as_text
 
@@ -57,7 +58,7 @@ class FeatureIs(Condition):
     def _comparable(self) -> "FeatureIs":
         if self.other:
             if self.op == "between":
-                raise ValueError("Compare with another feature by more, less or exactly.")
+                raise wrong("op", "Compare with another feature by more, less or exactly.")
         elif not self.texts:
             Compared(op=self.op, values=self.values)
         return self

@@ -24,6 +24,7 @@ from gdp_core.segments.conditions.base import (
     length,
     spoken,
     turns_after,
+    wrong,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class NotSince(Condition):
     @model_validator(mode="after")
     def _possible(self) -> "NotSince":
         if self.within and length(self.within) < length(self.ago):
-            raise ValueError("At most so long ago must not be shorter than at least so long ago.")
+            raise wrong("within", "At most so long ago must not be shorter than at least so long ago.")
         return self
 
     def holds(self, facts: "Facts") -> Mask:

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from gdp_core.analytics.beginnings import NEVER
 from gdp_core.analytics.calendar import instant, micros
 from gdp_core.analytics.scope import midnight
-from gdp_core.errors import InvalidInput
 from gdp_core.segments.conditions.base import (
     COMPARISON_WORDS,
     MOST_VALUES,
@@ -25,10 +24,14 @@ from gdp_core.segments.conditions.base import (
     Names,
     Uses,
     Value,
+    check_comparison,
     instant_name,
     length,
     listed,
+    local,
+    shown,
     spoken,
+    wrong,
 )
 from gdp_core.timeline import matching
 from gdp_core.timeline.matching import Comparison, as_text
@@ -63,23 +66,23 @@ class Person(Condition):
     @model_validator(mode="after")
     def _comparable(self) -> "Person":
         if self.op in ("before", "on_or_after") and not self.day:
-            raise ValueError("Choose a day.")
+            raise wrong("day", "Choose a day.")
         if self.op in RELATIVE and not self.length:
-            raise ValueError("Say how long, like 7d.")
+            raise wrong("length", "Say how long, like 7d.")
         if self.op == "between":
             self._between()
         elif self.op not in DATED:
-            try:
-                matching.Condition(f"person.{self.field}", self.op, self.values)  # type: ignore[arg-type]
-            except InvalidInput as error:
-                raise ValueError(str(error).replace("person.", "")) from None
+            check_comparison(f"person.{self.field.removeprefix('person.')}", self.op, self.values)  # type: ignore[arg-type]
         return self
 
     def _between(self) -> Compared:
         numbers = [matching.number(value) for value in self.values]
         if len(numbers) != 2 or None in numbers:
-            raise ValueError("Give two numbers, the lower one first.")
-        return Compared(op="between", values=tuple(number for number in numbers if number is not None))
+            raise wrong("values", "Give two numbers, the lower one first.")
+        low, high = (number for number in numbers if number is not None)
+        if low > high:
+            raise wrong("values", "Give the lower number first.")
+        return Compared(op="between", values=(low, high))
 
     def holds(self, facts: "Facts") -> Mask:
         """See Condition."""
@@ -112,10 +115,8 @@ class Person(Condition):
         return np.asarray(held[again])
 
     def _falls_on(self, at: int, today: date, facts: "Facts") -> bool:
-        if at == NEVER:
-            return False
-        day = instant(at).astimezone(facts.zone).date()
-        return day.year < today.year and _in_year(day, today.year) == today
+        day = local(at, facts.zone)
+        return day is not None and day.year < today.year and _in_year(day.date(), today.year) == today
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
@@ -145,9 +146,8 @@ class Person(Condition):
         found = found[found != NEVER]
         if self.op == "anniversary":
             year = instant(facts.at).astimezone(facts.zone).year
-            days = [
-                _in_year(instant(int(at)).astimezone(facts.zone).date(), year + more) for at in found for more in (0, 1)
-            ]
+            born = filter(None, (local(int(at), facts.zone) for at in found))
+            days = [_in_year(one.date(), year + more) for one in born for more in (0, 1)]
             bounds = [day for one in days for day in (one, date.fromordinal(one.toordinal() + 1))]
             yield np.array([micros(midnight(day, facts.zone)) for day in bounds], np.int64)
             return
@@ -159,11 +159,11 @@ class Person(Condition):
         """See Condition."""
         if self.op in DATED:
             found = int(facts.instants(self.field)[0])
-            shown = instant(found).astimezone(facts.zone).strftime("%Y-%m-%d %H:%M") if found != NEVER else "not known"
+            told = shown(found, facts.zone)
         else:
             column = facts.person(self.field)
-            shown = as_text(column.values[column.codes[0]]) if column.codes[0] >= 0 else "not known"
-        return Evidence(f"{self.field} is {shown}", shown, self.sentence(names))
+            told = as_text(column.values[column.codes[0]]) if column.codes[0] >= 0 else "not known"
+        return Evidence(f"{self.field} is {told}", told, self.sentence(names))
 
     @property
     def uses(self) -> Uses:

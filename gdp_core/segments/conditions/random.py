@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Name, Names
+from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Name, Names, wrong
 
 if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
@@ -35,7 +35,7 @@ class Random(Condition):
     @model_validator(mode="after")
     def _possible(self) -> "Random":
         if self.low >= self.high:
-            raise ValueError("The share ends before it begins: make the second number greater.")
+            raise wrong("high", "The share ends before it begins: make the second number greater.")
         return self
 
     def holds(self, facts: "Facts") -> Mask:

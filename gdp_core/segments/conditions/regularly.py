@@ -22,6 +22,7 @@ from gdp_core.segments.conditions.base import (
     length,
     spoken,
     turns_after,
+    wrong,
 )
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ class Regularly(Condition):
     @model_validator(mode="after")
     def _possible(self) -> "Regularly":
         if self.at_least > self.of:
-            raise ValueError("So many periods are more than there are: choose fewer.")
+            raise wrong("at_least", "So many periods are more than there are: choose fewer.")
         window = Window.parse(self.period)
         try:
             Window(window.amount * self.of, window.unit)
         except InvalidInput as error:
-            raise ValueError(f"These periods are too long together. {error}") from None
+            raise wrong("of", f"These periods are too long together. {error}") from None
         return self
 
     def holds(self, facts: "Facts") -> Mask:

@@ -31,8 +31,7 @@ class Segment(Condition):
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
-        rule = facts.surroundings.rules.get(self.segment)
-        for _, condition in rule.conditions() if rule else ():
+        for condition in facts.made_of(self.segment):
             yield from condition.turns(facts)
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:

@@ -20,6 +20,7 @@ from gdp_core.segments.conditions.base import (
     Uses,
     listed,
     spoken,
+    wrong,
 )
 from gdp_core.segments.conditions.person import Person
 
@@ -52,7 +53,7 @@ class Subscription(Condition):
         if not (self.statuses or self.plans or self.mrr or self.started) and self.ending is None:
             raise ValueError("Choose a status, a plan, an MRR, how long it runs or whether it ends.")
         if self.started and not self.length:
-            raise ValueError("Say how long, like 7d.")
+            raise wrong("length", "Say how long, like 7d.")
         return self
 
     @property
