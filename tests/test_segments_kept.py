@@ -311,5 +311,5 @@ def test_surroundings_hold_what_rules_may_name(kept, database, ws):
         remove_feature(session, who, "logins", now=NOW)
         reports.delete_list(session, who, named.id, now=NOW)
     problems = check(made.rule, kept.reads(read_surroundings, timezone="UTC"))
-    assert [(one.path, one.field) for one in problems] == [((0,), "list"), ((1,), "feature")]
+    assert [(one.path, one.field) for one in problems] == [((0,), "people"), ((1,), "feature")]
     assert len(kept.reads(keeping.list_segments)) == 1

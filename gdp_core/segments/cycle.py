@@ -22,7 +22,7 @@ from gdp_core.segments.conditions.base import Mask
 from gdp_core.segments.evaluate import Evaluated, evaluate
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.recording import FACTS, FIRST, MERGED, RESUMED, RULE, TIME, Before, Failure, Finding, Memory
-from gdp_core.segments.rules import reachable
+from gdp_core.segments.rules import Rule, reachable
 from gdp_core.segments.surroundings import read_surroundings
 from gdp_core.timeline import files
 from gdp_core.timeline.arrays import Timeline
@@ -63,13 +63,14 @@ class _Known:
     segments: tuple[_Kept, ...]
     states: Mapping[UUID, recording.State]
     surroundings: Surroundings
+    definitions: Mapping[UUID, str]  # digests of the rules that decide each, those of the segments it is made of too
 
     def is_due(self, segment: _Kept) -> bool:
         """Whether it is to be evaluated: a slow one rests until it took only a small share of the time."""
         state = self.states.get(segment.id)
         if state is None or state.evaluated_at is None or (state.seconds or 0) < _SLOW:
             return True
-        changed = state.definition != _definition(self.surroundings, segment)
+        changed = state.definition != self.definitions[segment.id]
         return changed or (self.at - state.evaluated_at).total_seconds() >= _SHARE * (state.seconds or 0)
 
 
@@ -127,19 +128,22 @@ def _known(pool: Database, workspace_id: UUID, now: datetime) -> _Known | None:
             return None
         workspace = one(session, "SELECT timezone FROM workspace WHERE id = app_ws()")
         last = one(session, "SELECT max(at) AS at FROM segment_cycle").at
+        segments = tuple(_Kept(*row) for row in found)
+        surroundings = read_surroundings(session, timezone=workspace.timezone)
         return _Known(
             max(now, last) if last else now,
-            tuple(_Kept(*row) for row in found),
+            segments,
             recording.read_states(session),
-            read_surroundings(session, timezone=workspace.timezone),
+            surroundings,
+            dict(_definitions(surroundings.rules, segments)),
         )
 
 
-def _definition(surroundings: Surroundings, segment: _Kept) -> str:
-    """A digest of the rules that decide a segment, those of the segments it is made of too."""
-    rules = surroundings.rules
-    parts = sorted(f"{key} {rules[key].json_text}" for key in reachable(rules, str(segment.id)))
-    return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+def _definitions(rules: Mapping[str, Rule], segments: Sequence[_Kept]) -> Iterator[tuple[UUID, str]]:
+    texts = {key: f"{key} {rule.json_text}" for key, rule in rules.items()}
+    for segment in segments:
+        told = "\n".join(sorted(texts[key] for key in reachable(rules, str(segment.id))))
+        yield segment.id, blake2b(told.encode(), digest_size=16).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------------ differences
@@ -165,7 +169,7 @@ def _found(
         if segment.id not in members:
             continue
         state, was, held = known.states.get(segment.id), before[segment.id], members[segment.id]
-        definition = _definition(known.surroundings, segment)
+        definition = known.definitions[segment.id]
         entered, exited = np.flatnonzero(held & ~was.members), np.flatnonzero(was.members & ~held)
         why = _why(state, segment, definition)
         moved = by_time.get(segment.id) if why == FACTS else None
