@@ -118,13 +118,10 @@ def read(given: object) -> Rule:
 
 def examine(given: object) -> tuple[Rule | None, tuple[Problem, ...]]:
     """A rule, or None and what is wrong with it."""
-    if isinstance(given, str | bytes):
-        if len(given) > LARGEST:
-            return None, _TOO_LARGE
-        try:
-            given = orjson.loads(given)
-        except orjson.JSONDecodeError as error:
-            return None, (Problem((), "", f"This is no JSON: {error}."),)
+    try:
+        given = load(given)
+    except BadRule as error:
+        return None, error.problems
     if isinstance(given, Mapping) and "version" in given and given["version"] != VERSION:
         return None, (Problem((), "version", f"This release reads rules of version {VERSION}."),)
     problems = tuple(_too_much(given))
@@ -135,6 +132,18 @@ def examine(given: object) -> tuple[Rule | None, tuple[Problem, ...]]:
     except ValidationError as error:
         return None, _problems(error)
     return (None, _TOO_LARGE) if len(found.json_text) > LARGEST else (found, ())
+
+
+def load(given: object) -> object:
+    """What JSON says; what is no text is as it is. Raises BadRule for text that is no JSON or too long."""
+    if not isinstance(given, str | bytes):
+        return given
+    if len(given) > LARGEST:
+        raise BadRule(_TOO_LARGE)
+    try:
+        return orjson.loads(given)
+    except orjson.JSONDecodeError as error:
+        raise BadRule((Problem((), "", f"This is no JSON: {error}."),)) from None
 
 
 def _too_much(given: object) -> Iterator[Problem]:
