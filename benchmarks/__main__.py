@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.analytics import PEERS
 
 FOLDER = Path(__file__).parent
-NAMES = ("door", "worker", "importing", "reading", "analytics", "segments", "cycle", "pages", "growth")
+NAMES = ("door", "worker", "importing", "reading", "analytics", "segments", "cycle", "qualify", "pages", "growth")
 PARTS = {"analytics": tuple(PEERS), "segments": ("clickhouse", "duckdb", "postgres")}
 
 
