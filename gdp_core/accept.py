@@ -137,7 +137,14 @@ class Acceptor:
         delivery = self._tracked(request, sender, "posthog/v1", lambda: payload, key)
         return Accepted(delivery, posthog.event_ids(payload))
 
-    async def _sender(self, family: str, key: str | None, request: Request) -> Sender:
+    async def asker(self, request: Request) -> Sender:
+        """The server key of a question to the API, as a Bearer token or as the user name of Basic."""
+        sender = await self._sender(None, _bearer(request.headers) or _basic_user(request.headers), request)
+        if sender.kind == "browser":
+            raise Forbidden("A browser key only sends, for everybody can read it in the page: ask with a server key.")
+        return sender
+
+    async def _sender(self, family: str | None, key: str | None, request: Request) -> Sender:
         if not key or len(key) > _LONGEST_KEY:
             raise self._unauthorised(request)
         if not self._senders.knows_key(key):
@@ -145,7 +152,7 @@ class Acceptor:
         sender = await self._senders.by_key(key, request.now)
         if sender is None:
             raise self._unauthorised(request)
-        if sender.source != family:
+        if family is not None and sender.source != family:
             raise Forbidden(
                 f"This key belongs to a source of another kind ({sender.source}); make one for this address."
             )

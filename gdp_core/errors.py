@@ -2,6 +2,7 @@
 
 GrowthError
 ├── InvalidInput        what was given cannot be used
+│   ├── Conflict        it goes against what is there: a name that is taken, a newer version
 │   └── BadSetting      an environment variable is wrong; names the key
 ├── NotFound            no such thing, or not in this workspace
 ├── Unauthorised        not signed in, a wrong key, a bad signature
@@ -21,6 +22,10 @@ class GrowthError(Exception):
 
 class InvalidInput(GrowthError):
     """What was given cannot be used."""
+
+
+class Conflict(InvalidInput):
+    """What was given goes against what is there now."""
 
 
 class BadSetting(InvalidInput):

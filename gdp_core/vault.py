@@ -33,6 +33,8 @@ _NONCE_BYTES = 12
 _KEY_BYTES = 32
 _BATCH = 100
 _DIGEST_KEY_ID = "index"
+_SEALED = ("source_secret", "webhook_subscription")
+"""The tables with a column `ciphertext` of envelopes."""
 
 
 class Sealed(GrowthError):
@@ -96,22 +98,23 @@ def digest(workspace_id: UUID, text: str) -> bytes:
 
 
 def rotate(database: db.Database, workspaces: Iterable[UUID]) -> int:
-    """Seal every source secret of these workspaces with the newest key; the number of envelopes made anew.
+    """Seal every stored secret of these workspaces with the newest key; the number of envelopes made anew.
 
     `database` runs as gdp_worker. Works in small transactions and does only what is left, so it may be killed and
     run again at any time. Raises Sealed for an envelope no listed key opens.
     """
-    return sum(_rotate_workspace(database, workspace_id) for workspace_id in workspaces)
+    return sum(_rotate_table(database, workspace_id, table) for workspace_id in workspaces for table in _SEALED)
 
 
 def usage(database: db.Database, workspaces: Iterable[UUID]) -> dict[str, int]:
-    """How many source secrets each key id still seals; a key that is not in here may be taken off the list."""
+    """How many stored secrets each key id still seals; a key that is not in here may be taken off the list."""
     counts: dict[str, int] = {}
     for workspace_id in workspaces:
         with database.transaction(workspace_id, read_only=True) as session:
-            for row in db.rows(session, "SELECT ciphertext FROM source_secret"):
-                kid = key_id(bytes(row.ciphertext))
-                counts[kid] = counts.get(kid, 0) + 1
+            for table in _SEALED:
+                for row in db.rows(session, f"SELECT ciphertext FROM {table}"):
+                    kid = key_id(bytes(row.ciphertext))
+                    counts[kid] = counts.get(kid, 0) + 1
     return counts
 
 
@@ -135,14 +138,14 @@ def add_key() -> str:
     return kid
 
 
-def _rotate_workspace(database: db.Database, workspace_id: UUID) -> int:
+def _rotate_table(database: db.Database, workspace_id: UUID, table: str) -> int:
     newest = _keyring().newest[0]
     done = 0
     while True:
         with database.transaction(workspace_id) as session:
             stale = db.rows(
                 session,
-                "SELECT id, ciphertext FROM source_secret WHERE substr(ciphertext, 1, length(:sealed)) <> :sealed"
+                f"SELECT id, ciphertext FROM {table} WHERE substr(ciphertext, 1, length(:sealed)) <> :sealed"
                 " ORDER BY id LIMIT :batch FOR UPDATE",
                 sealed=_VERSION + b"|" + newest.encode() + b"|",
                 batch=_BATCH,
@@ -151,18 +154,18 @@ def _rotate_workspace(database: db.Database, workspace_id: UUID) -> int:
                 plaintext = unseal(
                     bytes(row.ciphertext),
                     workspace_id=workspace_id,
-                    table="source_secret",
+                    table=table,
                     row_id=row.id,
                     column="ciphertext",
                 )
                 db.run(
                     session,
-                    "UPDATE source_secret SET ciphertext = :ciphertext WHERE id = :id",
+                    f"UPDATE {table} SET ciphertext = :ciphertext WHERE id = :id",
                     id=row.id,
                     ciphertext=seal(
                         plaintext,
                         workspace_id=workspace_id,
-                        table="source_secret",
+                        table=table,
                         row_id=row.id,
                         column="ciphertext",
                     ),

@@ -60,6 +60,14 @@ class KeyKind(StrEnum):
     BROWSER = "browser"
 
 
+class KeyRole(StrEnum):
+    """What a server key may ask and change by the API."""
+
+    MEMBER = "member"
+    VIEWER = "viewer"
+    NONE = "none"
+
+
 class Finished(StrEnum):
     """The states of a delivery that can be replayed."""
 
@@ -336,6 +344,9 @@ def key_create(
             metavar="URL", help="Site a browser key is accepted from; may be repeated. None: from every site."
         ),
     ] = None,
+    role: Annotated[
+        KeyRole, typer.Option(help="What a server key may ask and change by the API; none: it only sends.")
+    ] = KeyRole.MEMBER,
 ) -> None:
     """Make a tracking key and print it; it is shown this once. Connects the source if need be."""
     with connected():
@@ -357,6 +368,7 @@ def key_create(
                 kind=kind.value,
                 name=name or f"{target.name} {kind.value}",
                 allowed_origins=origin or (),
+                role=None if role is KeyRole.NONE else Role(role.upper()),
                 now=clock.now(),
             )
     result(made.secret)
@@ -370,8 +382,18 @@ def key_list(workspace: WorkspaceOption) -> None:
         with database("gdp_web").transaction(workspace_id, read_only=True) as session:
             found = keys.list_keys(session, Principal.system(workspace_id))
     terminal.table(
-        ("Key", "Kind", "Name", "Made", "State"),
-        [(key.prefix, key.kind, key.name, f"{key.created_at:%Y-%m-%d}", _key_state(key)) for key in found],
+        ("Key", "Kind", "Role", "Name", "Made", "State"),
+        [
+            (
+                key.prefix,
+                key.kind,
+                key.role.spelt if key.role else "-",
+                key.name,
+                f"{key.created_at:%Y-%m-%d}",
+                _key_state(key),
+            )
+            for key in found
+        ],
     )
 
 

@@ -17,7 +17,7 @@ from sqlmodel import Session
 from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.db import one, rows, run
-from gdp_core.errors import InvalidInput, NotFound
+from gdp_core.errors import Conflict, InvalidInput, NotFound
 from gdp_core.ids import time_ordered
 from gdp_core.segments import rules
 from gdp_core.segments.rules import BadRule, Rule, check
@@ -193,7 +193,7 @@ def change(
     _begin(session, principal)
     before = read_segment(session, segment_id)
     if before.version != expected_version:
-        raise InvalidInput(
+        raise Conflict(
             f"Somebody saved version {before.version} of this segment while you edited version {expected_version}:"
             " look at it, and apply your change to that one."
         )
@@ -284,7 +284,7 @@ def delete(session: Session, principal: Principal, segment_id: UUID, *, now: dat
     users = used_by(session, segment_id)
     if users:
         names = ", ".join(f"“{one.name}”" for one in users[:3]) + (f" and {len(users) - 3} more" if users[3:] else "")
-        raise InvalidInput(f"The segment {names} is made of this one: take it out there first.")
+        raise Conflict(f"The segment {names} is made of this one: take it out there first.")
     _touch(session, principal, segment_id, "archived_at = :now", now)
     run(session, "DELETE FROM segment_draft WHERE segment_id = :id", id=segment_id)
     _record(session, principal, segment_id, before=before.rule.plain, name=before.name, deleted=True, now=now)
@@ -423,8 +423,8 @@ def _line(text: str, longest: int) -> str:
     return " ".join(text.replace("\x00", "").split())[:longest]
 
 
-def _taken(name: str) -> InvalidInput:
-    return InvalidInput(f"There is a segment called “{name}” already: choose another name.")
+def _taken(name: str) -> Conflict:
+    return Conflict(f"There is a segment called “{name}” already: choose another name.")
 
 
 def _record(

@@ -185,6 +185,7 @@ class ApiKey(SQLModel, table=True):
             ["source_id", "workspace_id"], ["source_instance.id", "source_instance.workspace_id"], ondelete="CASCADE"
         ),
         one_of("kind", "browser", "server"),
+        one_of("role", "MEMBER", "VIEWER"),
     )
 
     id: UUID = key()
@@ -200,6 +201,7 @@ class ApiKey(SQLModel, table=True):
     last_used_at: datetime | None = instant(default=None)
     expires_at: datetime | None = instant(default=None)
     revoked_at: datetime | None = instant(default=None)
+    role: str | None = word(default=None)  # what its holder may ask and change; NULL: it only sends
 
 
 class AuditLog(SQLModel, table=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gdp_core.errors import Forbidden, GrowthError, InvalidInput, Unauthorised, Unavailable
+from gdp_core.errors import Conflict, Forbidden, GrowthError, InvalidInput, NotFound, Unauthorised, Unavailable
 from gdp_core.limits import TooMany
 from gdp_core.sources.payload import TooLarge
 
@@ -47,6 +47,8 @@ _STATUS: tuple[tuple[type[GrowthError], int, str], ...] = (
     (Unauthorised, 401, "unauthorised"),
     (Forbidden, 403, "forbidden"),
     (Late, 408, "timeout"),
+    (NotFound, 404, "not_found"),
+    (Conflict, 409, "conflict"),
     (InvalidInput, 400, "malformed"),
 )
 
@@ -62,9 +64,7 @@ async def respond(scope: Scope, send: Send, status: int, body: bytes, headers: S
 
 async def refuse(scope: Scope, send: Send, error: GrowthError) -> None:
     """Say no in the one form all errors have. Where the body was not read to its end the connection closes."""
-    status, code = next(
-        ((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (500, "internal")
-    )
+    status, code = status_of(error)
     headers = [JSON]
     if isinstance(error, Unavailable):
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
@@ -75,9 +75,16 @@ async def refuse(scope: Scope, send: Send, error: GrowthError) -> None:
     await respond(scope, send, status, error_body(scope, code, str(error)), headers)
 
 
-def error_body(scope: Scope, code: str, message: str) -> bytes:
-    """The JSON of every error."""
-    return orjson.dumps({"error": {"code": code, "message": message}, "request_id": str(scope.get("gdp.id", ""))})
+def status_of(error: GrowthError) -> tuple[int, str]:
+    """The HTTP status of an error and its short name."""
+    return next(((status, code) for kind, status, code in _STATUS if isinstance(error, kind)), (500, "internal"))
+
+
+def error_body(scope: Scope, code: str, message: str, **more: Any) -> bytes:
+    """The JSON of every error; `more` goes beside its message."""
+    return orjson.dumps(
+        {"error": {"code": code, "message": message, **more}, "request_id": str(scope.get("gdp.id", ""))}
+    )
 
 
 def preflight(headers: Sequence[Header]) -> tuple[Header, ...]:

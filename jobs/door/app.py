@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from gdp_core.errors import Unavailable
-from jobs.door import description, posthog, segment, webhooks
+from jobs.door import api, description, posthog, segment, webhooks
 from jobs.door.answers import error_body
 from jobs.door.door import Door
 from jobs.door.edge import Edge
@@ -19,10 +19,13 @@ from jobs.door.edge import Edge
 def create_app(door: Door) -> Edge:
     """The whole door as an ASGI app."""
 
+    answering = api.Api(door.dsn)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await door.start()
         yield
+        await answering.close()
         await door.stop()
 
     app = FastAPI(
@@ -35,8 +38,9 @@ def create_app(door: Door) -> Edge:
         exception_handlers={HTTPException: _http_error, Exception: _http_error},
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.router.routes[:0] = hot_routes(door)
+    app.router.routes[:0] = [*hot_routes(door), *api.routes(door, answering)]
     _health_routes(app, door)
+    _description_routes(app, answering)
     posthog.stubs(app)
     describe = app.openapi
     app.openapi = lambda: description.with_hot_routes(describe())  # type: ignore[method-assign]
@@ -64,15 +68,20 @@ def _health_routes(app: FastAPI, door: Door) -> None:
             door.metrics.exposition(await door.pulses()), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
+
+def _description_routes(app: FastAPI, answering: api.Api) -> None:
+    async def whole() -> description.Schema:
+        return description.with_api(app.openapi(), await api.description(answering))
+
     @app.get("/docs", include_in_schema=False)
     async def docs(request: HttpRequest) -> HTMLResponse:
         _only_here(request)
-        return HTMLResponse(description.page(app.openapi()))
+        return HTMLResponse(description.page(await whole()))
 
     @app.get("/openapi.json", include_in_schema=False)
     async def schema(request: HttpRequest) -> JSONResponse:
         _only_here(request)
-        return JSONResponse(app.openapi())
+        return JSONResponse(await whole())
 
 
 def _only_here(request: HttpRequest) -> None:

@@ -48,6 +48,23 @@ def with_hot_routes(schema: Schema) -> Schema:
     return schema
 
 
+def with_api(schema: Schema, api: Schema) -> Schema:
+    """The schema with the routes of the API, which a process of its own describes."""
+    key: list[Schema] = [{"serverKey": []}]
+    paths = {
+        path: {method: {**operation, "security": key} for method, operation in methods.items()}
+        for path, methods in api.get("paths", {}).items()
+    }
+    components = schema.get("components", {})
+    schemas = {**components.get("schemas", {}), **api.get("components", {}).get("schemas", {})}
+    named = {**components.get("securitySchemes", {}), "serverKey": {"type": "http", "scheme": "bearer"}}
+    return {
+        **schema,
+        "paths": {**schema["paths"], **paths},
+        "components": {**components, "schemas": schemas, "securitySchemes": named},
+    }
+
+
 def _hot_paths() -> Schema:
     return {
         "/hooks/{source}/{key}": {"post": _hook()},

@@ -37,6 +37,7 @@ class Door:
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self.now = now
+        self.dsn = dsn
         self.proxies = Proxies(trusted_proxies)
         self.line = line(dsn, "door look-ups")
         self._storing = line(dsn, "door")

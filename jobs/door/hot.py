@@ -46,7 +46,7 @@ class Hot:
         door, path, held = self._door, scope["path_params"], 0
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            body, held = await _body(door, headers, receive, self._limit(path))
+            body, held = await read_body(door, headers, receive, self._limit(path))
             peer = scope["client"][0] if scope["client"] else None
             address = client_address(peer, headers.get("x-forwarded-for", ""), door.proxies)
             if address == peer and "x-forwarded-for" in headers:
@@ -63,7 +63,7 @@ class Hot:
             door.held -= held
 
 
-async def _body(door: Door, headers: Mapping[str, str], receive: Receive, limit: int) -> tuple[bytes, int]:
+async def read_body(door: Door, headers: Mapping[str, str], receive: Receive, limit: int) -> tuple[bytes, int]:
     """The body, and how many bytes of the door's budget it holds. Raises TooLarge, Late, Unavailable."""
     stated = headers.get("content-length", "")
     announced = int(stated) if stated.isascii() and stated.isdigit() else 0

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from gdp_core.accounts import keys
 from gdp_core.accounts.keys import KeyRow, NewKey
+from gdp_core.accounts.roles import Role
 from pages.ui import boundary, forms, layout, state
 from pages.ui.context import Here, here
 from pages.ui.escape import button_text, clean
@@ -31,6 +32,11 @@ class WantedKey(BaseModel):
         "browser", description="A browser key may be read by anybody; a server key must stay secret."
     )
     name: str = Field(max_length=80, description="Who uses it.", examples=["Website"])
+    role: Literal["Member", "Viewer", "Only sends"] = Field(
+        "Member",
+        title="May ask the API as",
+        description="Of a server key: a Member makes and changes segments, a Viewer sees them.",
+    )
     allowed_origins: list[str] = Field(
         default_factory=list,
         title="Allowed origins",
@@ -65,6 +71,7 @@ def ask_key(sources: Mapping[str, str], *, source_id: str | None = None) -> None
                 name=wanted.name,
                 kind=wanted.kind,
                 allowed_origins=wanted.allowed_origins,
+                role=None if wanted.role == "Only sends" else Role(wanted.role.upper()),
                 now=again.now,
             )
         remember(chosen, wanted.name, made)
@@ -98,6 +105,7 @@ def key_table(place: Here, found: Sequence[KeyRow], sources: Mapping[UUID, str])
         "Name": [button_text(clean(row.name)) for row in found],
         "Key": [f"{row.prefix}…" for row in found],
         "Kind": [KINDS[row.kind] for row in found],
+        "API": [row.role.spelt if row.role else "" for row in found],
         "Source": [clean(sources.get(row.source_id, "Removed source")) for row in found],
         "State": [[state_of(row, place.now)] for row in found],
         "Last used": [write.ago(row.last_used_at, place.now) for row in found],

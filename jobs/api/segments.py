@@ -1,0 +1,330 @@
+"""Segments by the API: what the pages do, with a key instead of a session."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query
+from sqlmodel import Session
+
+from gdp_core import reports
+from gdp_core.accounts.roles import Principal
+from gdp_core.analytics.calendar import instant
+from gdp_core.analytics.scope import midnight
+from gdp_core.analytics.workspace import read_workspace
+from gdp_core.db import rows
+from gdp_core.errors import InvalidInput
+from gdp_core.segments import explaining, keeping, membership, previewing, rules
+from gdp_core.segments.conditions.base import Names
+from gdp_core.segments.explaining import GROUP_SENTENCES
+from gdp_core.segments.finding import find_person
+from gdp_core.segments.surroundings import read_surroundings
+from jobs.api import shapes
+from jobs.api.asking import Asking, turn, world
+
+router = APIRouter(prefix="/api/v1", tags=["Segments"])
+
+MOST_MEMBERS, MOST_TRANSITIONS, MOST_DAYS = 1000, 1000, 800
+
+
+@router.get("/segments", summary="The segments", responses=shapes.errors())
+def list_segments(caller: Asking) -> shapes.Segments:
+    """All segments that were not deleted, by name, with their sizes and how fresh these are."""
+    with caller.reading() as (session, _):
+        names = _names(session)
+        return shapes.Segments(segments=[_segment(one, names) for one in keeping.list_segments(session)])
+
+
+@router.post("/segments", status_code=201, summary="Make a segment", responses=shapes.errors(400, 409, 413))
+def create_segment(caller: Asking, asked: shapes.NewSegment) -> shapes.Segment:
+    """Its people are found by the next evaluation, within seconds."""
+    rule = rules.read(asked.rule)
+    with caller.changing() as (session, principal):
+        made = keeping.create(
+            session,
+            principal,
+            asked.name,
+            rule,
+            description=asked.description,
+            goal=asked.goal,
+            enabled=asked.enabled,
+            now=caller.now,
+        )
+        return _segment(made, _names(session))
+
+
+@router.post("/segments/preview", summary="Whom a rule means now", responses=shapes.errors(400, 413))
+def preview(caller: Asking, asked: shapes.RuleOnly) -> shapes.Preview:
+    """Nothing is saved. Each group and condition says for how many it holds by itself."""
+    rule = rules.read(asked.rule)
+    with caller.reading() as (session, _):
+        found = world(caller, session, rule)
+    with turn():
+        told = previewing.preview(found.timeline, rule, found.surroundings, found.now)
+    with caller.reading() as (session, _):
+        sample = reports.persons_of(session, told.sample.tolist())
+    names = found.surroundings.names
+    return shapes.Preview(
+        people=told.people,
+        of=told.of,
+        sentence=rule.sentence(names),
+        conditions=[_counted(rule, list(path), told.per_condition[path], names) for path in sorted(told.per_condition)],
+        sample=sample,
+        remarks=list(told.remarks),
+        complete_until=found.now,
+    )
+
+
+@router.post("/segments/explain", summary="Why somebody is in or not", responses=shapes.errors(400, 404, 413))
+def explain(caller: Asking, asked: shapes.Question) -> shapes.Why:
+    """The rule as a tree, each part with what was found and until when it holds if nothing happens."""
+    if (asked.segment is None) == (asked.rule is None):
+        raise InvalidInput("Give the id of a segment, or a rule.")
+    with caller.reading() as (session, _):
+        saved = keeping.read_segment(session, asked.segment) if asked.segment else None
+        rule = saved.rule if saved else rules.read(asked.rule)
+        person_id, number = find_person(session, asked.person)
+        found = world(caller, session, rule)
+    own = str(saved.id) if saved else None
+    with turn():
+        told = explaining.explain(found.timeline, rule, found.surroundings, number, found.now, own=own)
+    happenings = [one for part in told.parts if part.evidence for one in part.evidence.happenings]
+    with caller.reading() as (session, _):
+        events = explaining.event_ids(session, person_id, happenings)
+    return shapes.Why(
+        person=person_id,
+        at=instant(told.at),
+        belongs=told.belongs,
+        counts=told.counts,
+        sentence=told.sentence,
+        turns_at=_instant(told.turns_at),
+        looked_until=_instant(told.looked_until),
+        tree=_reasoning(told.tree, events),
+    )
+
+
+@router.get("/segments/{segment_id}", summary="One segment", responses=shapes.errors(404))
+def read_segment(caller: Asking, segment_id: UUID) -> shapes.Segment:
+    """With its rule, the sentence of that, and how its last evaluation went."""
+    with caller.reading() as (session, _):
+        return _segment(keeping.read_segment(session, segment_id), _names(session))
+
+
+@router.patch("/segments/{segment_id}", summary="Change a segment", responses=shapes.errors(400, 404, 409, 413))
+def change_segment(caller: Asking, segment_id: UUID, asked: shapes.Change) -> shapes.Segment:
+    """All of it or nothing. A rule becomes the next version, if nobody saved another since the `version` given."""
+    rule = rules.read(asked.rule) if asked.rule is not None else None
+    if rule is not None and asked.version is None:
+        raise InvalidInput("Say which version of the rule was edited, in `version`.")
+    with caller.changing() as (session, principal):
+        found = keeping.read_segment(session, segment_id)
+        if any(part is not None for part in (asked.name, asked.description, asked.goal)):
+            found = keeping.rename(
+                session,
+                principal,
+                segment_id,
+                found.name if asked.name is None else asked.name,
+                description=asked.description,
+                goal=asked.goal,
+                now=caller.now,
+            )
+        if rule is not None and asked.version is not None:
+            found = keeping.change(
+                session, principal, segment_id, rule, note=asked.note, expected_version=asked.version, now=caller.now
+            )
+        if asked.enabled is not None:
+            found = keeping.set_enabled(session, principal, segment_id, asked.enabled, now=caller.now)
+        return _segment(found, _names(session))
+
+
+@router.delete("/segments/{segment_id}", status_code=204, summary="Delete a segment", responses=shapes.errors(404, 409))
+def delete_segment(caller: Asking, segment_id: UUID) -> None:
+    """Its history stays, and it can be brought back on its page."""
+    with caller.changing() as (session, principal):
+        keeping.delete(session, principal, segment_id, now=caller.now)
+
+
+@router.get("/segments/{segment_id}/members", summary="Its members", responses=shapes.errors(400, 404))
+def list_members(
+    caller: Asking,
+    segment_id: UUID,
+    after: Annotated[str, Query(description="`next` of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_MEMBERS)] = 100,
+) -> shapes.Members:
+    """Who entered last comes first, so whoever enters while you read on is not among the later pages."""
+    place = _place(after) if after else None
+    with caller.reading() as (session, principal):
+        keeping.read_segment(session, segment_id)
+        found = membership.read_members(session, segment_id, after=place, size=limit + 1)
+        shown = found[:limit]
+        more = _cursor(shown[-1]) if len(found) > limit else None
+        return shapes.Members(members=_members(session, principal, shown), next=more)
+
+
+@router.get(
+    "/segments/{segment_id}/members/{person:path}",
+    summary="Whether somebody is in it",
+    responses=shapes.errors(400, 404),
+)
+def read_member(caller: Asking, segment_id: UUID, person: str) -> shapes.Membership:
+    """`person`: any id or identifier they ever had, such as 42, user:42 or ada@example.com."""
+    with caller.reading() as (session, _):
+        segment = keeping.read_segment(session, segment_id)
+        person_id, _number = find_person(session, person)
+        found = membership.find_member(session, segment_id, person_id)
+    return shapes.Membership(
+        person=person_id,
+        member=found is not None,
+        since=found.entered_at if found else None,
+        entry=found.entry if found else None,
+        evaluated_at=segment.evaluated_at,
+    )
+
+
+@router.get("/segments/{segment_id}/history", summary="How it grew", responses=shapes.errors(400, 404))
+def read_history(
+    caller: Asking,
+    segment_id: UUID,
+    since: Annotated[date | None, Query(description="First local day; 30 days before the last else")] = None,
+    until: Annotated[date | None, Query(description="Last local day; today else")] = None,
+) -> shapes.History:
+    """Its size whenever that changed, to the quarter of an hour, and entries and exits by local day."""
+    with caller.reading() as (session, _):
+        keeping.read_segment(session, segment_id)
+        timezone = read_workspace(session).timezone
+        zone = ZoneInfo(timezone)
+        last = until or caller.now.astimezone(zone).date()
+        first = since or last - timedelta(days=30)
+        if not 0 <= (last - first).days < MOST_DAYS or not (first.year >= 1990 and last.year <= 9000):
+            raise InvalidInput(f"Choose a period of at least one day and at most {MOST_DAYS} days.")
+        begin, end = midnight(first, zone), midnight(last + timedelta(days=1), zone)
+        sizes = membership.read_sizes(session, segment_id, begin, end)
+        flow = membership.read_flow(session, segment_id, first, last, timezone)
+    return shapes.History(
+        since=first,
+        until=last,
+        timezone=timezone,
+        sizes=[shapes.Size(at=one.at, people=one.people) for one in sizes],
+        flow=[shapes.Flow(day=one.day, entered=one.entered, exited=one.exited) for one in flow],
+    )
+
+
+@router.get("/transitions", summary="Entries and exits", responses=shapes.errors(400, 404))
+def list_transitions(
+    caller: Asking,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="`next` of the part before; 0: from the first")] = 0,
+    segment: Annotated[UUID | None, Query(description="Of one segment")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_TRANSITIONS)] = 100,
+) -> shapes.Transitions:
+    """In the order in which they were written: who reads on from `next` misses none and sees none twice."""
+    with caller.reading() as (session, _):
+        if segment is not None:
+            keeping.read_segment(session, segment)
+        found = membership.read_transitions(session, after=after, size=limit, segment_id=segment)
+    return shapes.Transitions(
+        transitions=[
+            shapes.Transition(
+                seq=one.seq,
+                segment=one.segment_id,
+                person=one.person_id,
+                kind=one.kind,
+                at=one.at,
+                entry=one.entry,
+                version=one.version,
+                reason=one.reason,
+            )
+            for one in found
+        ],
+        next=found[-1].seq if found else after,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- shapes
+
+
+def _names(session: Session) -> Names:
+    return read_surroundings(session, timezone="UTC", people=False).names
+
+
+def _segment(one: keeping.Segment, names: Names) -> shapes.Segment:
+    told = {name: getattr(one, name) for name in shapes.Segment.model_fields if name not in ("rule", "sentence")}
+    return shapes.Segment(**told, rule=one.rule.plain, sentence=one.rule.sentence(names))
+
+
+def _members(session: Session, principal: Principal, found: Sequence[membership.Member]) -> list[shapes.Member]:
+    told: dict[UUID, Any] = {}
+    if principal.may("pii.read"):
+        persons = [one.person_id for one in found]
+        told = {
+            row.id: row
+            for row in rows(
+                session,
+                "SELECT p.id, p.email, (SELECT array_agg(a.external_id ORDER BY a.external_id) FROM actor a"
+                " WHERE a.workspace_id = p.workspace_id AND a.person_id = p.id AND a.namespace = 'user') AS users"
+                " FROM person p WHERE p.workspace_id = app_ws() AND p.id = ANY(:persons)",
+                persons=persons,
+            )
+        }
+    return [
+        shapes.Member(
+            person=one.person_id,
+            entered_at=one.entered_at,
+            entry=one.entry,
+            email=told[one.person_id].email if one.person_id in told else None,
+            user_ids=(told[one.person_id].users or []) if one.person_id in told else [],
+        )
+        for one in found
+    ]
+
+
+def _cursor(last: membership.Member) -> str:
+    return urlsafe_b64encode(f"{last.entered_at.isoformat()}|{last.person_id}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> membership.Place:
+    try:
+        at, _, person = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
+        found = datetime.fromisoformat(at)
+        if found.tzinfo is None:
+            raise ValueError(at)
+        return found, UUID(person)
+    except ValueError:
+        raise InvalidInput("Give as `after` what a page said as `next`.") from None
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else instant(micros)
+
+
+def _counted(rule: rules.Rule, path: list[int], people: int, names: Names) -> shapes.Part:
+    node: Any = rule.match
+    for place in path:
+        node = node.of[place]
+    sentence = GROUP_SENTENCES[node.kind] if isinstance(node, rules.Group) else node.sentence(names)
+    return shapes.Part(path=path, kind=node.kind, sentence=sentence, people=people)
+
+
+def _reasoning(part: explaining.Part, events: Any) -> shapes.Reasoning:
+    found = part.evidence
+    evidence = found and shapes.Evidence(
+        sentence=found.sentence,
+        found=found.found,
+        wanted=found.wanted,
+        events=found.events,
+        happenings=[
+            shapes.Happening(name=one.name, at=instant(one.at), events=list(events.get(one, ())))
+            for one in found.happenings
+        ],
+    )
+    return shapes.Reasoning(
+        path=list(part.path),
+        kind=part.kind,
+        holds=part.holds,
+        sentence=part.sentence,
+        until=_instant(part.until),
+        evidence=evidence,
+        of=[_reasoning(one, events) for one in part.of],
+    )
