@@ -19,6 +19,7 @@ from .visitor import Visitor
 _ORDER = (
     "test_story",
     "test_reports",
+    "test_segments",
     "test_sources",
     "test_team",
     "test_access",

@@ -11,11 +11,11 @@ from pages.ui.format import Format
 _HEIGHT = 240
 
 
-def size(points: Sequence[tuple[datetime, int]], write: Format) -> go.Figure:
-    """The number of people as steps: it stays what it was until somebody enters or leaves."""
+def size(points: Sequence[tuple[datetime, int]], since: datetime, until: datetime, write: Format) -> go.Figure:
+    """The number of people in [since, until) as steps: it stays what it was until somebody enters or leaves."""
     figure = go.Figure()
     figure.add_scatter(
-        x=[at.astimezone(write.zone).replace(tzinfo=None) for at, _ in points],
+        x=[_local(at, write) for at, _ in points],
         y=[people for _, people in points],
         mode="lines",
         line={"color": SERIES[0], "width": 2.25, "shape": "hv"},
@@ -23,7 +23,11 @@ def size(points: Sequence[tuple[datetime, int]], write: Format) -> go.Figure:
         hovertemplate="%{text}<extra></extra>",
     )
     figure = laid(styled(figure, height=_HEIGHT, legend=False), hovermode="closest")
-    return laid(figure, xaxis={"type": "date", "nticks": 8})
+    return laid(figure, xaxis={"type": "date", "nticks": 8, "range": [_local(since, write), _local(until, write)]})
+
+
+def _local(at: datetime, write: Format) -> datetime:
+    return at.astimezone(write.zone).replace(tzinfo=None)
 
 
 def flow(days: Sequence[tuple[date, int, int]], write: Format) -> go.Figure:

@@ -85,7 +85,13 @@ def _freshness(place: Here, one: Segment) -> str:
     version = f"Version {write.number(one.version)}"
     if one.evaluated_at is None:
         return f"{version} · not counted yet"
-    took = f" in {write.lasting(one.seconds)}" if one.seconds is not None else ""
+    took = (
+        ""
+        if one.seconds is None
+        else f" in {write.lasting(one.seconds)}"
+        if one.seconds >= 0.1
+        else " in less than 0.1 s"
+    )
     return f"{version} · counted {write.ago(one.evaluated_at, place.now)}{took}"
 
 
@@ -232,7 +238,7 @@ def _size(place: Here, one: Segment) -> None:
         layout.note("The curve begins with its first counting.")
         return
     st.plotly_chart(
-        charts.size(points, write),
+        charts.size(points, place.scope.since, place.scope.until, write),
         config=CONFIG,
         key="segment-size-chart",
         alt=f"From {write.number(points[0][1])} to {write.number(points[-1][1])} people",
@@ -280,7 +286,7 @@ def people(place: Here, one: Segment) -> None:
             "Name": [name_of(place, row) for row in persons],
             "E-mail": [clean(place.sees(row.email) or "") or UNKNOWN for row in persons],
             "Entered": [write.instant(member.entered_at) for member in members_shown],
-            "Time": [write.number(member.entry) for member in members_shown],
+            "Entries": [write.number(member.entry) for member in members_shown],
             "Plan": [clean(row.plan_name or "") or UNKNOWN for row in persons],
             "Events": [write.number(row.total_events) for row in persons],
             "Last seen": [write.instant(row.last_seen_at) for row in persons],
@@ -291,7 +297,7 @@ def people(place: Here, one: Segment) -> None:
             "open": st.column_config.LinkColumn("", display_text=":material/open_in_new:", width=44, pinned=True),
             "Name": st.column_config.TextColumn(width=170),
             "E-mail": st.column_config.TextColumn(width=220),
-            "Time": st.column_config.TextColumn("Time in", alignment="right"),
+            "Entries": st.column_config.TextColumn(alignment="right", help="How often they entered it"),
             "Events": st.column_config.TextColumn(alignment="right"),
         },
         height="content",

@@ -1,0 +1,234 @@
+"""A growth person says whom they mean by clicking: the count follows, nothing is lost, and the worker finds the same people."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from gdp_core import clock
+from gdp_core.accounts.roles import Principal
+from gdp_core.db import rows
+from gdp_core.segments import keeping, membership
+
+from .conftest import Arrive, House
+from .product import Product
+from .visitor import Visitor
+
+SAMPLE = "Some of the people the rule means"
+
+
+@pytest.fixture(scope="module")
+def studio(product: Product) -> House:
+    """A workspace of people who render, who checked out and who went away."""
+    slug = product.workspace("Studio")
+    now, calls = clock.now(), list[dict[str, Any]]()
+
+    def did(user: str, name: str, ago: timedelta, **properties: Any) -> None:
+        at = (now - ago).isoformat()
+        number = f"{user}-{len(calls)}"
+        calls.append(
+            {
+                "type": "track",
+                "userId": user,
+                "event": name,
+                "messageId": number,
+                "timestamp": at,
+                "properties": properties,
+            }
+        )
+
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    did("asleep", "letter_sent", 70 * day)
+    did("awake", "letter_sent", 70 * day)
+    did("awake", "letter_created", 10 * day)
+    did("never", "letter_created", 80 * day)
+    for user, renders, batch in (("power", 10, 5), ("nearly", 9, 5), ("once", 12, 40)):
+        for number in range(renders):
+            did(user, "video_rendered", (number + 1) * hour)
+        did(user, "batch_render_completed", batch * day)
+    did("leaves", "checkout_started", 5 * hour, checkout_id="c1")
+    calls.append({"type": "identify", "userId": "leaves", "messageId": "lea", "traits": {"name": "Lea Vega"}})
+    did("buys", "checkout_started", 5 * hour, checkout_id="c2")
+    did("buys", "purchase_completed", 4.5 * hour, checkout_id="c2")
+    did("buys another", "checkout_started", 6 * hour, checkout_id="c3")
+    did("buys another", "purchase_completed", 3 * hour, checkout_id="c4")
+    did("thinks", "checkout_started", hour, checkout_id="c5")
+    key = product.tracking_key(slug, "Studio")
+    assert product.deliver(f"{product.door}/v1/batch", json={"batch": calls}, auth=(key, "")).status_code == 200
+    return House(slug, product.member("OWNER", slug))
+
+
+@pytest.fixture
+def visitor(studio: House, arrive: Arrive) -> Visitor:
+    """At an empty builder, when everything was counted."""
+    found = arrive(studio.owner)
+    found.open("funnels", ws=studio.slug)
+    found.until(
+        lambda: "Entered" in found.text or "Nobody entered" in found.text,
+        "the counting",
+        again=lambda: found.open("funnels", ws=studio.slug),
+    )
+    found.open("builder", ws=studio.slug)
+    assert "Begin with one of these" in found.text
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(studio: House, product: Product) -> Iterator[None]:
+    yield
+    workspace, now = product.workspace_id(studio.slug), clock.now()
+    who = Principal.system(workspace)
+    with product.pool("gdp_web").transaction(workspace) as session:
+        for one in keeping.list_segments(session):
+            keeping.delete(session, who, one.id, now=now)
+
+
+def events(visitor: Visitor, label: str, *names: str) -> None:
+    """Pick events, as whoever types their names does."""
+    box = visitor.page.get_by_role("combobox", name=label, exact=True).locator("visible=true").first
+    for name in names:
+        box.click()
+        box.fill(name)
+        visitor.page.get_by_role("option", name=name).first.click()
+        visitor.settle()
+    visitor.page.keyboard.press("Escape")
+
+
+def add(visitor: Visitor, kind: str) -> None:
+    """One more condition at the end of the outermost group."""
+    visitor.page.get_by_role("button", name="Add a condition").locator("visible=true").last.click()
+    visitor.page.get_by_role("menuitem", name=kind).click()
+    visitor.settle()
+
+
+def count(visitor: Visitor) -> str:
+    """How many people, as the page says it."""
+    found: str = visitor.key("builder-answer").get_by_test_id("stMetricValue").inner_text()
+    return found.strip()
+
+
+def save(visitor: Visitor, name: str) -> UUID:
+    """Save it; returns its id."""
+    visitor.press("Save…")
+    visitor.write("Name", name)
+    visitor.press("Save the segment")
+    visitor.page.get_by_text("Nothing is changed.").wait_for()
+    return UUID(visitor.path().partition("id=")[2].partition("&")[0])
+
+
+def members(visitor: Visitor, product: Product, studio: House, segment: UUID) -> list[str]:
+    """Whom the worker found, by their user ids."""
+    workspace = product.workspace_id(studio.slug)
+    pool = product.pool("gdp_web")
+
+    def counted() -> datetime | None:
+        with pool.transaction(workspace, read_only=True) as session:
+            return keeping.read_segment(session, segment).evaluated_at
+
+    visitor.until(lambda: counted() is not None, "the segment's first counting")
+    with pool.transaction(workspace, read_only=True) as session:
+        people = [one.person_id for one in membership.read_members(session, segment)]
+        found = rows(
+            session,
+            "SELECT external_id FROM actor WHERE namespace = 'user' AND person_id = ANY(:people) ORDER BY 1",
+            people=people,
+        )
+    return [row.external_id for row in found]
+
+
+def test_at_risk_churners(visitor: Visitor, studio: House, product: Product) -> None:
+    """Days since last active more than 60, and letters sent more than 0."""
+    visitor.press("A feature")
+    for feature, number in (("Days since last active", "60"), ("Letters sent, 90 d", "0")):
+        if number == "0":
+            add(visitor, "A feature")
+        visitor.choose("Feature", feature)
+        visitor.choose("Comparison", "more than")
+        visitor.write("Value", number)
+    assert count(visitor) == "1"
+    assert "Days since last active of more than 60 and have Letters sent, 90 d of more than 0" in visitor.prose
+    segment = save(visitor, "At-risk churners")
+    assert members(visitor, product, studio, segment) == ["asleep"]
+
+
+def test_power_users_survive_a_reload_and_can_be_undone(visitor: Visitor, studio: House, product: Product) -> None:
+    """Video_rendered at least 10 times and batch_render_completed at least once in 30 days."""
+    visitor.press("Did something")
+    events(visitor, "Did", "video_rendered")
+    visitor.write("Times", "10")
+    assert count(visitor) == "2"
+    visitor.page.reload()
+    visitor.settle()
+    assert "Draft, not saved" in visitor.prose
+    assert count(visitor) == "2"
+    add(visitor, "Did something")
+    events(visitor, "Did", "batch_render_completed")
+    visitor.choose("When", "In the last")
+    assert count(visitor) == "1"
+    visitor.key("builder.new.undo").get_by_role("button").locator("visible=true").first.click()
+    visitor.settle()
+    assert count(visitor) == "2"
+    visitor.key("builder.new.redo").get_by_role("button").locator("visible=true").first.click()
+    visitor.settle()
+    assert count(visitor) == "1"
+    segment = save(visitor, "Power users")
+    assert members(visitor, product, studio, segment) == ["power"]
+
+
+def test_checkout_started_no_purchase_4h_and_why(visitor: Visitor, studio: House, product: Product) -> None:
+    """Checkout_started at least 4 hours ago and no purchase since, of the same checkout."""
+    visitor.press("Did this, and not that since")
+    events(visitor, "Did this", "checkout_started")
+    events(visitor, "And not this since", "purchase_completed")
+    visitor.write("At least so long ago", "4")
+    visitor.page.get_by_role("combobox", name="Unit").locator("visible=true").first.click()
+    visitor.page.get_by_role("option", name="hours").click()
+    visitor.settle()
+    visitor.choose("With the same", "checkout_id")
+    assert count(visitor) == "2"
+    segment = save(visitor, "checkout_started_no_purchase_4h")
+    assert members(visitor, product, studio, segment) == ["buys another", "leaves"]
+
+    visitor.open("segment", ws=studio.slug, id=segment.hex, tab="people")
+    assert len(visitor.rows("People of checkout_started_no_purchase_4h")) == 2
+    visitor.open("segment", ws=studio.slug, id=segment.hex)
+    visitor.page.get_by_role("radio", name="Why").click()
+    visitor.settle()
+    visitor.page.get_by_label("Find a person").fill("vega")
+    visitor.page.get_by_role("button", name="Lea Vega").first.click()
+    visitor.settle()
+    assert "In the segment" in visitor.prose
+    assert "Did it, and nothing followed" in visitor.prose
+
+
+def test_the_keyboard_alone(visitor: Visitor) -> None:
+    """Every control is reached by Tab, and Enter commits."""
+    visitor.button("Did something").focus()
+    visitor.page.keyboard.press("Enter")
+    visitor.settle()
+    times = visitor.page.get_by_label("Times", exact=True).locator("visible=true").first
+    times.focus()
+    times.fill("11")
+    visitor.page.keyboard.press("Enter")
+    visitor.settle()
+    assert "at least 11 times" in visitor.prose
+    reached = set[str]()
+    visitor.page.keyboard.press("Tab")
+    for _ in range(40):
+        reached.add(
+            visitor.page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''").strip()
+        )
+        visitor.page.keyboard.press("Tab")
+    assert any("Add a condition" in name for name in reached)
+    assert any("Add a group" in name for name in reached)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_narrow_window_holds_it(arrive: Arrive, studio: House, dark: bool) -> None:
+    visitor = arrive(studio.owner, dark=dark, size=(1024, 768))
+    for page in ("segments", "builder"):
+        visitor.open(page, ws=studio.slug)
+        assert visitor.too_wide() == []
+        assert visitor.failures() == []
