@@ -320,7 +320,7 @@ def test_all_are_installed_once_turned_off(database, ws):
     assert kept["won"].name == "Won (2)"
     signup = kept["new_signup_no_activation_24h"]
     assert signup.rule.sentence(Names()) == (
-        "People who first did joined in the last 30 days and more than 2 days ago"
+        "People who did joined for the first time between 30 days and 2 days ago"
         f" and never did {', '.join(DEFAULT_NAMES['activation'][:-1])} or {DEFAULT_NAMES['activation'][-1]}."
     )
     assert signup.action["steps"] == [{"kind": "email", "text": "1-minute setup"}]

@@ -278,18 +278,22 @@ def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Condition]]:
 
 
 def _said(node: Any, names: Names, *, outermost: bool = False) -> str:
+    """Behind "who"; of the outermost group, behind "People"."""
     if not isinstance(node, Group):
-        return f"who {node.sentence(names)}" if outermost else str(node.sentence(names))
-    parts = [_said(part, names) for part in node.of]
-    wrapped = [
-        f"({text})" if isinstance(part, Group) and len(part.of) > 1 else text
-        for part, text in zip(node.of, parts, strict=True)
-    ]
-    who = "who " if outermost else ""
+        return str(node.sentence(names))
+    said = [f"({text})" if _is_wide(part) else text for part in node.of for text in [_said(part, names)]]
+    together = (" and " if node.kind == "all" else " or ").join(said)
     if node.kind == "not":
-        joined = " or ".join(wrapped)
-        return f"of whom it is not true that they {joined}" if outermost else f"not ({joined})"
-    return who + (" and " if node.kind == "all" else " or ").join(wrapped)
+        those = f"those who {together}" if len(node.of) == 1 or outermost else f"those who ({together})"
+        return f"except {those}" if outermost else f"are not among {those}"
+    return f"who {together}" if outermost else together
+
+
+def _is_wide(node: Any) -> bool:
+    """Whether what is said of it needs parentheses among others."""
+    while isinstance(node, Group) and len(node.of) == 1 and node.kind != "not":
+        node = node.of[0]
+    return isinstance(node, Group) and (len(node.of) > 1 and node.kind != "not")
 
 
 def check(rule: Rule, surroundings: Any, *, own: str | None = None) -> tuple[Problem, ...]:

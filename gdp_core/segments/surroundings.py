@@ -48,7 +48,13 @@ def read_surroundings(
         rules=known,
         lists=_people(session, lists, named),
         stops=_stops(session) if people else NO_STOPS,
-        names=Names({str(row.id): row.name for row in found}, lists, {one.slug: one.title for one in features}),
+        names=Names(
+            {str(row.id): row.name for row in found},
+            lists,
+            {one.slug: one.title for one in features},
+            money=frozenset(one.slug for one in features if one.kind == "money"),
+            shares=frozenset(one.slug for one in features if one.kind == "share"),
+        ),
     )
 
 

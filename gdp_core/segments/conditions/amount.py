@@ -16,6 +16,7 @@ from gdp_core.segments.conditions.base import (
     Names,
     Uses,
     When,
+    a,
     happenings,
     instants_of,
     turns_after,
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
 
 _WORDS = {
-    "sum": "the total {}",
-    "average": "the average {}",
-    "min": "the least {}",
-    "max": "the greatest {}",
-    "distinct": "the number of different values of {}",
+    "sum": "total {}",
+    "average": "average {}",
+    "min": "smallest {}",
+    "max": "greatest {}",
+    "distinct": "number of different values of {}",
 }
 
 
@@ -56,14 +57,19 @@ class Amount(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        of = _WORDS[self.by].format(self.field)
         when = f" {self.when.sentence}" if self.when != EVER else ""
-        return f"have {of} of {self.event.sentence}{when} {self._compared(self.compared)}"
+        of = self.event.sentence if self.event.names else f"{self.event.sentence} they did"
+        if self.by == "distinct":
+            return f"have {self.compared.sentence} different values of {self.field} in {of}{when}"
+        return f"have {a(self._noun)} {self._shown.of_so_much} in {of}{when}"
 
-    def _compared(self, compared: Compared) -> str:
-        if self.by == "distinct" or not is_money(self.field):
-            return compared.sentence
-        return Compared(op=compared.op, values=tuple(value / 1e6 for value in compared.values)).sentence
+    @property
+    def _noun(self) -> str:
+        return _WORDS[self.by].format(self.field.removesuffix("_micros").replace("_", " "))
+
+    @property
+    def _shown(self) -> Compared:
+        return self.compared.over(1e6) if self.by != "distinct" and is_money(self.field) else self.compared
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
@@ -75,9 +81,7 @@ class Amount(Condition):
         number = float(facts.numbers_of(self.event, self.when, self.field, self.by)[0])
         is_micros = self.by != "distinct" and is_money(self.field)
         shown = "nothing" if number != number else f"{number / 1e6 if is_micros else number:,.10g}"
-        return Evidence(
-            f"{_WORDS[self.by].format(self.field)} is {shown}", shown, self._compared(self.compared), found, count
-        )
+        return Evidence(f"the {self._noun} is {shown}", shown, self._shown.sentence, found, count)
 
     @property
     def uses(self) -> Uses:

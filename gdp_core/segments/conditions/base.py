@@ -97,7 +97,7 @@ NumberComparison = Literal["is", "is_not", "gt", "gte", "lt", "lte", "between"]
 
 NUMBER_WORDS: dict[str, str] = {
     "is": "exactly",
-    "is_not": "not exactly",
+    "is_not": "other than",
     "gt": "more than",
     "gte": "at least",
     "lt": "less than",
@@ -180,6 +180,15 @@ class Compared(Model):
         numbers = [f"{value:,.10g}" for value in self.values]
         return f"{NUMBER_WORDS[self.op]} {' and '.join(numbers)}"
 
+    @property
+    def of_so_much(self) -> str:
+        """For people, to stand behind a noun: of at least 3, between 3 and 5."""
+        return self.sentence if self.op in ("is_not", "between") else f"of {self.sentence}"
+
+    def over(self, parts: float) -> "Compared":
+        """The same of a number so many times smaller: micros as money."""
+        return Compared(op=self.op, values=tuple(value / parts for value in self.values))
+
 
 def check_comparison(field: str, comparison: Comparison, values: tuple[Value, ...]) -> None:
     """Raise for what cannot be compared, beside the part that is to be changed."""
@@ -257,11 +266,19 @@ class Event(Model):
 
     @property
     def sentence(self) -> str:
-        """For people: order with plan is pro."""
-        names = listed(self.names) or "anything"
-        filters = " and ".join(one.sentence for one in self.where)
-        with_filters = f"{names} where {filters}" if filters else names
-        return f"{with_filters}, machines included" if self.machines else with_filters
+        """For people, to stand behind "did": order (plan is pro)."""
+        return f"{listed(self.names) or 'anything'}{self._filters}"
+
+    @property
+    def denied(self) -> str:
+        """For people, that it is not there: no order (plan is pro)."""
+        return f"{f'no {listed(self.names)}' if self.names else 'nothing'}{self._filters}"
+
+    @property
+    def _filters(self) -> str:
+        told = [" and ".join(one.sentence for one in self.where)] if self.where else []
+        told += ["machines included"] if self.machines else []
+        return f" ({', '.join(told)})" if told else ""
 
 
 class When(Model):
@@ -297,9 +314,11 @@ class When(Model):
     def sentence(self) -> str:
         """For people, to stand behind: in the last 30 days."""
         parts = []
-        if self.last:
+        if self.last and self.ago:
+            parts.append(f"between {spoken(self.last)} and {spoken(self.ago)} ago")
+        elif self.last:
             parts.append(f"in the last {spoken(self.last)}")
-        if self.ago:
+        elif self.ago:
             parts.append(f"more than {spoken(self.ago)} ago")
         if self.since and self.until:
             parts.append(f"from {self.since} to {self.until}")
@@ -307,7 +326,7 @@ class When(Model):
             parts.append(f"since {self.since}" if self.since else f"until {self.until}")
         if self.after:
             within = f"in the {spoken(self.during)} after" if self.during else "after"
-            parts.append(f"{within} {instant_name(self.after)}")
+            parts.append(f"{within} their {instant_name(self.after)}")
         return " and ".join(parts)
 
 
@@ -330,7 +349,24 @@ def shown(at: int, zone: ZoneInfo) -> str:
 
 def instant_name(field: str) -> str:
     """An instant of the person for people: signup_at is "signup"."""
-    return field.removesuffix("_at").replace("_", " ")
+    return field.removeprefix("person.").removesuffix("_at").replace("_", " ")
+
+
+def often(how: str, times: int) -> str:
+    """So many times, for people, to stand behind what is done: at least 3 times; nothing for at least once."""
+    if how == "at_least" and times < 2:
+        return "" if times else " any number of times"
+    return f" {how.replace('_', ' ')} {'once' if times == 1 else f'{times:,} times'}"
+
+
+def a(noun: str) -> str:
+    """A noun behind its article."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Parts of a sentence that all hold: a, b and c."""
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 # ------------------------------------------------------------------------------------------------------ evidence
@@ -380,18 +416,22 @@ class Names:
     segments: dict[str, str] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
     features: dict[str, str] = field(default_factory=dict)
+    money: frozenset[str] = frozenset()
+    """Features that are kept in micros."""
+    shares: frozenset[str] = frozenset()
+    """Features from 0 to 1, shown as percentages."""
 
     def segment(self, key: str) -> str:
-        """Its name, or that it is gone."""
-        return self.segments.get(key, "a deleted segment")
+        """The segment “its name”, or that it is gone."""
+        return f"the segment “{self.segments[key]}”" if key in self.segments else "a deleted segment"
 
     def static_list(self, key: str) -> str:
-        """Its name, or that it is gone."""
-        return self.lists.get(key, "a deleted list")
+        """The list “its name”, or that it is gone."""
+        return f"the list “{self.lists[key]}”" if key in self.lists else "a deleted list"
 
     def feature(self, slug: str) -> str:
-        """Its title, or its slug."""
-        return self.features.get(slug, slug)
+        """Its title in quotes, or its slug."""
+        return f"“{self.features.get(slug, slug)}”"
 
 
 class Condition(Model):

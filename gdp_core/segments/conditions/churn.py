@@ -28,8 +28,7 @@ class Churn(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        shown = Compared(op=self.compared.op, values=tuple(100 * value for value in self.compared.values))
-        return f"have a churn score of {shown.sentence} %"
+        return f"have a churn score {self.compared.over(0.01).of_so_much} %"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -19,6 +19,7 @@ from gdp_core.segments.conditions.base import (
     Names,
     Text,
     Uses,
+    joined,
     listed,
     local,
     wrong,
@@ -67,12 +68,11 @@ class Cohort(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        when = ""
-        if self.since or self.until:
-            when = f"from {self.since}" if self.since else ""
-            when = f"signed up {when} to {self.until}" if self.until else f"signed up {when}"
+        when = f"on {self.since} or later" if self.since else f"on {self.until} or earlier" if self.until else ""
+        if self.since and self.until:
+            when = f"on {self.since}" if self.since == self.until else f"from {self.since} to {self.until}"
         came = f"came from {listed(self.sources)}" if self.sources else ""
-        return " and ".join(" ".join(part.split()) for part in (when, came) if part)
+        return joined([part for part in (when and f"signed up {when}", came) if part])
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition. Days of the calendar do not move."""

@@ -20,6 +20,7 @@ from gdp_core.segments.conditions.base import (
     happening,
     happenings,
     instants_of,
+    joined,
     length,
     listed,
     spoken,
@@ -65,9 +66,9 @@ class Deal(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        parts = [f"for at least {spoken(self.least)}"] if self.least else []
-        parts += [f"for at most {spoken(self.most)}"] if self.most else []
-        return f"have a deal in the stage {listed(self.stages)} {' and '.join(parts)}".rstrip()
+        long = [f"at least {spoken(self.least)}"] if self.least else []
+        long += [f"at most {spoken(self.most)}"] if self.most else []
+        return f"have a deal in the stage {listed(self.stages)}{f' for {joined(long)}' if long else ''}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

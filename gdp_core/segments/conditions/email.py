@@ -18,6 +18,7 @@ from gdp_core.segments.conditions.base import (
     When,
     Where,
     listed,
+    often,
 )
 from gdp_core.segments.conditions.performed import Performed
 
@@ -32,12 +33,15 @@ EVENT_NAMES: dict[str, tuple[str, ...]] = {
         for did in ("sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
     },
 }
-_WORDS = {"replied": "replied to", "sent": "were sent", "delivered": "received", "bounced": "bounced on"}
-_WORDS |= {
+_WORDS = {
+    "sent": "were sent",
+    "delivered": "received",
     "opened": "opened",
-    "clicked": "clicked in",
+    "clicked": "clicked",
+    "bounced": "had a bounce of",
     "complained": "complained about",
-    "unsubscribed": "unsubscribed by",
+    "unsubscribed": "unsubscribed from",
+    "replied": "replied to",
 }
 
 
@@ -70,15 +74,12 @@ class Email(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        what = f"an e-mail of {listed(self.campaigns)}" if self.campaigns else "an e-mail"
+        did = " or ".join(_WORDS[one] for one in dict.fromkeys(self.did))
+        none = self.times == 0 and self.how != "at_least"
+        what = f"e-mail of the campaign {listed(self.campaigns)}" if self.campaigns else "e-mail"
         when = f" {self.when.sentence}" if self.when != EVER else ""
-        did = f"{listed([_WORDS[one] for one in self.did]).replace('“', '').replace('”', '')} {what}"
-        if self.times == 0 and self.how != "at_least":
-            return f"never {did}{when}"
-        often = (
-            "" if self.times == 1 and self.how == "at_least" else f" {self.how.replace('_', ' ')} {self.times:,} times"
-        )
-        return f"{did}{often}{when}{', machines included' if self.machines else ''}"
+        machines = " (machines included)" if self.machines else ""
+        return f"{did} {'no' if none else 'an'} {what}{machines}{'' if none else often(self.how, self.times)}{when}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -81,8 +81,12 @@ class FeatureIs(Condition):
             return f"have {title} {'other than' if self.op == 'is_not' else 'of'} {listed(self.texts)}"
         if self.other:
             factor = "" if self.factor == 1 else f"{self.factor:,.10g} times "
-            return f"have {title} of {NUMBER_WORDS[self.op]} {factor}{names.feature(self.other)}"
-        return f"have {title} of {Compared(op=self.op, values=self.values).sentence}"
+            of = "" if self.op == "is_not" else "of "
+            return f"have {title} {of}{NUMBER_WORDS[self.op]} {factor}{names.feature(self.other)}"
+        compared = Compared(op=self.op, values=self.values)
+        if self.feature in names.shares:
+            return f"have {title} {compared.over(0.01).of_so_much} %"
+        return f"have {title} {(compared.over(1e6) if self.feature in names.money else compared).of_so_much}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
@@ -121,6 +125,11 @@ def _shown(facts: "Facts", slug: str) -> str:
     number = float(told.values[0])
     if number != number:
         return "nothing"
+    names = facts.surroundings.names
+    if slug in names.shares:
+        return f"{number:.1%}"
+    if slug in names.money:
+        return f"{number / 1e6:,.2f}"
     return f"{number:,.10g}" if told.words is None else as_text(told.words[int(number)])
 
 

@@ -66,9 +66,11 @@ class NotSince(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        within = f" (and at most {spoken(self.within)})" if self.within else ""
+        when = (
+            f"between {spoken(self.ago)} and {spoken(self.within)}" if self.within else f"at least {spoken(self.ago)}"
+        )
         same = f" with the same {self.same}" if self.same else ""
-        return f"did {self.event.sentence} at least {spoken(self.ago)} ago{within} and not {self.other.sentence}{same} since"
+        return f"did {self.event.sentence} {when} ago and {self.other.denied}{same} since"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -19,6 +19,7 @@ from gdp_core.segments.conditions.base import (
     edges_of,
     happenings,
     instants_of,
+    often,
     turns_after,
 )
 
@@ -63,13 +64,10 @@ class Performed(Condition):
         """See Condition."""
         when = f" {self.when.sentence}" if self.when != EVER else ""
         if self.how == "first":
-            return f"first did {self.event.sentence}{when}"
+            return f"did {self.event.sentence} for the first time{when or ' ever'}"
         if self.times == 0 and self.how != "at_least":
-            return f"never did {self.event.sentence}{when}"
-        if self.times == 1 and self.how == "at_least":
-            return f"did {self.event.sentence}{when}"
-        unit = "time" if self.times == 1 else "times"
-        return f"did {self.event.sentence} {_WORDS[self.how]} {self.times:,} {unit}{when}"
+            return f"{'did not do' if when else 'never did'} {self.event.sentence}{when}"
+        return f"did {self.event.sentence}{often(self.how, self.times)}{when}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -13,6 +13,7 @@ from gdp_core.analytics.scope import midnight
 from gdp_core.segments.conditions.base import (
     COMPARISON_WORDS,
     MOST_VALUES,
+    NUMBER_WORDS,
     Compared,
     Condition,
     Day,
@@ -24,6 +25,7 @@ from gdp_core.segments.conditions.base import (
     Names,
     Uses,
     Value,
+    a,
     check_comparison,
     instant_name,
     length,
@@ -41,6 +43,19 @@ if TYPE_CHECKING:
 
 Dated = Literal["before", "on_or_after", "within_last", "longer_ago", "within_next", "further_ahead", "anniversary"]
 DATED: tuple[str, ...] = get_args(Dated)
+_DONE = {
+    "signup_at": "signed up",
+    "first_seen_at": "were first seen",
+    "last_seen_at": "were last seen",
+    "first_action_at": "first used the product",
+    "last_action_at": "last used the product",
+    "trial_started_at": "started a trial",
+    "subscribed_at": "subscribed",
+    "subscription_started_at": "started their subscription",
+    "subscription_ends_at": "have a subscription that ends",
+    "marketing_qualified_at": "became marketing qualified",
+}
+"""What people did at instants that everybody can have."""
 RELATIVE = ("within_last", "longer_ago", "within_next", "further_ahead")
 
 
@@ -120,11 +135,8 @@ class Person(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        name = self.field.removeprefix("person.").replace("_", " ")
-        if self.op == "between":
-            return f"have a {name} between {listed(self.values, 'and')}"
         if self.op == "anniversary":
-            return f"have an anniversary of {instant_name(self.field)} today"
+            return f"have the anniversary of their {instant_name(self.field)} today"
         if self.op in DATED:
             long = spoken(self.length) if self.length else ""
             told = {
@@ -135,8 +147,29 @@ class Person(Condition):
                 "within_next": f"in the next {long}",
                 "further_ahead": f"more than {long} ahead",
             }[self.op]
-            return f"have {instant_name(self.field)} {told}"
-        return f"have a {name} that {COMPARISON_WORDS[self.op]} {listed(self.values)}".rstrip()
+            dated = f"{instant_name(self.field)} date" if self.field.endswith("_at") else instant_name(self.field)
+            return (
+                f"{_DONE[name]} {told}"
+                if (name := self.field.removeprefix("person.")) in _DONE
+                else f"have {a(dated)} {told}"
+            )
+        return self._valued(self.field.removeprefix("person.").replace("_", " "))
+
+    def _valued(self, name: str) -> str:
+        values = listed(self.values)
+        match self.op:
+            case "is" | "is_not":
+                return f"{'have' if self.op == 'is' else 'do not have'} the {name} {values}"
+            case "set" | "not_set":
+                return f"have {a(name) if self.op == 'set' else f'no {name}'}"
+            case "includes" | "not_includes":
+                return f"{'have' if self.op == 'includes' else 'do not have'} {values} among their {name}"
+            case "gt" | "gte" | "lt" | "lte" | "between":
+                of = "" if self.op == "between" else "of "
+                return f"have {a(name)} {of}{NUMBER_WORDS[self.op]} {listed(self.values, 'and')}"
+            case "not_contains":
+                return f"have no {name} that contains {values}"
+        return f"have {a(name)} that {COMPARISON_WORDS[self.op]} {values}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Name, Names, wrong
+from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Name, Names, joined, wrong
 
 if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
@@ -45,8 +45,9 @@ class Random(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        share = f"a random {self.high - self.low:,.10g} %"
-        return f"are in {share}" if self.low == 0 else f"are in {share} (from {self.low:,.10g} to {self.high:,.10g})"
+        told = [] if self.low == 0 else [f"from {self.low:,.10g} to {self.high:,.10g}"]
+        told += [] if self.seed == "1" else [f"draw {self.seed}"]
+        return f"are in a random {self.high - self.low:,.10g} %{f' ({joined(told)})' if told else ''}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition. Time changes nothing."""

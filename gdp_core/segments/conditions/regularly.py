@@ -59,7 +59,12 @@ class Regularly(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        return f"did {self.event.sentence} in at least {self.at_least:,} of the last {self.of:,} periods of {spoken(self.period)}"
+        amount, _, unit = spoken(self.period).partition(" ")
+        periods = f"{unit}s" if amount == "1" else f"periods of {amount} {unit}"
+        if self.of == 1:
+            return f"did {self.event.sentence} in the last {spoken(self.period)}"
+        share = "each" if self.at_least == self.of else f"at least {self.at_least:,}"
+        return f"did {self.event.sentence} in {share} of the last {self.of:,} {periods}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

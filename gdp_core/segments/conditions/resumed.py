@@ -50,7 +50,7 @@ class Resumed(Condition):
     def sentence(self, names: Names) -> str:
         """See Condition."""
         return (
-            f"did {self.event.sentence} again in the last {spoken(self.recent)} after {spoken(self.quiet)} without it"
+            f"did {self.event.sentence} again in the last {spoken(self.recent)}, after {spoken(self.quiet)} without it"
         )
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:

@@ -27,7 +27,7 @@ class Segment(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        return f"are {'' if self.member else 'not '}in the segment “{names.segment(self.segment)}”"
+        return f"are {'' if self.member else 'not '}in {names.segment(self.segment)}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -58,8 +58,8 @@ class Sequence(Condition):
         """See Condition."""
         same = f" with the same {self.same}" if self.same else ""
         when = f" {self.when.sentence}" if self.when != EVER else ""
-        did = "then" if self.followed else "then not"
-        return f"did {self.event.sentence}{when} and {did} {self.then.sentence}{same} within {spoken(self.within)}"
+        then = self.then.sentence if self.followed else self.then.denied
+        return f"did {self.event.sentence}{when} and then {then}{same} within {spoken(self.within)}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

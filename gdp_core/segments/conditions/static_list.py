@@ -27,7 +27,7 @@ class OnList(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        return f"are {'' if self.member else 'not '}on the list “{names.static_list(self.people)}”"
+        return f"are {'' if self.member else 'not '}on {names.static_list(self.people)}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition. Time alone changes nothing."""

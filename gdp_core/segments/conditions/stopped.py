@@ -19,6 +19,7 @@ from gdp_core.segments.conditions.base import (
     happenings,
     instants_of,
     length,
+    often,
     spoken,
     turns_after,
 )
@@ -52,10 +53,8 @@ class Stopped(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        often = "" if self.times == 1 else f" at least {self.times:,} times"
-        return (
-            f"did {self.event.sentence}{often} in the {spoken(self.active)} before and stopped {spoken(self.quiet)} ago"
-        )
+        before = f"but did{often('at_least', self.times)} in the {spoken(self.active)} before"
+        return f"did not do {self.event.sentence} in the last {spoken(self.quiet)}, {before}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -18,6 +18,7 @@ from gdp_core.segments.conditions.base import (
     Names,
     Text,
     Uses,
+    joined,
     listed,
     spoken,
     wrong,
@@ -81,12 +82,11 @@ class Subscription(Condition):
         """See Condition."""
         parts = []
         if self.statuses:
-            parts.append(f"is {listed(self.statuses)}")
+            parts.append(f"is {' or '.join(status.replace('_', ' ') for status in self.statuses)}")
         if self.plans:
             parts.append(f"is of the plan {listed(self.plans)}")
         if self.mrr:
-            worth = Compared(op=self.mrr.op, values=tuple(value / 1e6 for value in self.mrr.values))
-            parts.append(f"is worth {worth.sentence} a month")
+            parts.append(f"is worth {self.mrr.over(1e6).sentence} a month")
         if self.started and self.length:
             parts.append(
                 f"began {'in the last' if self.started == 'within_last' else 'more than'} {spoken(self.length)}"
@@ -94,7 +94,7 @@ class Subscription(Condition):
             parts[-1] += " ago" if self.started == "longer_ago" else ""
         if self.ending is not None:
             parts.append("is going to end" if self.ending else "is not going to end")
-        return f"have a subscription that {' and '.join(parts)}"
+        return f"have a subscription that {joined(parts)}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
