@@ -295,8 +295,12 @@ def read_members(session: Session, list_id: UUID) -> list[UUID]:
 
 def read_numbers(session: Session, list_id: UUID) -> NDArray[np.int64]:
     """The same persons by their lasting numbers, as a timeline knows them, ascending."""
-    found = rows(session, f"SELECT DISTINCT p.number{_MEMBERS}", id=list_id)
-    return np.array([row.number for row in found], np.int64)
+    found = one(
+        session,
+        f"SELECT string_agg(n::text, ',' ORDER BY n) AS numbers FROM (SELECT DISTINCT p.number AS n{_MEMBERS}) x",
+        id=list_id,
+    )
+    return np.fromstring(found.numbers or "", np.int64, sep=",")
 
 
 def persons_of(session: Session, numbers: Iterable[int]) -> list[UUID]:

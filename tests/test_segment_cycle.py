@@ -273,6 +273,26 @@ def test_a_slow_segment_rests(life):
     assert life.cycle().segments == 2
 
 
+def test_who_becomes_somebody_else_while_a_segment_rests_is_still_known_to_be_in_it(life):
+    a, b, c = life.born(3)
+    for who in (a, b):
+        life.does(who, "order", life.now - HOUR)
+    slow, other = life.segment("Slow", performed("order")), life.segment("Other", performed("visit"))
+    life.cycle()
+    with life.database.worker.transaction(life.ws) as session:
+        run(session, "UPDATE segment_state SET seconds = 600 WHERE segment_id = :id", id=slow.id)
+    life.merge(a, c)
+    life.does(b, "visit", life.now)
+    life.now += timedelta(seconds=10)
+    assert life.cycle().postponed == 1
+    assert life.who(other) == {b.id}
+    assert life.who(slow) == {a.id, b.id}
+    life.now += HOUR
+    life.cycle()
+    assert life.who(slow) == {b.id, c.id}
+    assert {row[1:] for row in told(life, slow)[2:]} == {("exited", 1, "merged"), ("entered", 2, "merged")}
+
+
 def test_many_new_members_are_written_last_and_what_takes_long_waits(life, monkeypatch):
     monkeypatch.setattr(cycling, "_BATCH", 3)
     monkeypatch.setattr(cycling, "_LOADING", -1.0)
