@@ -62,6 +62,7 @@ from gdp_core.analytics.workspace import read_workspace
 from gdp_core.errors import BadSetting, InvalidInput
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
+from gdp_core.segments import grouping
 from gdp_core.settings import settings
 from gdp_core.timeline import following
 from gdp_core.timeline.arrays import Timeline
@@ -96,7 +97,6 @@ app = typer.Typer(
 
 _DAYS = 30
 _ALONE = re.compile(r"(?P<number>[0-9]{1,2}):(?P<condition>.+)", re.DOTALL)
-_LIST = "in:"
 R = TypeVar("R")
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", metavar="SLUG", help="The workspace's short name.")]
@@ -112,7 +112,9 @@ EachWhereOption = Annotated[
 PeopleOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--people", metavar="COND|in:LIST", help="Only people like stage=active, or in a saved list, by its id."
+        "--people",
+        metavar="COND|in:ID",
+        help="Only people like stage=active, or in a segment or saved list, by its id.",
     ),
 ]
 BreakdownOption = Annotated[
@@ -743,9 +745,10 @@ def _of_both(asked: _Asked, report: Callable[[Session, Timeline, Scope, NDArray[
     """The answer of a report on the timeline, which is brought up to date first, and on Postgres."""
     with connected():
         workspace_id, now = workspaces.find(database("gdp_gate"), asked.workspace), clock.now()
-        timeline = _timeline(workspace_id, now)
+        found = _timeline(workspace_id, now)
         with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
-            return report(session, timeline, _scope(session, asked, now), _within(session, timeline, asked.people))
+            timeline = _grouped(session, found)
+            return report(session, timeline, _scope(session, asked, now), _within(timeline, asked.people))
 
 
 def _of_postgres(asked: _Asked, question: Any, report: Callable[..., Any]) -> Any:
@@ -755,7 +758,8 @@ def _of_postgres(asked: _Asked, question: Any, report: Callable[..., Any]) -> An
         with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120) as session:
             within = None
             if timeline is not None:
-                chosen = timeline.numbers[_within(session, timeline, asked.people)]
+                timeline = _grouped(session, timeline)
+                chosen = timeline.numbers[_within(timeline, asked.people)]
                 within = reports.persons_of(session, chosen.tolist())
             return report(session, _scope(session, asked, now), question, within=within)
 
@@ -765,6 +769,14 @@ def _timeline(workspace_id: UUID, now: datetime) -> Timeline:
     folder = settings().timeline_folder
     following.follow(lake(), database("gdp_worker"), folder, workspace_id, now)
     return Store(folder, workspace_id).open(lake())
+
+
+def _grouped(session: Session, timeline: Timeline) -> Timeline:
+    """People have a field for each segment and saved list."""
+    zone = read_workspace(session).timezone
+    return grouping.grouped(
+        timeline, lambda key: grouping.read_belonging(session, timeline, key, timeline.watermark, timezone=zone)
+    )
 
 
 def _scope(session: Session, asked: _Asked, now: datetime) -> Scope:
@@ -788,22 +800,18 @@ def _day(option: str, text: str) -> date:
         raise InvalidInput(f"{option} is a day like 2026-01-31, not {text[:40]!r}.") from None
 
 
-def _within(session: Session, timeline: Timeline, texts: Iterable[str]) -> NDArray[np.bool_] | None:
+def _within(timeline: Timeline, texts: Iterable[str]) -> NDArray[np.bool_] | None:
     """Of whom the report counts; None for everybody."""
     if not texts:
         return None
-    lists = [text.removeprefix(_LIST) for text in texts if text.startswith(_LIST)]
-    conditions = [text for text in texts if not text.startswith(_LIST)]
+    lists = [text for text in texts if text.startswith(grouping.PREFIX)]
+    conditions = [text for text in texts if text not in lists]
     of = tuple(Condition.parse(f"person.{text.removeprefix('person.')}") for text in conditions)
     for sentence in unheard(timeline, [Match((), of)]):
         note(sentence)
     chosen = people(timeline, of)
-    for identifier in lists:
-        try:
-            listed = reports.read_list(session, UUID(identifier))
-        except ValueError:
-            raise InvalidInput(f"--people {_LIST}LIST takes the id of a saved list, not {identifier[:40]!r}.") from None
-        chosen &= np.isin(timeline.numbers, reports.read_numbers(session, listed.id))
+    for key in filter(None, map(grouping.key_of, lists)):
+        chosen &= timeline.columns.person(f"{grouping.PREFIX}{key}").codes == 0
     return chosen
 
 

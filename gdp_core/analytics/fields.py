@@ -5,7 +5,7 @@ Names come from what was received, so a picker offers what there is; counts are 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -53,6 +53,8 @@ class Fields:
     events: tuple[tuple[str, int], ...]
     properties: Mapping[str, tuple[str, ...]]
     traits: tuple[str, ...]
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Segments and saved lists by the field that says who is in them: what they are called."""
 
     def of_events(self, names: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The columns of events, then the properties of these events, or of all."""
@@ -63,7 +65,8 @@ class Fields:
     @property
     def of_people(self) -> tuple[str, ...]:
         """The columns of people, then their traits, as conditions name them."""
-        return tuple(f"person.{name}" for name in (*_PERSON, *(x for x in self.traits if x not in PERSON_FIELDS)))
+        names = (*_PERSON, *(x for x in self.traits if x not in PERSON_FIELDS))
+        return (*(f"person.{name}" for name in names), *self.groups)
 
 
 _FIRST_EVENT = ("utm_source", "utm_medium", "utm_campaign", "source", "category", "referrer", "url")
@@ -96,10 +99,17 @@ def read_fields(session: Session, now: datetime) -> Fields:
         people=_ASKED_PEOPLE,
         most=_MOST_NAMES,
     )
+    groups = rows(
+        session,
+        "SELECT id, name FROM (SELECT id, name FROM segment WHERE archived_at IS NULL UNION ALL"
+        " SELECT id, name FROM static_list) g ORDER BY name, id LIMIT :most",
+        most=_MOST_NAMES,
+    )
     return Fields(
         tuple((row.name, max(0, row.events)) for row in events),
         {name: tuple(found) for name, found in properties.items()},
         tuple(row.key for row in traits),
+        {f"person.in:{row.id}": f"In {row.name}" for row in groups},
     )
 
 

@@ -7,7 +7,7 @@ more has arrived. What was opened lately stays in this process, by a name nobody
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,12 +21,14 @@ from gdp_core import reports
 from gdp_core.analytics import people_list
 from gdp_core.analytics.people_list import PersonRow
 from gdp_core.errors import InvalidInput, NotFound
+from gdp_core.segments import keeping
 from gdp_core.tables.people import STAGES
 from pages.ui import boundary, layout, nav
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
 from pages.ui.people import STAGE_TONES, name_of
+from pages.ui.segments.drafting import Desk
 
 SHOWN = 50
 _MOST_KEPT = 200
@@ -37,7 +39,8 @@ ADDRESS = "/api/export/behind.csv"
 @dataclass(frozen=True, slots=True, eq=False)
 class Behind:
     """People behind a number. `people` are lasting numbers of a timeline, or ids of persons; `title` says which number,
-    `report` of which report; `amounts`, in micros of `currency`, are theirs in the same order."""
+    `report` of which report; `amounts`, in micros of `currency`, are theirs in the same order. `rule`: the JSON of one that
+    means them, where there is one."""
 
     workspace_id: UUID
     title: str
@@ -46,6 +49,7 @@ class Behind:
     snapshot: str | None = None
     amounts: tuple[int, ...] | None = None
     currency: str | None = None
+    rule: dict[str, Any] | None = None
 
     def persons(self, session: Session, most: int | None = None) -> list[UUID]:
         """The persons they are now, or the first `most` of them. Merges since may have made fewer."""
@@ -105,6 +109,8 @@ def open_drawer(place: Here, found: Behind) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             if again.may("reports.write") and rows:
                 _saving(chosen)
+            if again.may("segments.write") and chosen.rule:
+                _describing(chosen.rule)
             if again.may("people.export") and rows:
                 nav.download(again, ADDRESS, {"of": name}, text="Download CSV", key="behind-csv")
         _table(again, chosen, rows)
@@ -144,6 +150,21 @@ def _save(found: Behind, name: str) -> None:
         return
     people = "person" if saved.people == 1 else "people"
     st.success(safe_text(f"Saved: {place.write.number(saved.people)} {people}."), icon=":material/check:")
+
+
+def _describing(rule: Mapping[str, Any]) -> None:
+    """The way from these people to a segment: their rule as a draft in the builder."""
+    with st.popover("Make a segment", icon=":material/group_work:", key="behind-segment"):
+        place = here()
+        st.markdown("The same as a rule, for which more people can qualify later.")
+        if place.read(keeping.read_draft, place.principal, None) is not None:
+            layout.note("It takes the place of the new segment you have begun.")
+        if st.button("Put it into the builder", type="primary", key="behind-described"):
+            with place.change() as session:
+                content = {"match": rule["match"], "base": None}
+                keeping.write_draft(session, place.principal, None, content, now=place.now)
+            Desk(None).clear()
+            nav.link(place, "builder", label="Open the builder", icon=":material/arrow_forward:")
 
 
 def _table(place: Here, found: Behind, rows: Sequence[PersonRow]) -> None:

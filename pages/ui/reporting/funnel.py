@@ -436,11 +436,11 @@ def groups(place: Here, found: FunnelResult, by: Breakdown) -> None:
         return
     write = place.write
     names = [named(place, by.field, group) for group, _ in found.groups]
-    with layout.card(f"By {picking.field_name(by.field)}", key="funnel-groups"):
+    with layout.card(f"By {picking.field_name(by.field, picking.fields_of(place).groups)}", key="funnel-groups"):
         clicking.chart(
             charts.groups(list(zip(names, (tally for _, tally in found.groups), strict=True)), write),
             "funnel.groups",
-            alt=f"Conversion by {picking.field_name(by.field)}",
+            alt=f"Conversion by {picking.field_name(by.field, picking.fields_of(place).groups)}",
         )
         tallies = [tally for _, tally in found.groups]
         columns: dict[str, list[Any]] = {"Group": names}

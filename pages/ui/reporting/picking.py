@@ -8,10 +8,10 @@ a row that is not complete yet counts for nothing.
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import streamlit as st
 
-from gdp_core import reports
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.calendar import Interval
 from gdp_core.analytics.fields import Fields, is_personal, read_fields
@@ -97,8 +97,10 @@ def events(draft: Draft, place: Here, fields: Fields, title: str, *path: object,
 # ----------------------------------------------------------------------------------------------------- conditions
 
 
-def field_name(field: str) -> str:
-    """A field as pickers spell it."""
+def field_name(field: str, groups: Mapping[str, str] | None = None) -> str:
+    """A field as pickers spell it; `groups` are the names of segments and lists among them."""
+    if groups and field in groups:
+        return clean(groups[field], longest=60)
     found = Condition(field, "set")
     return clean(f"{found.name} (person)" if found.of_person else found.name, longest=60)
 
@@ -297,12 +299,13 @@ def icon_button(
 
 
 class People:
-    """Of whom a report counts: conditions on people, and one of the saved lists."""
+    """Of whom a report counts: conditions on people, and one of the segments or saved lists."""
 
     def __init__(self, draft: Draft, place: Here) -> None:
         begins = draft.asked.who
         self._draft = draft
-        self._lists = {item.id: item.name for item in place.read(reports.list_lists)}
+        groups = fields_of(place).groups
+        self._lists = {UUID(field.rpartition(":")[2]): name.removeprefix("In ") for field, name in groups.items()}
         self._conditions = Conditions(draft, begins.conditions, "who.where")
         self._list = draft.value(begins.list_id, "who", "list")
 
@@ -313,7 +316,7 @@ class People:
 
     def draw(self, sight: Sight, fields: Fields) -> None:
         """A button that opens them, and says what they are."""
-        listed = self._lists.get(self._list, "a list that was deleted") if self._list else ""
+        listed = self._lists.get(self._list, "a segment or list that was deleted") if self._list else ""
         said = " · ".join(part for part in (self._conditions.summary, f"in {listed}" if listed else "") if part)
         with st.popover(
             safe_text(said or "Everybody", longest=60), icon=":material/group:", key=self._draft.key("who", "popover")
@@ -321,12 +324,12 @@ class People:
             st.markdown("**Only people for whom all of this holds**")
             self._conditions.draw(sight, fields.of_people)
             st.selectbox(
-                "And who are in the list",
+                "And who are in the segment or list",
                 [*dict.fromkeys([*self._lists, *([self._list] if self._list else [])])],
                 index=None,
                 key=self._draft.key("who", "list"),
-                format_func=lambda item: clean(self._lists.get(item, "A list that was deleted"), longest=80),
-                placeholder="Any list" if self._lists else "No list is saved yet",
+                format_func=lambda item: clean(self._lists.get(item, "A segment or list that was deleted"), longest=80),
+                placeholder="Any segment or list" if self._lists else "There is no segment or saved list yet",
                 width=360,
             )
 
@@ -343,13 +346,13 @@ def broken_down(draft: Draft, begins: Breakdown | None) -> Breakdown | None:
 
 def breakdown(draft: Draft, place: Here, fields: Sequence[str]) -> None:
     """The picker of the field whose value `broken_down` has read."""
-    field = draft.value(None, "by")
+    field, groups = draft.value(None, "by"), fields_of(place).groups
     st.selectbox(
         "Break down by",
         allowed(place, [*fields, *([field] if field else [])]),
         index=None,
         key=draft.key("by"),
-        format_func=field_name,
+        format_func=lambda name: field_name(name, groups),
         placeholder="Break down by",
         label_visibility="collapsed",
         width=176,

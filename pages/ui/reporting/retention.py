@@ -396,7 +396,7 @@ def groups(place: Here, found: RetentionResult) -> None:
         return
     write, triangles = place.write, found.triangles
     names = [group_name(place, by.field, triangle.group) for triangle in triangles]
-    with layout.card(f"By {picking.field_name(by.field)}", key="retention-groups"):
+    with layout.card(f"By {picking.field_name(by.field, picking.fields_of(place).groups)}", key="retention-groups"):
         clicking.chart(
             charts.triangle(
                 [f"{name}  ·  {write.number(one.people)}" for name, one in zip(names, triangles, strict=True)],
@@ -404,7 +404,7 @@ def groups(place: Here, found: RetentionResult) -> None:
                 [cell for cell, _ in _group_cells(place, found, names)],
             ),
             "retention.groups",
-            alt=f"Who came back on average, by {picking.field_name(by.field)}",
+            alt=f"Who came back on average, by {picking.field_name(by.field, picking.fields_of(place).groups)}",
         )
         csv: dict[str, list[Any]] = {"group": names, "started": [triangle.people for triangle in triangles]}
         for index, column in enumerate(found.columns):

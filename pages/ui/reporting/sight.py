@@ -17,10 +17,11 @@ from sqlmodel import Session
 
 from gdp_core import reports
 from gdp_core.analytics import counting, overview, warming
-from gdp_core.analytics.calendar import instant
+from gdp_core.analytics.calendar import instant, micros
 from gdp_core.analytics.fields import is_personal, values_of
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import Forbidden
+from gdp_core.segments import grouping
 from gdp_core.timeline import matching
 from gdp_core.timeline.arrays import Timeline
 from pages.ui import boundary, data, layout, nav, state
@@ -93,11 +94,14 @@ class Sight:
             return None
         return data.counted(self.place, self.timeline, ("within", self.who), self._chosen)
 
+    def is_list(self, key: UUID) -> bool:
+        """Whether it is a saved list, and no segment."""
+        return any(one.id == key for one in self.place.read(reports.list_lists))
+
     def _chosen(self) -> NDArray[np.bool_]:
         chosen = matching.people(self.timeline, self.who.conditions)
         if self.who.list_id is not None:
-            self.place.read(reports.read_list, self.who.list_id)  # one that was deleted says so
-            chosen &= np.isin(self.timeline.numbers, self.place.read(reports.read_numbers, self.who.list_id))
+            chosen &= _belonging(self.place, self.timeline, self.who.list_id).members
         return chosen
 
 
@@ -106,7 +110,7 @@ def look(place: Here, click: Click | None) -> Sight | None:
     shown = _LOOKED.get() if click else None
     timeline = data.timeline(place, shown[0]) if shown and shown[1].workspace_id == place.workspace.id else None
     if timeline is not None and shown and timeline.snapshot == shown[0]:
-        return Sight(place, timeline, shown[1])
+        return Sight(place, _grouped(place, timeline), shown[1])
     timeline = data.timeline(place)
     if (
         timeline is None
@@ -116,7 +120,18 @@ def look(place: Here, click: Click | None) -> Sight | None:
         return None
     scope = replace(place.scope, now=min(place.now, instant(timeline.watermark)))
     _LOOKED.set((timeline.snapshot, scope))
-    return Sight(place, timeline, scope)
+    return Sight(place, _grouped(place, timeline), scope)
+
+
+def _grouped(place: Here, timeline: Timeline) -> Timeline:
+    return grouping.grouped(timeline, lambda key: _belonging(place, timeline, key))
+
+
+def _belonging(place: Here, timeline: Timeline, key: UUID) -> grouping.Belonging:
+    """Who is in a segment or list, of all that is known."""
+    at = min(timeline.watermark, micros(place.now))
+    zone = place.workspace.timezone
+    return place.read(grouping.read_belonging, timeline, key, at, timezone=zone)
 
 
 def caption(place: Here, sight: Sight | None, *, compares: bool = True, dated: bool = True) -> str:

@@ -1,0 +1,87 @@
+"""Segments and saved lists as fields of people, so that every report filters and breaks down by them like by any field.
+
+The field is "in:" and the id of a segment or list; its values say whether somebody is in it. Of a segment its rule is
+asked, at the instant that everything is known up to; nothing is read before somebody asks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlmodel import Session
+
+from gdp_core import reports
+from gdp_core.errors import InvalidInput, NotFound
+from gdp_core.segments.conditions.base import Mask
+from gdp_core.segments.facts import Facts
+from gdp_core.segments.surroundings import read_surroundings
+from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline
+
+PREFIX = "in:"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Belonging:
+    """Who is in a segment or list: a mask over the people of a timeline, and what it is called."""
+
+    name: str
+    members: Mask
+
+
+def read_belonging(session: Session, timeline: Timeline, key: UUID, at: int, *, timezone: str) -> Belonging:
+    """Of a segment, at an instant in microseconds, or of a saved list. Raises NotFound, InvalidInput."""
+    surroundings = read_surroundings(session, timezone=timezone)
+    rule = surroundings.rules.get(str(key))
+    if rule is not None:
+        members = rule.holds(Facts(timeline, at, surroundings))
+        return Belonging(surroundings.names.segment(str(key)), members)
+    if str(key) not in surroundings.names.lists:
+        raise NotFound("This segment or list was deleted: choose another.")
+    members = np.isin(timeline.numbers, reports.read_numbers(session, key))
+    return Belonging(surroundings.names.static_list(str(key)), members)
+
+
+def grouped(timeline: Timeline, belonging: Callable[[UUID], Belonging]) -> Timeline:
+    """The same timeline, whose people have such fields; `belonging` answers for one when it is asked for."""
+    return replace(timeline, columns=_Grouped(timeline, belonging))
+
+
+def key_of(field: str) -> UUID | None:
+    """The segment or list that a field of people names; None for any other field. Raises InvalidInput."""
+    name = field.removeprefix("person.")
+    if not name.startswith(PREFIX):
+        return None
+    try:
+        return UUID(name.removeprefix(PREFIX))
+    except ValueError:
+        raise InvalidInput(f"{PREFIX} takes the id of a segment or a saved list, not {name[3:40]!r}.") from None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Grouped:
+    """The columns of a timeline, and one for each segment and list."""
+
+    timeline: Timeline
+    belonging: Callable[[UUID], Belonging]
+
+    def event(self, field: str) -> EventColumn:
+        """See arrays.Columns."""
+        return self.timeline.columns.event(field)
+
+    def known(self) -> tuple[NDArray[np.int64], ...]:
+        """See arrays.Columns."""
+        return self.timeline.columns.known()
+
+    def person(self, field: str) -> PersonColumn:
+        """See arrays.Columns."""
+        key = key_of(field)
+        if key is None:
+            return self.timeline.columns.person(field)
+        found = self.belonging(key)
+        return PersonColumn((~found.members).astype(np.int32), (f"In {found.name}", f"Not in {found.name}"))
+
+    def whole(self, field: str) -> NDArray[np.int64] | None:
+        """See arrays.Columns."""
+        return self.timeline.columns.whole(field)
