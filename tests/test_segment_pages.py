@@ -203,7 +203,7 @@ def test_a_count_follows_every_change(browser, workspace):
     page = labelled("number_input", page, "Times").set_value(1).run()
     assert metrics(page)["People now"] == "3"
     page = labelled("selectbox", page, "When").select("last").run()
-    assert "did letter_created exactly 1 time in the last 30 days" in words(page)
+    assert "did letter_created exactly once in the last 30 days" in words(page)
     page = press(page, "Add a filter")
     assert "Choose a field." in words(page)
     assert metrics(page)["People now"] == "–"
@@ -211,7 +211,7 @@ def test_a_count_follows_every_change(browser, workspace):
     page = labelled("multiselect", page, "Value").set_value(["pro"]).run()
     assert metrics(page)["People now"] == "1"
     page = press(page, "Done")
-    assert lines(page) == ["did letter_created where plan is pro exactly 1 time in the last 30 days"]
+    assert lines(page) == ["did letter_created (plan is pro) exactly once in the last 30 days"]
 
 
 def test_nothing_is_lost_by_a_reload(browser, workspace):
@@ -261,14 +261,14 @@ def test_groups_nest_and_nodes_move(browser, workspace):
     page = menus(page)[0].set_value("remove").run()
     assert len(menus(page)) == 2
     page = page.get("button_group")[0].set_value("not").run()
-    assert "of whom it is not true" in words(page)
+    assert "People except those who" in words(page)
 
 
 def test_another_kind_keeps_what_it_can_say_too(browser, workspace):
     page = built(browser, workspace)
     page = labelled("selectbox", page, "Kind of condition").select("stopped").run()
     assert labelled("multiselect", page, "Did").value == ["letter_created"]
-    assert "stopped 30 days ago" in words(page)
+    assert "did not do letter_created in the last 30 days, but did in the 30 days before" in words(page)
 
 
 def test_every_kind_has_widgets(browser, workspace):

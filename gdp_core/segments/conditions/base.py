@@ -422,16 +422,16 @@ class Names:
     """Features from 0 to 1, shown as percentages."""
 
     def segment(self, key: str) -> str:
-        """The segment “its name”, or that it is gone."""
-        return f"the segment “{self.segments[key]}”" if key in self.segments else "a deleted segment"
+        """Its name, or that it is gone."""
+        return self.segments.get(key, "a deleted segment")
 
     def static_list(self, key: str) -> str:
-        """The list “its name”, or that it is gone."""
-        return f"the list “{self.lists[key]}”" if key in self.lists else "a deleted list"
+        """Its name, or that it is gone."""
+        return self.lists.get(key, "a deleted list")
 
     def feature(self, slug: str) -> str:
-        """Its title in quotes, or its slug."""
-        return f"“{self.features.get(slug, slug)}”"
+        """Its title, or its slug."""
+        return self.features.get(slug, slug)
 
 
 class Condition(Model):

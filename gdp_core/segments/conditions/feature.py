@@ -76,13 +76,13 @@ class FeatureIs(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        title = names.feature(self.feature)
+        title = f"“{names.feature(self.feature)}”"
         if self.texts:
             return f"have {title} {'other than' if self.op == 'is_not' else 'of'} {listed(self.texts)}"
         if self.other:
             factor = "" if self.factor == 1 else f"{self.factor:,.10g} times "
             of = "" if self.op == "is_not" else "of "
-            return f"have {title} {of}{NUMBER_WORDS[self.op]} {factor}{names.feature(self.other)}"
+            return f"have {title} {of}{NUMBER_WORDS[self.op]} {factor}“{names.feature(self.other)}”"
         compared = Compared(op=self.op, values=self.values)
         if self.feature in names.shares:
             return f"have {title} {compared.over(0.01).of_so_much} %"

@@ -27,7 +27,9 @@ class Segment(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        return f"are {'' if self.member else 'not '}in {names.segment(self.segment)}"
+        name = names.segment(self.segment)
+        which = f"the segment “{name}”" if self.segment in names.segments else name
+        return f"are {'' if self.member else 'not '}in {which}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

@@ -27,7 +27,9 @@ class OnList(Condition):
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
-        return f"are {'' if self.member else 'not '}on {names.static_list(self.people)}"
+        name = names.static_list(self.people)
+        which = f"the list “{name}”" if self.people in names.lists else name
+        return f"are {'' if self.member else 'not '}on {which}"
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition. Time alone changes nothing."""
