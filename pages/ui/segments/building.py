@@ -12,12 +12,16 @@ from uuid import UUID
 
 import streamlit as st
 
+from gdp_core.analytics.scope import midnight
 from gdp_core.errors import InvalidInput
 from gdp_core.segments import keeping, rules
+from gdp_core.segments.backtesting import Day
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.previewing import Preview
 from gdp_core.segments.rules import DEEPEST, Path, Problem, Rule
 from pages.ui import boundary, data, layout, nav, state
+from pages.ui.charts import segment as charts
+from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, icon_text, safe_text
 from pages.ui.reporting import picking
@@ -35,6 +39,7 @@ GROUP_WORDS = {"all": "All of these", "any": "Any of these", "not": "None of the
 _JOINED = {"all": "and", "any": "or", "not": "nor"}
 _LEADS = {"": "", **{joined: f":gray[{joined}] " for joined in _JOINED.values()}}
 _QUICK = ("performed", "person", "feature", "not_since")
+_YEAR: state.Slot[tuple[tuple[str, str], tuple[Day, ...]] | None] = state.Slot("builder.year", None)
 _WIDE = 240  # characters of a condition's line
 
 
@@ -81,6 +86,8 @@ def show(segment_id: UUID | None) -> None:
         _effect(place, sight, offers, segment, known.rule)
     if known.found is not None:
         _sample(place, known.found)
+    if known.rule is not None:
+        _year(place, sight, offers, known.rule)
 
 
 def _known(work: Work, offers: Offers) -> Known:
@@ -221,6 +228,50 @@ def _sample(place: Here, found: Preview) -> None:
         people_table(
             place, place.read(counting.people_of, found.sample.tolist()), alt="Some of the people the rule means"
         )
+
+
+def _year(place: Here, sight: Sight, offers: Offers, rule: Rule) -> None:
+    """How many it would have meant each day of the last year, for whoever opens it."""
+    opened = st.expander(
+        "How it would have grown in the last 12 months",
+        icon=":material/history:",
+        on_change="rerun",
+        key="builder-year",
+    )
+    with opened:
+        if not opened.open:
+            return
+        asked, kept = (rule.json_text, sight.timeline.snapshot), _YEAR.get()
+        if kept is None or kept[0] != asked:
+            bar = st.progress(0.0, "Day by day")
+            try:
+                found = counting.year(sight, offers.around, rule, partial(_progress, bar))
+            except InvalidInput as error:
+                bar.empty()
+                layout.note(f"It cannot be told: {error}")
+                return
+            bar.empty()
+            kept = (asked, found)
+            _YEAR.set(kept)
+        days = kept[1]
+        write = place.write
+        entered, left = sum(day.entered for day in days), sum(day.exited for day in days)
+        layout.note(
+            f"{write.number(entered)} would have entered and {write.number(left)} left, by what is known today."
+            " No day sees what happened after it."
+        )
+        points = [(midnight(day.day, sight.scope.zone), day.people) for day in days]
+        st.plotly_chart(
+            charts.size(points, points[0][0], sight.scope.now, write),
+            config=CONFIG,
+            key="builder-year-chart",
+            alt=f"From {write.number(days[0].people)} to {write.number(days[-1].people)} people",
+        )
+
+
+def _progress(bar: Any, done: int, of: int) -> None:
+    """Drawing is where a run ends when somebody clicks meanwhile."""
+    bar.progress(done / of)
 
 
 def _effect(place: Here, sight: Sight, offers: Offers, segment: Segment, rule: Rule) -> None:

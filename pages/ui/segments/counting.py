@@ -4,8 +4,9 @@ All of it is asked of one timeline, as of the instant up to which that is comple
 the rule's text: another run of the page, or a colleague with the same rule, costs nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,9 @@ from gdp_core.analytics import people_list
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.people_list import PersonRow
 from gdp_core.segments import previewing, rules
+from gdp_core.segments.backtesting import Day, backtest
 from gdp_core.segments.facts import Facts, Surroundings
+from gdp_core.segments.past import read_history
 from gdp_core.segments.previewing import Preview
 from gdp_core.segments.rules import Rule
 from gdp_core.segments.surroundings import read_surroundings
@@ -75,6 +78,18 @@ def effect(sight: Sight, around: Surroundings, before: Rule, after: Rule) -> Eff
         ("segments.effect", before.json_text, after.json_text, _depends(before, around), _depends(after, around)),
         compare,
     )
+
+
+def year(sight: Sight, around: Surroundings, rule: Rule, watch: Callable[[int, int], None]) -> tuple[Day, ...]:
+    """How the rule would have gone day by day in the last twelve months. Raises BadRule for what was not kept.
+
+    It is not remembered here: `watch` may draw, and a click ends it there.
+    """
+    around = surroundings(sight.place, rule) if rule.uses.lists else around
+    today = sight.scope.today
+    scope = replace(sight.scope, start=today - timedelta(days=364), end=today + timedelta(days=1))
+    history = sight.place.read(read_history, rule, around)
+    return backtest(sight.timeline, rule, around, history, scope, watch=watch)
 
 
 def people_of(session: Session, numbers: Sequence[int]) -> tuple[PersonRow, ...]:

@@ -56,7 +56,8 @@ def draft_of(place: Here) -> bool:
 
 
 def new_button(place: Here, *, has_draft: bool) -> None:
-    """The way to the builder."""
+    """The ways to the starter set and to the builder."""
+    nav.link(place, "starters", label="Starter segments")
     if place.may("segments.write"):
         nav.link(
             place,

@@ -25,7 +25,7 @@ from pages.ui.format import UNKNOWN
 from pages.ui.people import name_of
 from pages.ui.reporting import sight as sights
 from pages.ui.rows import Buttons
-from pages.ui.segments import changes, telling, why
+from pages.ui.segments import changes, starting, telling, why
 
 TABS = {
     "overview": "Overview",
@@ -212,6 +212,7 @@ def overview(place: Here, one: Segment) -> None:
                     with st.container(horizontal=True, gap=None, wrap=False):
                         st.space(max(1, 22 * depth))
                         st.markdown(safe_text(text, longest=500))
+    starting.intended(one)
     left_side, right_side = st.columns(2, gap="small")
     with left_side, layout.card("Size", key="segment-size"):
         _size(place, one)

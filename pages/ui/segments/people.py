@@ -13,7 +13,7 @@ from pages.ui.escape import clean
 from pages.ui.format import UNKNOWN, label
 from pages.ui.people import STAGE_TONES, name_of
 
-_MAIN = ("open", "Name", "E-mail", "Last seen")
+_MAIN = ("open", "Name", "Stage", "Last seen")
 
 
 def people_table(
