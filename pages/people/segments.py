@@ -1,10 +1,8 @@
 """Segments: who is meant by rules, kept up to date."""
 
-import streamlit as st
-
 from pages.ui import layout, state
 from pages.ui.context import arrived
-from pages.ui.segments import listed
+from pages.ui.segments import bringing, listed, starters
 
 place = arrived()
 state.adopt(listed.FIELDS)
@@ -12,10 +10,11 @@ found, has_draft = listed.read(place), listed.draft_of(place)
 with layout.head("Segments", "People who meet a rule, counted again and again"):
     if found.segments:
         listed.new_button(place, has_draft=has_draft)
-if not found.segments:
+if found.segments:
+    listed.search()
+    listed.table(place, found, listed.matching(place, found))
+else:
     listed.none_yet(place, has_draft=has_draft)
-    state.publish(listed.FIELDS)
-    st.stop()
-listed.search()
-listed.table(place, found, listed.matching(place, found))
+starters.gallery(place, found.segments)
+bringing.section(place, has_draft=has_draft)
 state.publish(listed.FIELDS)

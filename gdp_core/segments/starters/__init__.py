@@ -4,7 +4,7 @@
 turned off: somebody reviews it first. It is a segment like any other from then on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,9 +34,9 @@ def find(key: str) -> Starter:
     return _BY_KEY[key]
 
 
-def installed(session: Session) -> Mapping[str, Segment]:
-    """By key, a segment that was made from each starter; of those that are there, the first by name."""
-    return {one.starter: one for one in reversed(keeping.list_segments(session)) if one.starter is not None}
+def installed(segments: Sequence[Segment]) -> Mapping[str, Segment]:
+    """By key, the first of the segments that was made from each starter; of no starter that none was made from."""
+    return {one.starter: one for one in reversed(segments) if one.starter is not None}
 
 
 def install(
@@ -51,8 +51,8 @@ def install(
 
     One whose title another segment has gets a number behind it. Raises NotFound, InvalidInput, Forbidden.
     """
-    roles, there = read_matches(session), installed(session)
-    taken = {one.name for one in keeping.list_segments(session)}
+    roles, segments = read_matches(session), keeping.list_segments(session)
+    there, taken = installed(segments), {one.name for one in segments}
     made = []
     for starter in map(find, dict.fromkeys(keys)):
         if starter.key in there:
