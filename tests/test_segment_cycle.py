@@ -12,7 +12,7 @@ import pytest
 
 from gdp_core import reports
 from gdp_core.accounts.roles import Principal
-from gdp_core.db import run
+from gdp_core.db import rows, run
 from gdp_core.segments import cycle as cycling
 from gdp_core.segments import keeping, membership, recording
 from gdp_core.segments.conditions.performed import Performed
@@ -237,6 +237,30 @@ def test_an_error_nobody_thought_of_is_the_segments_own(life, monkeypatch):
     assert life.cycle().failed == 1
     assert life.who(fine) == {a.id}
     assert "ZeroDivisionError" in life.reads(keeping.find_segment, "Odd").error
+
+
+def test_a_rule_that_cannot_be_read_any_more_is_the_segments_own(life):
+    (a,) = life.born()
+    life.does(a, "order", life.now - HOUR)
+    odd, fine = life.segment("Odd", performed("order")), life.segment("Fine", performed("order"))
+    made_of_it = life.segment("Made of it", within(odd.id))
+    life.cycle()
+    with life.database.web.transaction(life.ws) as session:
+        run(
+            session,
+            "INSERT INTO segment_version (segment_id, workspace_id, version, rule, note, created_at)"
+            " VALUES (:id, app_ws(), 2, '{\"version\": 9}', '', :now)",
+            id=odd.id,
+            now=life.now,
+        )
+        run(session, "UPDATE segment SET version = 2 WHERE id = :id", id=odd.id)
+    life.now += DAY
+    done = life.cycle()
+    assert (done.segments, done.failed) == (1, 2)
+    assert life.who(odd) == life.who(made_of_it) == life.who(fine) == {a.id}
+    with life.database.web.transaction(life.ws) as session:
+        found = rows(session, "SELECT error FROM segment_state WHERE segment_id = :id", id=odd.id)
+    assert "cannot read the rule" in found[0].error
 
 
 def test_a_circle_that_came_to_be_is_told_of_those_in_it(life):

@@ -299,9 +299,9 @@ def test_surroundings_hold_what_rules_may_name(kept, database, ws):
     found = kept.reads(read_surroundings, timezone="Europe/Berlin")
     assert found.zone == ZoneInfo("Europe/Berlin")
     assert found.rules == {str(made.id): made.rule}
-    assert found.names.segment(str(made.id)) == "A"
-    assert found.names.static_list(str(named.id)) == "Named"
-    assert found.names.feature("logins") == "Logins"
+    assert found.names.segments == {str(made.id): "A"}
+    assert found.names.lists == {str(named.id): "Named", str(other.id): "Other"}
+    assert found.names.features["logins"] == "Logins"
     assert {key: len(numbers) for key, numbers in found.lists.items()} == {str(named.id): 2, str(other.id): 0}
     unsaved = rule_of({"kind": "list", "people": str(other.id)})
     found = kept.reads(read_surroundings, timezone="UTC", rule=unsaved)
