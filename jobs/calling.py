@@ -2,14 +2,44 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
+from gdp_core.errors import BadSetting, InvalidInput
 from jobs.sentences import EXPECTED, sentence
 from jobs.terminal import note
 
-ALONE = ("report", "lake", "features")
+ALONE = ("report", "segment", "lake", "features")
 """Groups that need nothing of the others: called by name, the rest is not even loaded, which takes seconds."""
+
+
+class Questions(TyperGroup):
+    """What cannot be asked is a wrong call, like an option that does not exist: what is wrong, and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run one of its commands."""
+        try:
+            return super().invoke(ctx)
+        except BadSetting:
+            raise
+        except InvalidInput as error:
+            for line in lines_of(error):
+                note(line)
+            raise typer.Exit(2) from None
+
+
+def lines_of(error: InvalidInput) -> list[str]:
+    """An error as lines: of a rule, everything that is wrong with it and where."""
+    problems = getattr(error, "problems", None)
+    if not problems:
+        return [str(error)]
+    places = [".".join(str(place + 1) for place in one.path) for one in problems]
+    return [
+        f"{f'Condition {place}' if place else 'The rule'}{f', {one.field}' if one.field else ''}: {one.message}"
+        for place, one in zip(places, problems, strict=True)
+    ]
 
 
 def group(summary: str) -> typer.Typer:

@@ -22,7 +22,7 @@ from gdp_core.runtime import database
 from gdp_core.schema import prepare as prepare_schema
 from gdp_core.settings import settings, use_database
 from gdp_core.sources import SOURCES, source
-from jobs import bringing_in, features, lake, report, terminal
+from jobs import bringing_in, features, lake, report, segment, terminal
 from jobs.calling import call, group
 from jobs.login import login_of, runtime_url
 from jobs.postgres import running
@@ -49,6 +49,7 @@ for name, part in (
     ("lake", lake.app),
     ("features", features.app),
     ("report", report.app),
+    ("segment", segment.app),
 ):
     app.add_typer(part, name=name)
 

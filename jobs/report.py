@@ -19,7 +19,6 @@ import orjson
 import typer
 from numpy.typing import NDArray
 from sqlmodel import Session
-from typer.core import TyperGroup
 
 from gdp_core import clock, reports
 from gdp_core.accounts import workspaces
@@ -59,7 +58,7 @@ from gdp_core.analytics.trends import Measure, Trend
 from gdp_core.analytics.trends import trend as trend_report
 from gdp_core.analytics.window import Window
 from gdp_core.analytics.workspace import read_workspace
-from gdp_core.errors import BadSetting, InvalidInput
+from gdp_core.errors import InvalidInput
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
 from gdp_core.segments import grouping
@@ -69,25 +68,12 @@ from gdp_core.timeline.arrays import Timeline
 from gdp_core.timeline.matching import Condition, Match, people
 from gdp_core.timeline.store import Store
 from jobs import terminal
+from jobs.calling import Questions
 from jobs.session import connected
 from jobs.terminal import note, result
 
-
-class _Questions(TyperGroup):
-    """What cannot be asked is a wrong call, like an option that does not exist: a sentence and exit code 2."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BadSetting:
-            raise
-        except InvalidInput as error:
-            note(str(error))
-            raise typer.Exit(2) from None
-
-
 app = typer.Typer(
-    cls=_Questions,
+    cls=Questions,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

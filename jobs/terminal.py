@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 import typer
 from rich import box
@@ -59,11 +60,11 @@ def ask_secret(label: str) -> str:
 
 
 @contextmanager
-def progress(unit: str) -> Iterator[Show]:
-    """Shows how far something is while it goes on."""
-    console = _console()
+def progress(unit: str, *, aside: bool = False) -> Iterator[Show]:
+    """Shows how far something is while it goes on; `aside`: on standard error, where the result is on standard output."""
+    console = _console(aside=aside)
     if not console.is_terminal:
-        lines = _Lines(unit)
+        lines = _Lines(unit, sys.stderr if aside else sys.stdout)
         yield lines.show
         lines.finish()
         return
@@ -83,8 +84,9 @@ def progress(unit: str) -> Iterator[Show]:
 class _Lines:
     """Progress as lines: the first at once, the last at the end, between them one every few seconds."""
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, output: TextIO) -> None:
         self._unit = unit
+        self._output = output
         self._due = 0.0
         self._what = self._said = self._latest = ""
 
@@ -100,13 +102,13 @@ class _Lines:
     def finish(self) -> None:
         if self._latest != self._said:
             self._said = self._latest
-            print(self._latest, flush=True)
+            print(self._latest, file=self._output, flush=True)
 
 
 def _count(done: int, total: int | None) -> str:
     return f"{done:,}" if total is None else f"{done:,} of {total:,}"
 
 
-def _console() -> Console:
-    wide = None if sys.stdout.isatty() else _WIDE
-    return Console(markup=False, highlight=False, width=wide)
+def _console(*, aside: bool = False) -> Console:
+    wide = None if (sys.stderr if aside else sys.stdout).isatty() else _WIDE
+    return Console(markup=False, highlight=False, width=wide, stderr=aside)

@@ -25,6 +25,7 @@ _COMMANDS = """commands, which work whether or not the product runs (python -m j
   backfill     what Stripe holds
   inbox        replay deliveries, check the books
   report       funnels, trends, retention and the rest, as a table or JSON
+  segment      whom a rule means, why, and how it would have gone; evaluate what is kept
   features     what is told of each person: bring up to date, define; train the early warning
   lake         the columnar copy that reports read: bring up, check, rebuild
   roles        what each role may do
