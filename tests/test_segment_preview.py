@@ -6,13 +6,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from gdp_core.db import rows
 from gdp_core.errors import InvalidInput
 from gdp_core.segments.conditions.base import Happening
-from gdp_core.segments.explaining import explain
+from gdp_core.segments.explaining import event_ids, explain
 from gdp_core.segments.facts import Surroundings
 from gdp_core.segments.previewing import preview
 from gdp_core.segments.rules import BadRule, Rule, read
 
+from .crowd import fill, identify, track
 from .lives import micros_of
 from .timelines import Happened, Somebody, timeline_of
 
@@ -150,3 +152,27 @@ def test_an_anniversary_years_ahead_is_found() -> None:
 def test_somebody_who_is_not_there_is_told_so() -> None:
     with pytest.raises(InvalidInput, match="not in the reports yet"):
         explain(timeline_of([BUYER]), RULE, HERE, 99, NOW + timedelta(days=1))
+
+
+def test_evidence_leads_to_the_events_of_whoever_the_person_is(database, ws):
+    at, source = datetime(2026, 11, 18, 9, tzinfo=UTC), database.source(ws, "segment")
+    fill(
+        database,
+        ws,
+        source,
+        track(user="u1", message="m1", at=at),
+        track(user=None, anonymous="a1", message="m2", at=at),
+        identify(user="u1", anonymous="a1", message="m3", at=at),
+        track(user="u1", message="m4", at=at + timedelta(microseconds=1000)),
+        track(user="u2", message="m5", at=at),
+        track("video_rendered", user="u1", message="m6", at=at),
+    )
+    happened = Happening("letter_sent", micros_of(at))
+    with database.web.transaction(ws) as session:
+        told = rows(session, "SELECT e.id, e.name, a.person_id FROM event e JOIN actor a ON a.id = e.actor_id")
+        person = next(row.person_id for row in told if row.name == "video_rendered")
+        found = event_ids(session, person, [happened, Happening("letter_sent", 1), happened])
+        both = rows(session, "SELECT id FROM event WHERE occurred_at = :at AND name = 'letter_sent'", at=at)
+    theirs = {row.id for row in told if row.person_id == person}
+    assert found == {happened: tuple(sorted(row.id for row in both if row.id in theirs))}
+    assert len(found[happened]) == 2

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -14,12 +16,13 @@ from hypothesis import strategies as st
 
 from gdp_core.analytics.calendar import instant
 from gdp_core.segments.explaining import Part, Why, explain
-from gdp_core.segments.facts import Facts
+from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.rules import Group, Rule, read
 
 from .lives import first_instant
 from .rule_oracle import DAY, Asked, belongs, instant_of, long
-from .rule_worlds import FEATURES, Conditions, World, rule, world
+from .rule_worlds import FEATURES, MODEL, Conditions, World, rule, timeline, world
+from .timelines import Happened, Somebody, timeline_of
 
 WORLDS, RULES = 260, 40
 SEEDED = (Phase.explicit, Phase.generate)  # another seed is no smaller a case
@@ -94,6 +97,58 @@ def test_every_kind_holds_of_some_and_not_of_others() -> None:
             checked(one, w, facts)
             seen.update((kind, held) for held in one.holds(facts).tolist())
     assert min(seen[kind, held] for kind in Conditions.KINDS for held in (True, False)) >= 5, seen
+
+
+# ------------------------------------------------------------------------------------- what was once read in two ways
+
+AT = 1_772_366_400_000_000
+HERE = Surroundings(ZoneInfo("UTC"), features=FEATURES)
+
+
+def members(condition: dict[str, Any], *people: Somebody, named: str = "") -> list[bool]:
+    made = timeline_of(people)
+    made = replace(made, shards=tuple(replace(shard, name=named) for shard in made.shards))
+    return alone(condition).holds(Facts(made, AT, HERE)).tolist()
+
+
+def test_what_was_kept_of_true_is_not_given_for_one() -> None:
+    people = [Somebody([Happened(AT - 1, "buy", {"plan": plan})]) for plan in (1, True, "1", 1.0, "true")]
+
+    def of(plan: Any) -> list[bool]:
+        where = [{"field": "plan", "values": [plan]}]
+        return members({"kind": "performed", "event": {"names": ["buy"], "where": where}}, *people, named="kept")
+
+    assert of(True) == of("TRUE") == [False, True, False, False, True]
+    assert of(1) == of("1") == of(1.0) == [True, False, True, True, False]
+
+
+def test_a_feature_is_compared_as_what_it_is() -> None:
+    people = [Somebody([Happened(AT - 1, "visit", {"plan": plan})]) for plan in ("Pro", 10, "12")] + [Somebody([])]
+    plan = {"kind": "feature", "feature": "last_plan"}
+    assert members({**plan, "texts": ["pro", "10"]}, *people) == [True, True, False, False]
+    assert members({**plan, "op": "is_not", "texts": ["pro"]}, *people) == [False, True, True, False]
+    assert members({**plan, "op": "gte", "values": [11]}, *people) == [False, False, True, False]
+    visits = {"kind": "feature", "feature": "visits"}
+    assert members({**visits, "texts": ["1"]}, *people) == [False] * 4
+    assert members({**visits, "op": "is_not", "texts": ["1"]}, *people) == [False] * 4
+
+
+def test_a_churn_score_turns_at_midnight_utc_as_long_as_there_is_one() -> None:
+    who = Somebody([Happened(AT - 3 * DAY, "visit")])
+    here = replace(HERE, model=MODEL)
+    one = alone({"kind": "churn", "compared": {"op": "gte", "values": [0.0]}})
+    why = explain(timeline_of([who]), one, here, 10, instant(AT))
+    last = (AT - 3 * DAY + MODEL.baseline.micros) // DAY * DAY
+    assert (why.belongs, why.turns_at) == (True, last + DAY)
+
+
+def test_somebody_whose_history_was_replaced_is_shown_the_newer_one() -> None:
+    r = Random(5)
+    who = Somebody([Happened(AT - 5, "visit"), Happened(AT - 4, "visit")])
+    one = alone({"kind": "performed", "event": {"names": ["visit"]}, "times": 2})
+    for _ in range(10):  # some of these have an older shard
+        why = explain(timeline(r, [who]), one, HERE, 10, instant(AT))
+        assert [(part.holds, part.evidence and part.evidence.events) for part in why.parts] == [(True, None), (True, 2)]
 
 
 # ----------------------------------------------------------------------------------------------------- explanations

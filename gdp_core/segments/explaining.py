@@ -116,7 +116,7 @@ def event_ids(
         "SELECT asked.place, e.id FROM unnest(CAST(:names AS text[]), CAST(:ats AS timestamptz[]))"
         " WITH ORDINALITY AS asked(name, at, place)"
         " JOIN actor a ON a.person_id = :person"
-        " JOIN event e ON e.actor_id = a.id AND e.name = asked.name AND e.occurred_at = asked.at ORDER BY 1, 2",
+        " JOIN event e ON e.workspace_id = a.workspace_id AND e.actor_id = a.id AND e.name = asked.name AND e.occurred_at = asked.at ORDER BY 1, 2",
         names=[one.name for one in happenings],
         ats=[instant(one.at) for one in happenings],
         person=person_id,
