@@ -154,6 +154,73 @@ def test_somebody_who_is_not_there_is_told_so() -> None:
         explain(timeline_of([BUYER]), RULE, HERE, 99, NOW + timedelta(days=1))
 
 
+HOUR = DAY // 24
+
+
+@pytest.mark.parametrize(
+    ("condition", "events", "told", "shown"),
+    [
+        (
+            {"kind": "performed", "event": {"names": ["visit"]}, "how": "first"},
+            [Happened(AT - day * DAY, "visit") for day in range(1, 15)],
+            "did it for the first time on 2026-02-15 12:00",
+            [AT - 14 * DAY],
+        ),
+        (
+            {"kind": "not_since", "event": {"names": ["cart"]}, "other": {"names": ["buy"]}, "ago": "4h"},
+            [Happened(AT - 9 * HOUR, "buy"), Happened(AT - HOUR, "cart")],
+            "nothing followed yet, but it is not so long ago",
+            [AT - HOUR],
+        ),
+        (
+            {"kind": "not_since", "event": {"names": ["cart"]}, "other": {"names": ["buy"]}, "within": "1d"},
+            [Happened(AT - 9 * DAY, "cart")],
+            "nothing followed, but it is too long ago",
+            [AT - 9 * DAY],
+        ),
+        (
+            {"kind": "not_since", "event": {"names": ["cart"]}, "other": {"names": ["buy"]}},
+            [Happened(AT - 9 * DAY, "cart"), Happened(AT - 8 * DAY, "buy")],
+            "it was followed",
+            [AT - 9 * DAY, AT - 8 * DAY],
+        ),
+        (
+            {"kind": "sequence", "event": {"names": ["cart"]}, "then": {"names": ["buy"]}, "same": "order"},
+            [
+                Happened(AT - 5 * HOUR, "cart", {"order": 7}),
+                Happened(AT - 4 * HOUR, "buy", {"order": 8}),
+                Happened(AT - 3 * HOUR, "buy", {"order": "7"}),
+                Happened(AT - 2 * HOUR, "buy", {"order": 7}),
+            ],
+            "one followed the other in time",
+            [AT - 5 * HOUR, AT - 3 * HOUR],
+        ),
+        (
+            {"kind": "consent"},
+            [Happened(AT - 2, "consent_changed", {"channel": "email", "state": "granted"})],
+            "opted in",
+            [AT - 2],
+        ),
+        (
+            {"kind": "consent"},
+            [
+                Happened(AT - 1, "consent_changed", {"channel": "email", "state": "granted"}),
+                Happened(AT - 1, "email_unsubscribed"),
+            ],
+            "opted out",
+            [AT - 1, AT - 1],
+        ),
+        ({"kind": "consent"}, [], "never said anything", []),
+    ],
+    ids=range(8),
+)
+def test_evidence_is_what_speaks_for_it_or_against_it(condition, events, told, shown) -> None:
+    evidence = explain_of(Somebody(events), all_of(condition)).parts[1].evidence
+    assert evidence is not None
+    assert evidence.sentence == told
+    assert [one.at for one in evidence.happenings] == shown
+
+
 def test_evidence_leads_to_the_events_of_whoever_the_person_is(database, ws):
     at, source = datetime(2026, 11, 18, 9, tzinfo=UTC), database.source(ws, "segment")
     fill(

@@ -286,6 +286,14 @@ class Facts:
             parts.append(followed(rows, replies, within, keys[number], want, self.at - within))
         return found.streams, parts
 
+    def follower(self, then: Event, stream: Stream, row: int, same: str | None) -> int:
+        """The first row of these events after a row that is followed, of the same value where one is named."""
+        number = next(place for place, shard in enumerate(self.timeline.shards) if shard is stream.shard)
+        rows = self.streams(then)[number].rows
+        rows = rows[rows > row]
+        keys = self._keys(same)[number]
+        return int(rows[keys[rows] == keys[row]][0] if same else rows[0])
+
     def standing(
         self, event: Event, column: str, values: tuple[str, ...], key: str, since: int, until: int
     ) -> Instants:

@@ -503,14 +503,16 @@ def turns_after(instants: Instants, lengths: Sequence[int] = ()) -> Iterator[Ins
         yield instants + (one + 1)
 
 
-def happenings(facts: "Facts", event: Event, when: When = EVER) -> tuple[tuple[Happening, ...], int]:
-    """The newest of the events within their time, and how many there are, of a timeline of one person."""
+def happenings(
+    facts: "Facts", event: Event, when: When = EVER, *, oldest: bool = False
+) -> tuple[tuple[Happening, ...], int]:
+    """The newest (or oldest) of the events within their time, and how many there are, of a timeline of one person."""
     found = facts.found(event, when)
     told = []
     for stream, rows in zip(found.streams, found.rows, strict=True):
         for first, end in zip(rows.first.tolist(), rows.end.tolist(), strict=True):
             told += [happening(facts, stream, row) for row in rows.rows[first:end].tolist()]
-    told.sort(key=lambda one: -one.at)
+    told.sort(key=lambda one: one.at if oldest else -one.at)
     return tuple(told[:MOST_SHOWN]), len(told)
 
 

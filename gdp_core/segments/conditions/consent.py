@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdp_core.segments.conditions.base import (
     Condition,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
 
 _LEFT = Event(names=("email_unsubscribed",))
+_STATES = ("unknown", "opted_in", "opted_out")
 _IN, _OUT = ("opted_in", "granted", "subscribed", "true"), ("opted_out", "denied", "revoked", "unsubscribed", "false")
 
 
@@ -53,15 +55,19 @@ class Consent(Condition):
     def _left(self) -> Event | None:
         return _LEFT if self.channel == "email" and not self.topic else None
 
-    def holds(self, facts: "Facts") -> Mask:
-        """See Condition."""
+    def _states(self, facts: "Facts") -> NDArray[np.int64]:
+        """A place in _STATES for everybody. Of one instant an unsubscription counts."""
         said_at, said = facts.last_value(self.event, "state")
         words = np.array([_state(value) for value in facts.column("state").values] + [0], np.int8)
         state = np.where(said_at > np.iinfo(np.int64).min, words[said], 0)
         if self._left:
             left_at = facts.lasts(self._left)
             state = np.where(left_at >= np.maximum(said_at, np.iinfo(np.int64).min + 1), 2, state)
-        return np.asarray(state == {"unknown": 0, "opted_in": 1, "opted_out": 2}[self.state])
+        return np.asarray(state, np.int64)
+
+    def holds(self, facts: "Facts") -> Mask:
+        """See Condition."""
+        return np.asarray(self._states(facts) == _STATES.index(self.state))
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
@@ -81,7 +87,9 @@ class Consent(Condition):
         said, times = happenings(facts, self.event)
         left, more = happenings(facts, self._left) if self._left else ((), 0)
         newest = tuple(sorted((*said, *left), key=lambda one: -one.at))[:5]
-        return Evidence("said so" if newest else "never said anything", happenings=newest, events=times + more)
+        state = _STATES[self._states(facts)[0]].replace("_", " ")
+        told = state if newest else "never said anything"
+        return Evidence(told, state, self.state.replace("_", " "), newest, times + more)
 
     @property
     def uses(self) -> Uses:

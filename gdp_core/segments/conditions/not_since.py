@@ -91,7 +91,17 @@ class NotSince(Condition):
         answers, many = happenings(facts, self.other)
         if not times:
             return Evidence("never did it")
-        told = "it was followed" if many else "it is not so long ago, or longer than is looked back"
+        waiting = facts.unanswered_rows(self.event, self.other, ALWAYS, facts.at, self.same)
+        if waiting:
+            last = tuple(happening(facts, stream, row) for stream, row in waiting)
+            is_new = last[0].at > facts.at - length(self.ago)
+            told = (
+                "nothing followed yet, but it is not so long ago"
+                if is_new
+                else "nothing followed, but it is too long ago"
+            )
+            return Evidence(told, happenings=last, events=1)
+        told = f"it was followed, or had no {self.same}" if self.same else "it was followed"
         return Evidence(told, happenings=(*did[:3], *answers[:3]), events=times + many)
 
     @property

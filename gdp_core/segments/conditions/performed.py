@@ -20,6 +20,7 @@ from gdp_core.segments.conditions.base import (
     happenings,
     instants_of,
     often,
+    shown,
     turns_after,
 )
 
@@ -76,11 +77,9 @@ class Performed(Condition):
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""
         if self.how == "first":
-            found, count = happenings(facts, self.event)
-            first = int(facts.firsts(self.event)[0])
-            shown = tuple(one for one in found if one.at == first) or found[-1:]
-            told = "never did it" if not count else "did it for the first time"
-            return Evidence(told, happenings=shown, events=count)
+            found, count = happenings(facts, self.event, oldest=True)
+            told = f"did it for the first time on {shown(found[0].at, facts.zone)}" if found else "never did it"
+            return Evidence(told, happenings=found[:1], events=count)
         found, count = happenings(facts, self.event, self.when)
         wanted = f"{_WORDS[self.how]} {self.times:,}"
         told = "did it once" if count == 1 else f"did it {count:,} times" if count else "did not do it"

@@ -71,11 +71,12 @@ class Sequence(Condition):
         rows = facts.followed_rows(self.event, self.then, self.when, length(self.within), self.same, self.followed)
         first = tuple(happening(facts, stream, row) for stream, row in rows)
         if first:
-            after, _ = happenings(facts, self.then)
-            over = first[0].at + length(self.within)
-            answers = tuple(one for one in after if first[0].at <= one.at <= over) if self.followed else ()
-            told = "one followed the other in time" if self.followed else "it was not followed in time"
-            return Evidence(told, happenings=(*first, *answers[:3]), events=1 + len(answers))
+            if not self.followed:
+                return Evidence("it was not followed in time", happenings=first, events=1)
+            answers = tuple(
+                happening(facts, stream, facts.follower(self.then, stream, row, self.same)) for stream, row in rows
+            )
+            return Evidence("one followed the other in time", happenings=(*first, *answers), events=2)
         did, times = happenings(facts, self.event, self.when)
         told = (
             "did not do the first"
