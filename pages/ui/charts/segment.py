@@ -17,13 +17,23 @@ def size(points: Sequence[tuple[datetime, int]], since: datetime, until: datetim
     figure.add_scatter(
         x=[_local(at, write) for at, _ in points],
         y=[people for _, people in points],
-        mode="lines",
+        mode="lines+markers",
+        marker={"color": SERIES[0], "size": [0] * (len(points) - 1) + [8]},  # a short history is a dot
+        cliponaxis=False,
         line={"color": SERIES[0], "width": 2.25, "shape": "hv"},
         text=[f"{write.instant(at)}: {write.number(people)} people" for at, people in points],
         hovertemplate="%{text}<extra></extra>",
     )
     figure = laid(styled(figure, height=_HEIGHT, legend=False), hovermode="closest")
-    return laid(figure, xaxis={"type": "date", "nticks": 8, "range": [_local(since, write), _local(until, write)]})
+    return laid(
+        figure,
+        xaxis={
+            "type": "date",
+            "tickformat": "%-d %b",
+            "nticks": 8,
+            "range": [_local(since, write), _local(until, write)],
+        },
+    )
 
 
 def _local(at: datetime, write: Format) -> datetime:

@@ -346,7 +346,7 @@ def _line(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, work
                 key=f"{desk.prefix}open.{node['id']}",
                 on_click=desk.open,
                 args=(node["id"],),
-                wrap=True,
+                wrap=False,
             )
             for problem in problems:
                 editor.tell(editor.told(node, problem))
