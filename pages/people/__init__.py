@@ -11,7 +11,6 @@ SECTION = Section(
         Entry("reviews", "Merge reviews", ":material/call_merge:", "people.read"),
         Entry("person", "Person", ":material/person:", "people.read", hidden=True),
         Entry("segment", "Segment", ":material/group_work:", "segments.read", hidden=True),
-        Entry("starters", "Starter segments", ":material/auto_awesome:", "segments.read", hidden=True),
         Entry("builder", "Segment builder", ":material/construction:", "segments.write", hidden=True),
     ),
 )

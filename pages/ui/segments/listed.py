@@ -56,8 +56,7 @@ def draft_of(place: Here) -> bool:
 
 
 def new_button(place: Here, *, has_draft: bool) -> None:
-    """The ways to the starter set and to the builder."""
-    nav.link(place, "starters", label="Starter segments")
+    """The way to the builder."""
     if place.may("segments.write"):
         nav.link(
             place,

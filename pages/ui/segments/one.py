@@ -21,11 +21,11 @@ from pages.ui.charts import segment as charts
 from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
-from pages.ui.format import UNKNOWN
+from pages.ui.format import UNKNOWN, label
 from pages.ui.people import name_of
 from pages.ui.reporting import sight as sights
 from pages.ui.rows import Buttons
-from pages.ui.segments import changes, starting, telling, why
+from pages.ui.segments import changes, telling, why
 
 TABS = {
     "overview": "Overview",
@@ -212,7 +212,7 @@ def overview(place: Here, one: Segment) -> None:
                     with st.container(horizontal=True, gap=None, wrap=False):
                         st.space(max(1, 22 * depth))
                         st.markdown(safe_text(text, longest=500))
-    starting.intended(one)
+    _intended(one)
     left_side, right_side = st.columns(2, gap="small")
     with left_side, layout.card("Size", key="segment-size"):
         _size(place, one)
@@ -227,6 +227,20 @@ def overview(place: Here, one: Segment) -> None:
                 alt=f"{write.number(entered)} entered and {write.number(left)} left",
             )
     _used_by(place, one)
+
+
+def _intended(one: Segment) -> None:
+    """The goal of a segment, and what somebody intends to do for its people; nothing where neither is said."""
+    steps = [step for step in (one.action or {}).get("steps", ()) if isinstance(step, Mapping)]
+    if not one.goal and not steps:
+        return
+    with layout.card("Goal and what is intended", key="segment-goal"):
+        if one.goal:
+            st.markdown(safe_text(one.goal, longest=1000))
+        for step in steps:
+            layout.note(f"{label(str(step.get('kind')))}: {clean(str(step.get('text', '')), longest=500)}")
+        if steps:
+            layout.note("A draft: nothing happens by itself.")
 
 
 def _size(place: Here, one: Segment) -> None:
