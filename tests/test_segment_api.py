@@ -1,8 +1,10 @@
 """Segments by the API: what each route says and refuses, whose key sees what, and the way there through the door."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import UUID
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from gdp_core import clock, runtime, vault
 from gdp_core.accounts import keys
 from gdp_core.accounts.roles import Principal, Role
+from gdp_core.errors import Unavailable
 from gdp_core.lake import process
 from gdp_core.segments import rules
 from gdp_core.segments.cycle import run_cycle
@@ -420,8 +423,6 @@ def test_through_the_door(shop):
 
 
 def _id(key):
-    from uuid import UUID
-
     return UUID(key[asking.KEY])
 
 
@@ -429,3 +430,55 @@ def test_the_longest_page_is_bounded(shop):
     made = shop.make()
     over = shop.ask("GET", f"{PATH}/{made['id']}/members", params={"limit": segments.MOST_MEMBERS + 1})
     assert over.status_code == 400
+
+
+def test_what_answers_may_die(shop, monkeypatch):
+    monkeypatch.setattr(way, "_PAUSE", 0.0)
+
+    async def ask(api):
+        return await api.ask("GET", "/livez", {}, b"")
+
+    async def story():
+        api = way.Api(shop.database.dsn)
+        try:
+            first = await ask(api)
+            process = api._process
+            process.kill()
+            process.wait()
+            folder = api._folder
+            second = await ask(api)
+            return first.status_code, second.status_code, folder.exists(), api._process, api._folder
+        finally:
+            await api.close()
+
+    first, second, is_left, process, folder = asyncio.run(story())
+    assert (first, second, is_left, folder.exists()) == (200, 200, False, False)
+    assert process.poll() is not None
+
+
+def test_what_does_not_start_is_said(shop):
+    async def story():
+        api = way.Api(shop.database.dsn, (sys.executable, "-c", "raise SystemExit(3)"))
+        with pytest.raises(Unavailable, match="does not start"):
+            await api.ask("GET", "/livez", {}, b"")
+        with pytest.raises(Unavailable, match="try again"):
+            await api.ask("GET", "/livez", {}, b"")
+        return api._folder
+
+    assert asyncio.run(story()) is None
+
+
+def test_it_ends_with_its_door(shop):
+    """Even of a door that could not say goodbye: the end of standard input tells it."""
+
+    async def story():
+        api = way.Api(shop.database.dsn)
+        await api.ask("GET", "/livez", {}, b"")
+        process, folder = api._process, api._folder
+        process.stdin.close()
+        code = await asyncio.to_thread(process.wait, 60)
+        is_left = folder.exists()
+        await api.close()
+        return code, is_left
+
+    assert asyncio.run(story()) == (0, False)
