@@ -7,7 +7,6 @@ import orjson
 import pytest
 
 from gdp_core.features import FEATURES
-from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.importing import read_any
 from gdp_core.segments.rules import BadRule, check, read
@@ -18,7 +17,6 @@ from .timelines import Happened, Somebody, timeline_of
 AT = micros_of(datetime(2026, 3, 1, 12, tzinfo=UTC))
 DAY = 86_400_000_000
 HERE = Surroundings(ZoneInfo("UTC"), features={one.slug: one for one in FEATURES})
-NAMES = Names(features={one.slug: one.title for one in FEATURES})
 
 AT_RISK = {
     "name": "At-Risk Churners",
@@ -72,34 +70,44 @@ def did(*, days, name="letter_sent", times=1):
     return [Happened(AT - days * DAY - number, name) for number in range(times)]
 
 
+def performed(name, times, last):
+    return {"kind": "performed", "event": {"names": [name]}, "times": times, "when": {"last": last}}
+
+
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "conditions"),
     [
         (
             AT_RISK,
-            "People who have Days since last active of more than 60 and have Letters sent, 90 d of more than 0.",
+            [
+                {"kind": "feature", "feature": "days_since_last_active", "op": "gt", "values": [60]},
+                {"kind": "feature", "feature": "letters_sent", "op": "gt", "values": [0]},
+            ],
         ),
-        (
-            POWER_USERS,
-            "People who did video_rendered at least 10 times in the last 30 days"
-            " and did batch_render_completed in the last 30 days.",
-        ),
+        (POWER_USERS, [performed("video_rendered", 10, "30d"), performed("batch_render_completed", 1, "30d")]),
         (
             CHURN_RISK,
-            "People who have last action more than 30 days ago and have a status that is active.",
+            [
+                {"kind": "person", "field": "last_action_at", "op": "longer_ago", "length": "30d"},
+                {"kind": "person", "field": "status", "op": "is", "values": ["active"]},
+            ],
         ),
         (
             TRIAL_TO_PAID,
-            "People who have a status that is paid and did purchase_completed in the last 7 days.",
+            [
+                {"kind": "person", "field": "status", "op": "is", "values": ["paid"]},
+                performed("purchase_completed", 1, "7d"),
+            ],
         ),
-        (FLAT, "People who did video_rendered at least 10 times in the last 30 days."),
+        (FLAT, [performed("video_rendered", 10, "30d")]),
     ],
     ids=["at risk", "power users", "churn risk", "trial to paid", "flat"],
 )
-def test_what_the_documents_show_is_read(given, sentence):
+def test_what_the_documents_show_is_read(given, conditions):
+    meant = read({"match": {"kind": "all", "of": conditions}})
     inner = given["rules"]
     for written in (given, inner, orjson.dumps(given), orjson.dumps(inner).decode()):
-        assert read_any(written).sentence(NAMES) == sentence
+        assert read_any(written) == meant
 
 
 def test_our_own_format_is_read_too():

@@ -15,7 +15,7 @@ from gdp_core.errors import Forbidden, InvalidInput, NotFound
 from gdp_core.event_roles import DEFAULT_NAMES, ROLES
 from gdp_core.features import FEATURES
 from gdp_core.segments import keeping, starters
-from gdp_core.segments.conditions.base import Event, Names
+from gdp_core.segments.conditions.base import Event, When
 from gdp_core.segments.facts import NO_STOPS, Facts, Stops, Surroundings
 from gdp_core.segments.starters import STARTERS
 from gdp_core.timeline.arrays import MACHINE
@@ -319,10 +319,9 @@ def test_all_are_installed_once_turned_off(database, ws):
     assert not any(one.action["enabled"] for one in kept.values())
     assert kept["won"].name == "Won (2)"
     signup = kept["new_signup_no_activation_24h"]
-    assert signup.rule.sentence(Names()) == (
-        "People who did joined for the first time between 30 days and 2 days ago"
-        f" and never did {', '.join(DEFAULT_NAMES['activation'][:-1])} or {DEFAULT_NAMES['activation'][-1]}."
-    )
+    joined, activated = signup.rule.match.of
+    assert (joined.event.names, joined.when) == (("joined",), When(last="30d", ago="2d"))
+    assert activated.event.names == DEFAULT_NAMES["activation"]
     assert signup.action["steps"] == [{"kind": "email", "text": "1-minute setup"}]
     assert Event.model_validate(signup.action["reached"]).names == DEFAULT_NAMES["activation"]
     assert kept["bounced_complained"].action["reached"] is None
