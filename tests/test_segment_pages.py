@@ -317,6 +317,7 @@ def test_who_saved_meanwhile_is_not_overwritten(browser, workspace):
     page = browser.open("builder", id=made.id.hex)
     page = next(item for item in page.button if ".open." in str(item.key)).click().run()
     page = labelled("number_input", page, "Times").set_value(7).run()
+    assert "You have a draft of it, not saved" in words(browser.open("segment", id=made.id.hex))
     with workspace.database.web.transaction(workspace.id) as session:
         keeping.change(
             session, Principal.system(workspace.id), made.id, rule(SENT), expected_version=1, now=clock.now()

@@ -278,15 +278,17 @@ def _effect(place: Here, sight: Sight, offers: Offers, segment: Segment, rule: R
     """Whom saving would add and remove."""
     write, found = place.write, counting.effect(sight, offers.around, segment.rule, rule)
     with layout.card("What saving changes", key="builder-effect"):
-        if not len(found.added) and not len(found.removed):
+        if not found.added and not found.removed:
             layout.note("The same people as before, as things are now.")
             return
         left, right = st.columns(2, gap="medium")
-        for column, title, numbers in ((left, "Added", found.added), (right, "Removed", found.removed)):
+        for column, title, sign, people, some in (
+            (left, "Added", "+", found.added, found.some_added),
+            (right, "Removed", "−", found.removed, found.some_removed),
+        ):
             with column:
-                sign = "+" if title == "Added" else "−"
-                layout.heading(f"{title}: {sign}{write.number(len(numbers))}")
-                shown = place.read(counting.people_of, numbers[: counting.SAMPLE].tolist())
+                layout.heading(f"{title}: {sign}{write.number(people)}")
+                shown = place.read(counting.people_of, some)
                 people_table(place, shown, alt=f"{title} people", brief=True)
 
 
@@ -632,9 +634,7 @@ def _save_new(desk: Desk, rule: Rule) -> None:
 def _save_change(desk: Desk, segment: Segment, work: Work, rule: Rule, effect: counting.Effect) -> None:
     place = here()
     write = place.write
-    layout.note(
-        f"+{write.number(len(effect.added))} enter and −{write.number(len(effect.removed))} leave once it is counted."
-    )
+    layout.note(f"+{write.number(effect.added)} enter and −{write.number(effect.removed)} leave once it is counted.")
     note = st.text_input("What changed (optional)", max_chars=200, key=f"{desk.prefix}note")
     if not st.button(f"Save version {write.number(segment.version + 1)}", type="primary", key=f"{desk.prefix}saved"):
         return

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlmodel import Session
 
 from gdp_core import reports
@@ -34,10 +33,12 @@ SAMPLE = 8
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Whom a changed rule takes in and leaves out, as lasting numbers."""
+    """How many a changed rule takes in and leaves out, and some of them by their lasting numbers."""
 
-    added: NDArray[np.int64]
-    removed: NDArray[np.int64]
+    added: int
+    removed: int
+    some_added: tuple[int, ...]
+    some_removed: tuple[int, ...]
 
 
 def surroundings(place: Here, rule: Rule | None = None) -> Surroundings:
@@ -69,8 +70,9 @@ def effect(sight: Sight, around: Surroundings, before: Rule, after: Rule) -> Eff
     def compare() -> Effect:
         facts = Facts(sight.timeline, _at(sight), around)
         old, new = before.holds(facts), after.holds(facts)
-        numbers = sight.timeline.numbers
-        return Effect(numbers[new & ~old], numbers[old & ~new])
+        added, removed = np.flatnonzero(new & ~old), np.flatnonzero(old & ~new)
+        some = (tuple(sight.timeline.numbers[places[:SAMPLE]].tolist()) for places in (added, removed))
+        return Effect(len(added), len(removed), *some)
 
     return data.counted(
         sight.place,

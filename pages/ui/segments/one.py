@@ -76,6 +76,8 @@ def head(place: Here, one: Segment) -> None:
         if one.enabled and not one.error:
             layout.badge("On", "green", ":material/check_circle:")
         telling.badges(place, one)
+        if place.may("segments.write") and place.read(keeping.read_draft, place.principal, one.id):
+            layout.badge("You have a draft of it, not saved", "orange", ":material/edit_note:")
         layout.note(_freshness(place, one))
     telling.trouble(place, one)
 
@@ -207,7 +209,7 @@ def overview(place: Here, one: Segment) -> None:
     with layout.card("What it says", key="segment-rule"):
         st.markdown(safe_text(telling.sentence(place, one.rule), longest=3000))
         if len(list(one.rule.conditions())) > 1:
-            with st.expander("As a list"):
+            with st.expander("As a list"), st.container(gap=None):
                 for depth, text in telling.lines(place, one.rule):
                     with st.container(horizontal=True, gap=None, wrap=False):
                         st.space(max(1, 22 * depth))
@@ -422,12 +424,12 @@ def _version(place: Here, one: Segment, version: Version, before: Version | None
         if before is None:
             st.markdown(safe_text(telling.sentence(place, version.rule), longest=3000))
             return
-        for sign, (depth, text) in changes.difference(
-            telling.lines(place, before.rule), telling.lines(place, version.rule)
-        ):
-            with st.container(horizontal=True, gap="small", wrap=False):
-                st.space(max(1, 22 * depth))
-                st.markdown(f"{_SIGNS[sign]}{safe_text(text, longest=500)}{_ENDS[sign]}")
+        told = changes.difference(telling.lines(place, before.rule), telling.lines(place, version.rule))
+        with st.container(gap=None):
+            for sign, (depth, text) in told:
+                with st.container(horizontal=True, gap="small", wrap=False):
+                    st.space(max(1, 22 * depth))
+                    st.markdown(f"{_SIGNS[sign]}{safe_text(text, longest=500)}{_ENDS[sign]}")
 
 
 _SIGNS = {"same": "", "added": ":green[:material/add: ", "removed": ":red[:material/remove: "}
