@@ -252,7 +252,7 @@ def test_why_says_the_same_as_membership(shop):
         assert shop.ask("POST", f"{PATH}/explain", json=body).status_code == 400
 
 
-def test_who_is_told_of_entries(shop):
+def test_who_is_told_of_entries(shop, monkeypatch):
     made, path = shop.make(), "/api/v1/webhook-subscriptions"
     shop.cycle()
     url = "https://hooks.example.com/segments?token=1"
@@ -266,6 +266,13 @@ def test_who_is_told_of_entries(shop):
     assert secret.encode() not in bytes(row["ciphertext"])
     place = {"workspace_id": shop.ws, "table": "webhook_subscription", "row_id": row["id"], "column": "ciphertext"}
     assert vault.unseal(bytes(row["ciphertext"]), **place) == secret
+    monkeypatch.setenv("GDP_ENCRYPTION_KEYS", f"{vault.generate_key('k2')},{ENCRYPTION_KEYS}")
+    settings.cache_clear()
+    vault._keyring.cache_clear()
+    assert vault.rotate(shop.database.worker, [shop.ws]) == 1
+    assert vault.usage(shop.database.worker, [shop.ws]) == {"k2": 1}
+    (sealed,) = query(shop.database, "SELECT ciphertext FROM webhook_subscription")
+    assert vault.unseal(bytes(sealed["ciphertext"]), **place) == secret
     feed = shop.ask("GET", "/api/v1/transitions").json()
     assert row["position"] == feed["next"]  # only what happens from now on is told
 
