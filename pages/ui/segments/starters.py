@@ -124,14 +124,17 @@ def _adding(one: _Offered) -> None:
 
 def _ask(starter: Starter, threshold: Threshold) -> None:
     key = _key(starter, threshold)
-    state.begin(key, threshold.default)
     more = threshold.help or (
         "A number and s, min, h, d, w or mo, like 4h or 30d." if threshold.kind == "length" else ""
     )
     if threshold.kind == "whole":
-        st.number_input(safe_text(threshold.title), min_value=1, step=1, key=key, help=safe_text(more))
+        st.number_input(
+            safe_text(threshold.title), min_value=1, step=1, value=int(threshold.default), key=key, help=safe_text(more)
+        )
     else:
-        st.text_input(safe_text(threshold.title, longest=120), key=key, help=safe_text(more), max_chars=1000)
+        st.text_input(
+            safe_text(threshold.title), value=str(threshold.default), key=key, help=safe_text(more), max_chars=1000
+        )
 
 
 def _offer(starter: Starter, roles: Mapping[str, Match]) -> _Offered:
