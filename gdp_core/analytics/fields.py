@@ -66,7 +66,7 @@ class Fields:
     def of_people(self) -> tuple[str, ...]:
         """The columns of people, then their traits, as conditions name them."""
         names = (*_PERSON, *(x for x in self.traits if x not in PERSON_FIELDS))
-        return (*(f"person.{name}" for name in names), *self.groups)
+        return tuple(f"person.{name}" for name in names)
 
 
 _FIRST_EVENT = ("utm_source", "utm_medium", "utm_campaign", "source", "category", "referrer", "url")
@@ -99,18 +99,23 @@ def read_fields(session: Session, now: datetime) -> Fields:
         people=_ASKED_PEOPLE,
         most=_MOST_NAMES,
     )
-    groups = rows(
+    return Fields(
+        tuple((row.name, max(0, row.events)) for row in events),
+        {name: tuple(found) for name, found in properties.items()},
+        tuple(row.key for row in traits),
+        read_groups(session),
+    )
+
+
+def read_groups(session: Session) -> dict[str, str]:
+    """Segments and saved lists by the field of people that says who is in them, by name."""
+    found = rows(
         session,
         "SELECT id, name FROM (SELECT id, name FROM segment WHERE archived_at IS NULL UNION ALL"
         " SELECT id, name FROM static_list) g ORDER BY name, id LIMIT :most",
         most=_MOST_NAMES,
     )
-    return Fields(
-        tuple((row.name, max(0, row.events)) for row in events),
-        {name: tuple(found) for name, found in properties.items()},
-        tuple(row.key for row in traits),
-        {f"person.in:{row.id}": f"In {row.name}" for row in groups},
-    )
+    return {f"person.in:{row.id}": f"In {row.name}" for row in found}
 
 
 def values_of(timeline: Timeline, field: str, most: int = 100) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def test_from_a_funnel_to_its_people_a_list_and_a_saved_report(owner: UUID, arri
 
     visitor.open("funnels", ws=DEMO)
     visitor.press("Everybody")
-    visitor.choose("And who are in the list", LIST)
+    visitor.choose("And who are in the segment or list", LIST)
     assert people(visitor)[:2] == [second, second]
     visitor.page.keyboard.press("Escape")
 

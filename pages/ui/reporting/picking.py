@@ -6,6 +6,7 @@ a row that is not complete yet counts for nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ import streamlit as st
 
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.calendar import Interval
-from gdp_core.analytics.fields import Fields, is_personal, read_fields
+from gdp_core.analytics.fields import Fields, is_personal, read_fields, read_groups
 from gdp_core.analytics.measures import MONEY
 from gdp_core.analytics.window import Unit, Window
 from gdp_core.timeline.arrays import Value
@@ -57,8 +58,8 @@ _EXACT = 2**53  # whole numbers below it are themselves as a float, and fit an a
 
 
 def fields_of(place: Here) -> Fields:
-    """What a question can name here."""
-    return data.remembered(place, read_fields, place.now)
+    """What a question can name here. A segment or list that was saved a moment ago is among it."""
+    return replace(data.remembered(place, read_fields, place.now), groups=place.read(read_groups))
 
 
 # --------------------------------------------------------------------------------------------------------- events
@@ -349,7 +350,7 @@ def breakdown(draft: Draft, place: Here, fields: Sequence[str]) -> None:
     field, groups = draft.value(None, "by"), fields_of(place).groups
     st.selectbox(
         "Break down by",
-        allowed(place, [*fields, *([field] if field else [])]),
+        allowed(place, [*fields, *groups, *([field] if field else [])]),
         index=None,
         key=draft.key("by"),
         format_func=lambda name: field_name(name, groups),
