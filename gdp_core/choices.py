@@ -30,6 +30,7 @@ from gdp_core.identity import Limits
 from gdp_core.recompute import Step, read_limits, want
 from gdp_core.sources.facts import Category
 from gdp_core.tables.billing import FxRate
+from gdp_core.words import one_line
 
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 RuleKind = Literal["domain", "identifier"]
@@ -548,7 +549,7 @@ def _record(
 
 
 def _line(text: str, *, longest: int = _LONGEST) -> str:
-    return " ".join(text.replace("\x00", "").split())[:longest]
+    return one_line(text, longest)
 
 
 def _exact(text: str) -> str:

@@ -22,6 +22,7 @@ from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.db import one, rows, run
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.ids import time_ordered
+from gdp_core.words import one_line
 
 _LONGEST_NAME, _LONGEST_TEXT = 120, 1000
 _LARGEST_QUESTION = 64 << 10
@@ -165,8 +166,8 @@ def _stored(question: Question) -> dict[str, Any]:
         "kind": question.kind,
         "version": question.version,
         "question": text,
-        "period": _line(question.period, _LONGEST_NAME),
-        "compare": _line(question.compare, _LONGEST_NAME),
+        "period": one_line(question.period, _LONGEST_NAME),
+        "compare": one_line(question.compare, _LONGEST_NAME),
     }
 
 
@@ -247,8 +248,8 @@ def save_list(
         people=list(people),
         id=list_id,
         name=title,
-        description=_line(description, _LONGEST_TEXT) or None,
-        report=_line(report, _LONGEST_TEXT) or None,
+        description=one_line(description, _LONGEST_TEXT) or None,
+        report=one_line(report, _LONGEST_TEXT) or None,
         snapshot=snapshot,
         now=now,
         user=principal.user_id,
@@ -268,7 +269,7 @@ def rename_list(
     before, title = read_list(session, list_id).name, _name(name)
     _rename(session, principal, "static_list", list_id, title, now, kind="list")
     if description is not None:
-        text = _line(description, _LONGEST_TEXT) or None
+        text = one_line(description, _LONGEST_TEXT) or None
         run(session, "UPDATE static_list SET description = :text WHERE id = :id", id=list_id, text=text)
     _record(session, principal, "static_list", list_id, before=before, after=title, name=title, now=now)
 
@@ -321,7 +322,7 @@ def numbers_of(session: Session, persons: Iterable[UUID]) -> NDArray[np.int64]:
 
 def find_list(session: Session, name: str) -> StaticList:
     """The list of a name. Raises NotFound."""
-    row = one(session, f"{_LIST} WHERE name = :name", name=_line(name, _LONGEST_NAME))
+    row = one(session, f"{_LIST} WHERE name = :name", name=one_line(name, _LONGEST_NAME))
     if row is None:
         raise NotFound(f"There is no saved list called “{name[:_LONGEST_NAME]}”.")
     return StaticList(*row)
@@ -347,14 +348,10 @@ def _rename(
 
 
 def _name(text: str) -> str:
-    name = _line(text, _LONGEST_NAME)
+    name = one_line(text, _LONGEST_NAME)
     if not name:
         raise InvalidInput("Give it a name.")
     return name
-
-
-def _line(text: str, longest: int) -> str:
-    return " ".join(text.replace("\x00", "").split())[:longest]
 
 
 def _taken(kind: str, name: str) -> InvalidInput:

@@ -18,6 +18,11 @@ def _tokens(text: str) -> frozenset[str]:
     return frozenset({folded[:200], *(word[:100] for word in words if len(word) > 1)})
 
 
+def one_line(text: str, longest: int) -> str:
+    """What somebody typed as one line: no NUL, single spaces, nothing around it, at most so many characters."""
+    return " ".join(text.replace("\x00", "").split())[:longest]
+
+
 def fold(text: str) -> str:
     """Text as it is compared in a search: lower case, no accents, one space."""
     folded = text.casefold()

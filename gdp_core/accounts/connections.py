@@ -19,6 +19,7 @@ from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.db import one, rows, run
 from gdp_core.errors import InvalidInput, NotFound
+from gdp_core.words import one_line
 
 _HOOK_BYTES = 24
 _LONGEST_SECRET = 500
@@ -210,7 +211,7 @@ def _record(
 
 
 def _name(text: str) -> str:
-    name = " ".join(text.replace("\x00", "").split())[:80]
+    name = one_line(text, 80)
     if not name:
         raise InvalidInput("Give the source a name.")
     return name

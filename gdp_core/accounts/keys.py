@@ -17,6 +17,7 @@ from gdp_core.accounts.roles import Principal, Role, authorise
 from gdp_core.accounts.tokens import new_token
 from gdp_core.db import one, rows, run
 from gdp_core.errors import Forbidden, InvalidInput, NotFound
+from gdp_core.words import one_line
 
 Kind = Literal["browser", "server"]
 PREFIXES: dict[Kind, str] = {"browser": "gdpb_", "server": "gdps_"}
@@ -107,7 +108,7 @@ def create(
         raise InvalidInput("A key can be a Member or a Viewer, or only send.")
     if not one(session, "SELECT 1 FROM source_instance WHERE id = :id AND archived_at IS NULL", id=source_id):
         raise NotFound("This source is not connected any more.")
-    label = " ".join(name.replace("\x00", "").split())[:80]
+    label = one_line(name, 80)
     if not label:
         raise InvalidInput("Give the key a name that says who uses it.")
     chosen = role if kind == "server" else None

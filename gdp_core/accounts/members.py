@@ -17,6 +17,7 @@ from gdp_core.accounts.sessions import revoke_all
 from gdp_core.accounts.tokens import hash_of, new_token
 from gdp_core.db import Database, one, rows, run
 from gdp_core.errors import InvalidInput, NotFound, Unauthorised
+from gdp_core.words import one_line
 
 INVITATION_LASTS = timedelta(days=7)
 _DEAD = "This invitation was used already, taken back or has expired: ask for a new one."
@@ -232,7 +233,7 @@ def accept_as_new(
             " VALUES (:id, :email, :name, :hash, 0, :now) ON CONFLICT (email) DO NOTHING",
             id=user_id,
             email=invitation.email,
-            name=" ".join(name.replace("\x00", "").split())[:100],
+            name=one_line(name, 100),
             hash=stored,
             now=now,
         )

@@ -23,6 +23,7 @@ from gdp_core.accounts.workspaces import insert_workspace
 from gdp_core.addresses import counted_as
 from gdp_core.db import Database, one, rows, run
 from gdp_core.errors import GrowthError, InvalidInput, NotFound, Unauthorised
+from gdp_core.words import one_line
 
 FIRST_OWNER = "owner@localhost"
 _FREE_PER_ACCOUNT = 5
@@ -432,4 +433,4 @@ def _store_password(session: Session, user_id: UUID, stored: str | None, now: da
 
 
 def _name(text: str) -> str:
-    return " ".join(text.replace("\x00", "").split())[:100]
+    return one_line(text, 100)

@@ -22,6 +22,7 @@ from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, Role, authorise
 from gdp_core.db import Database, lock_key, one, rows, run
 from gdp_core.errors import Forbidden, InvalidInput, NotFound
+from gdp_core.words import one_line
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _LONGEST_SLUG = 40
@@ -285,7 +286,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _name(text: str) -> str:
-    return " ".join(text.replace("\x00", "").split())[:_LONGEST_NAME]
+    return one_line(text, _LONGEST_NAME)
 
 
 def list_archived(database: Database, user_id: UUID) -> list[tuple[UUID, str, str]]:

@@ -20,6 +20,7 @@ from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.features import FEATURES
 from gdp_core.features.base import Aggregate, Feature, Tally
 from gdp_core.timeline.matching import Condition, Match
+from gdp_core.words import one_line
 
 MOST = 50
 _MOST_EVENTS, _MOST_CONDITIONS = 50, 10
@@ -176,10 +177,10 @@ def _checked(session: Session, wanted: Wanted) -> Wanted:
     """As it is stored. Raises InvalidInput."""
     asked = replace(
         wanted,
-        title=_line(wanted.title, _LONGEST_TITLE),
-        unit=_line(wanted.unit, _LONGEST_UNIT),
+        title=one_line(wanted.title, _LONGEST_TITLE),
+        unit=one_line(wanted.unit, _LONGEST_UNIT),
         events=_names(wanted.events),
-        field=_line(wanted.field or "", _LONGEST).removeprefix("properties.") or None,
+        field=one_line(wanted.field or "", _LONGEST).removeprefix("properties.") or None,
     )
     if asked.by not in get_args(Aggregate):
         raise InvalidInput(f"A feature is one of {', '.join(get_args(Aggregate))}.")
@@ -211,10 +212,6 @@ def _taken(slug: str) -> InvalidInput:
 
 def _names(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in given if (name := one.replace("\x00", "").strip()[:_LONGEST])))
-
-
-def _line(text: str, longest: int) -> str:
-    return " ".join(text.replace("\x00", "").split())[:longest]
 
 
 def _stored(asked: Wanted) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from gdp_core.importer.mapping import Mapping
 from gdp_core.pipeline import Parsed
 from gdp_core.sources.facts import Delivery
 from gdp_core.tables.ingest import ImportRun
+from gdp_core.words import one_line
 
 SOURCE = "import"
 _ROUTE = "file"
@@ -63,7 +64,7 @@ def prepare_import(session: Session, principal: Principal, *, name: str, file: s
     as gdp_web. Raises InvalidInput, Forbidden.
     """
     authorise(session, principal, "imports.run")
-    label = " ".join(name.replace("\x00", "").split())[:80]
+    label = one_line(name, 80)
     if not label:
         raise InvalidInput("Give the import a name that says what its rows are, such as orders.")
     found = one(

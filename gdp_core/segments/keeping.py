@@ -22,6 +22,7 @@ from gdp_core.ids import time_ordered
 from gdp_core.segments import rules
 from gdp_core.segments.rules import BadRule, Rule, check
 from gdp_core.segments.surroundings import read_surroundings
+from gdp_core.words import one_line
 
 MOST = 500
 _LONGEST_NAME, _LONGEST_TEXT = 120, 1000
@@ -105,7 +106,7 @@ def read_segment(session: Session, segment_id: UUID) -> Segment:
 
 def find_segment(session: Session, name: str) -> Segment:
     """The segment of a name. Raises NotFound."""
-    row = one(session, f"{_SEGMENT} AND s.name = :name", name=_line(name, _LONGEST_NAME))
+    row = one(session, f"{_SEGMENT} AND s.name = :name", name=one_line(name, _LONGEST_NAME))
     if row is None:
         raise NotFound(f"There is no segment called “{name[:_LONGEST_NAME]}”.")
     return _segment(row)
@@ -160,9 +161,9 @@ def create(
         " :goal, CAST(:action AS jsonb), :starter, :now, :user, :now, :user) ON CONFLICT DO NOTHING",
         id=segment_id,
         name=title,
-        description=_line(description, _LONGEST_TEXT),
+        description=one_line(description, _LONGEST_TEXT),
         enabled=enabled,
-        goal=_line(goal, _LONGEST_TEXT),
+        goal=one_line(goal, _LONGEST_TEXT),
         action=_json(action, _LARGEST_ACTION) if action is not None else None,
         starter=starter,
         now=now,
@@ -201,7 +202,7 @@ def change(
     if rule.json_text == before.rule.json_text:
         return before
     version = before.version + 1
-    _write(session, principal, segment_id, version, rule, _line(note, _LONGEST_TEXT), now)
+    _write(session, principal, segment_id, version, rule, one_line(note, _LONGEST_TEXT), now)
     _touch(session, principal, segment_id, "version = :version", now, version=version)
     _record(
         session,
@@ -248,8 +249,8 @@ def rename(
             "name = :name, description = :description, goal = :goal",
             now,
             name=title,
-            description=before.description if description is None else _line(description, _LONGEST_TEXT),
-            goal=before.goal if goal is None else _line(goal, _LONGEST_TEXT),
+            description=before.description if description is None else one_line(description, _LONGEST_TEXT),
+            goal=before.goal if goal is None else one_line(goal, _LONGEST_TEXT),
         )
     except exc.IntegrityError as error:
         raise _taken(title) from error
@@ -413,14 +414,10 @@ def _json(content: Mapping[str, Any], largest: int) -> str:
 
 
 def _name(text: str) -> str:
-    name = _line(text, _LONGEST_NAME)
+    name = one_line(text, _LONGEST_NAME)
     if not name:
         raise InvalidInput("Give the segment a name.")
     return name
-
-
-def _line(text: str, longest: int) -> str:
-    return " ".join(text.replace("\x00", "").split())[:longest]
 
 
 def _taken(name: str) -> Conflict:

@@ -30,7 +30,6 @@ _LOCK_SPACE = (
     0x73656763  # "segc": who writes members of a workspace is alone, so that transitions are numbered in order
 )
 _QUIET_KEPT = timedelta(days=2)
-_QUARTER = timedelta(minutes=15)
 
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.int8]
