@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,26 +318,94 @@ def test_who_becomes_somebody_else_while_a_segment_rests_is_still_known_to_be_in
     assert {row[1:] for row in told(life, slow)[2:]} == {("exited", 1, "merged"), ("entered", 2, "merged")}
 
 
-def test_many_new_members_are_written_last_and_what_takes_long_waits(life, monkeypatch):
+def test_what_changes_for_very_many_is_written_in_parts_and_holds_nobody_up(life, monkeypatch):
     monkeypatch.setattr(cycling, "_BATCH", 3)
-    monkeypatch.setattr(cycling, "_LOADING", -1.0)
+    monkeypatch.setattr(cycling, "_AT_ONCE", 4)
     monkeypatch.setattr(recording, "_STATEMENT", 2)
-    people = life.born(7)
+    people = life.born(11)
     for number, who in enumerate(people):
         life.does(who, "order", life.now - HOUR)
         life.does(who, "visit" if number < 2 else "view", life.now - HOUR)
-    large, small = life.segment("Large", performed("order")), life.segment("Small", performed("visit"))
+    large, small = life.segment("Large", performed("order", "3d")), life.segment("Small", performed("visit"))
     other = life.segment("Other", performed("view"))
+    began = life.now
     done = life.cycle()
-    assert (done.segments, done.postponed, done.entered) == (1, 2, 2)
-    assert life.who(small) == {who.id for who in people[:2]}
-    monkeypatch.setattr(cycling, "_LOADING", 10.0)
-    life.now += HOUR
-    done = life.cycle()
-    assert (done.segments, done.postponed, done.entered) == (3, 0, 12)
-    assert len(life.who(large)) == 7
-    assert len(life.who(other)) == 5
-    assert {row[6] for row in life.transitions()} == {"first"}
+    assert (done.segments, done.postponed, done.entered) == (2, 2, 6)
+    assert len(life.who(small)) == 2
+    assert len(life.who(other)) == 4
+    assert life.who(large) == set()
+    first = life.reads(keeping.read_segment, other.id)
+    assert (first.people, first.pending, first.evaluated_at) == (4, 5, None)
+    life.merge(people[3], people[4])  # both are in it, or one of them is not yet
+    for _ in range(6):
+        life.now += timedelta(seconds=10)
+        if not life.cycle().postponed:
+            break
+    assert life.who(large) == {who.id for who in people if not who.into}
+    assert life.who(other) == {who.id for who in people[2:] if not who.into}
+    whole = life.reads(keeping.read_segment, large.id)
+    assert (whole.people, whole.pending, whole.evaluated_at) == (10, 0, life.now)
+    assert whole.evaluated_at > began
+    life.now += timedelta(days=4)
+    left = []
+    while life.cycle().postponed:
+        now = life.reads(keeping.read_segment, large.id)
+        left.append((now.people, now.pending, now.evaluated_at))
+        life.now += timedelta(seconds=10)
+    assert left == [(6, 6, whole.evaluated_at), (2, 2, whole.evaluated_at)]
+    assert life.who(large) == set()
+    assert [row[1:] for row in told(life, large)].count(("exited", 1, "time")) == 10
+    assert {row[2] for row in told(life, large)} == {1}
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_part_that_was_written_is_known_to_be_whoever_remembers_it(life, monkeypatch, forgets):
+    monkeypatch.setattr(cycling, "_BATCH", 1)
+    monkeypatch.setattr(cycling, "_AT_ONCE", 2)
+    people = life.born(5)
+    for who in people:
+        life.does(who, "order", life.now - HOUR)
+    all_of_them = life.segment("All", performed("order"))
+    while life.cycle().postponed:
+        if forgets:
+            shutil.rmtree(life.folder)
+        life.now += timedelta(seconds=10)
+    assert life.who(all_of_them) == {who.id for who in people}
+    assert [row[1:] for row in told(life, all_of_them)] == [("entered", 1, "first")] * 5
+
+
+def test_entries_are_counted_on_while_parts_of_the_first_wait(life, monkeypatch):
+    monkeypatch.setattr(cycling, "_BATCH", 1)
+    monkeypatch.setattr(cycling, "_AT_ONCE", 1)
+    a, b, c = life.born(3)
+    for who in (a, b):
+        life.does(who, "order", life.now - HOUR)
+    segment = life.segment("All", performed("order"))
+    assert life.cycle().entered == 1
+    assert life.who(segment) == {a.id}
+    life.merge(a, c)
+    monkeypatch.setattr(cycling, "_BATCH", 10)
+    life.now += timedelta(seconds=10)
+    assert life.cycle().postponed == 0
+    assert life.members()[segment.id, c.id][1] == 2
+    assert life.members()[segment.id, b.id][1] == 1
+
+
+def test_who_becomes_somebody_else_while_parts_wait_stays_known(life, monkeypatch):
+    a, b, c, *others = life.born(6)
+    for who in (a, b, c):
+        life.does(who, "order", life.now - HOUR)
+    large = life.segment("Large", performed("order", "2d"))
+    life.cycle()
+    monkeypatch.setattr(cycling, "_BATCH", 1)
+    monkeypatch.setattr(cycling, "_AT_ONCE", 1)
+    for who, into in zip((a, b, c), others, strict=True):
+        life.merge(who, into)
+    life.now += timedelta(days=3)
+    while life.cycle().postponed:
+        life.now += timedelta(seconds=10)
+    assert life.who(large) == set()
+    assert [row[1] for row in told(life, large)] == ["entered"] * 3 + ["exited"] * 3
 
 
 def test_a_clock_that_goes_back_undoes_nothing(life):

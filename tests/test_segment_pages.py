@@ -87,8 +87,8 @@ def with_members(workspace, segment, *users, entered=None):
             )
         run(
             session,
-            "INSERT INTO segment_state (segment_id, workspace_id, mark, version, people, evaluated_at, seconds)"
-            " VALUES (:id, app_ws(), :id, 1, :people, :at, 0.2)",
+            "INSERT INTO segment_state (segment_id, workspace_id, mark, version, people, pending, evaluated_at,"
+            " seconds) VALUES (:id, app_ws(), :id, 1, :people, 0, :at, 0.2)",
             id=segment.id,
             people=len(people),
             at=at,

@@ -1,7 +1,8 @@
 """Brings every segment of a workspace up to an instant: who belongs now, who entered and who exited since, and why.
 
 All enabled segments are evaluated of the same facts, and only differences are written. One that fails keeps the members
-it had and holds nobody up; one that is slow is evaluated less often, and a great many new members are written last.
+it had and holds nobody up; one that is slow is evaluated less often, and what changes for a great many people is written
+last, a part in each cycle.
 """
 
 import time
@@ -29,13 +30,14 @@ from gdp_core.timeline.arrays import Timeline
 from gdp_core.timeline.some import some
 
 _BATCH = 20_000  # entries and exits that are written together
-_LOADING = 10.0  # seconds: who has more of them waits for the next cycle, when others took so long
+_AT_ONCE = 200_000  # of those that have more than a batch, in a cycle: about 8 seconds
 _SLOW, _SHARE = 2.0, 4.0  # seconds from which a segment is slow, and how many times as long it rests
 
 
 @dataclass(frozen=True, slots=True)
 class Cycled:
-    """What a cycle did at `at`. `postponed`: segments that are slow, or whose many new members wait for the next cycle."""
+    """What a cycle did at `at`. `postponed`: segments that are slow, or of whose many changes some wait for the next
+    cycle."""
 
     at: datetime
     segments: int = 0
@@ -68,7 +70,7 @@ class _Known:
     def is_due(self, segment: _Kept) -> bool:
         """Whether it is to be evaluated: a slow one rests until it took only a small share of the time."""
         state = self.states.get(segment.id)
-        if state is None or state.evaluated_at is None or (state.seconds or 0) < _SLOW:
+        if state is None or state.evaluated_at is None or state.pending or (state.seconds or 0) < _SLOW:
             return True
         changed = state.definition != self.definitions[segment.id]
         return changed or (self.at - state.evaluated_at).total_seconds() >= _SHARE * (state.seconds or 0)
@@ -102,13 +104,14 @@ def _run(pool: Database, workspace_id: UUID, timeline: Timeline, memory: Memory,
         if (told := evaluated[str(segment.id)]).error is not None
     ]
     findings = _found(pool, workspace_id, known, facts, due, evaluated, before, memory)
-    written, postponed = _write(pool, workspace_id, findings, known.at, timeline.snapshot)
-    _remember(memory, timeline, known, before, findings, written)
+    parts = list(_parts(findings, timeline.numbers))
+    written = _write(pool, workspace_id, parts, known.at, timeline.snapshot)
+    _remember(memory, timeline, known, before, parts, written)
     done = Cycled(
         known.at,
         segments=len(written.marks),
         failed=len(failures),
-        postponed=postponed + len(known.segments) - len(due),
+        postponed=sum(part.pending > 0 for part in parts) + len(known.segments) - len(due),
         entered=written.entered,
         exited=written.exited,
         seconds=time.perf_counter() - began,
@@ -187,8 +190,8 @@ def _found(
                 held,
                 numbers[entered],
                 why_entered,
-                np.concatenate([numbers[exited], was.away]),
-                np.concatenate([_reasons(exited, why, moved), why_away]),
+                np.concatenate([was.away, numbers[exited]]),
+                np.concatenate([why_away, _reasons(exited, why, moved)]),
                 evaluated[str(segment.id)].seconds,
                 state is not None and memory.marks.get(segment.id.hex) == state.mark.hex,
             )
@@ -257,30 +260,34 @@ def _happened(facts: Facts, since: int, until: int) -> Mask:
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
-def _write(
-    pool: Database, workspace_id: UUID, findings: Sequence[Finding], at: datetime, snapshot: str
-) -> tuple[recording.Written, int]:
-    """Write in groups, those with few changes first. What was written, and of how many segments it has to wait."""
-    done, postponed = recording.Written(), 0
-    spent = 0.0
-    for group in _groups(findings):
-        is_large = len(group) == 1 and group[0].changes > _BATCH
-        if is_large and spent > _LOADING:
-            postponed += 1
+def _parts(findings: Sequence[Finding], numbers: NDArray[np.int64]) -> Iterator[Finding]:
+    """What is to be written now, those with few changes first; those with many share what a cycle has room for."""
+    room = _AT_ONCE
+    for finding in sorted(findings, key=lambda one: one.changes):
+        if finding.changes <= _BATCH:
+            yield finding
             continue
-        began = time.perf_counter()
+        part = finding.first(room, numbers)
+        room -= part.changes
+        yield part
+
+
+def _write(
+    pool: Database, workspace_id: UUID, parts: Sequence[Finding], at: datetime, snapshot: str
+) -> recording.Written:
+    done = recording.Written()
+    for group in _groups([part for part in parts if part.changes or not part.pending]):
         written = recording.write(pool, workspace_id, group, at, snapshot)
-        spent += time.perf_counter() - began if is_large else 0.0
         done.marks |= written.marks
         done.entered += written.entered
         done.exited += written.exited
-    return done, postponed
+    return done
 
 
 def _groups(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
     group: list[Finding] = []
     changes = 0
-    for finding in sorted(findings, key=lambda one: one.changes):
+    for finding in findings:
         if group and changes + finding.changes > _BATCH:
             yield group
             group, changes = [], 0
@@ -305,7 +312,7 @@ def _remember(
     members = {key: was for key, was in before.items() if key in marks}
     for finding in findings:
         if finding.segment_id in written.marks:
-            members[finding.segment_id] = Before(finding.members, timeline.numbers[:0])
+            members[finding.segment_id] = Before(finding.members, finding.away)
     memory.write(timeline.numbers, members, marks)
 
 

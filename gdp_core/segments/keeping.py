@@ -36,7 +36,8 @@ class Segment:
     """Who is meant, under a name. The ids of users; None: a command on the server.
 
     `people`, `evaluated_at`, `seconds`: what the last good evaluation came to; None before the first. `error`: why it
-    cannot be evaluated, since `failed_at`. A disabled one keeps the people it had.
+    cannot be evaluated, since `failed_at`. `pending`: so many entries and exits are found and being written, so that
+    `people` are on their way. A disabled one keeps the people it had.
     """
 
     id: UUID
@@ -48,6 +49,7 @@ class Segment:
     goal: str
     action: Mapping[str, Any] | None
     people: int | None
+    pending: int
     evaluated_at: datetime | None
     seconds: float | None
     error: str | None
@@ -82,7 +84,8 @@ class Draft:
 # --------------------------------------------------------------------------------------------------------- reading
 
 _SEGMENT = """
-SELECT s.id, s.name, s.description, v.rule, s.version, s.enabled, s.goal, s.action, t.people, t.evaluated_at, t.seconds,
+SELECT s.id, s.name, s.description, v.rule, s.version, s.enabled, s.goal, s.action, t.people,
+    coalesce(t.pending, 0) AS pending, t.evaluated_at, t.seconds,
     t.error, t.failed_at, s.starter, s.created_at, s.created_by, s.updated_at, s.updated_by
 FROM segment s
 JOIN segment_version v ON v.workspace_id = s.workspace_id AND v.segment_id = s.id AND v.version = s.version

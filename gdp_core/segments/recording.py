@@ -6,7 +6,7 @@ Postgres is asked who is there; and who finds another mark than they expected wr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class State:
     definition: str | None
     evaluated_at: datetime | None
     seconds: float | None
+    pending: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +57,11 @@ class Before:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """What an evaluation found of a segment: who enters and who exits, by number, each with a code into REASONS."""
+    """What an evaluation found of a segment: who enters and who exits, by number, each with a code into REASONS.
+
+    `pending`: so many entries and exits are left for later; `members`, and by number `away`, whom the timeline knows no
+    more, are who is in it until then.
+    """
 
     segment_id: UUID
     version: int
@@ -69,6 +74,8 @@ class Finding:
     why_exited: Codes
     seconds: float
     is_remembered: bool  # in the file, under the mark it has
+    pending: int = 0
+    away: Numbers = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def changes(self) -> int:
@@ -76,9 +83,35 @@ class Finding:
         return len(self.entered) + len(self.exited)
 
     @property
+    def people(self) -> int:
+        """How many are in it once this is written."""
+        return int(np.count_nonzero(self.members)) + len(self.away)
+
+    @property
     def is_first(self) -> bool:
-        """Whether it never was evaluated before."""
-        return self.before is None or self.before.evaluated_at is None
+        """Whether nobody was written to be in it ever before."""
+        return self.before is None or (self.before.evaluated_at is None and not self.before.pending)
+
+    def first(self, most: int, numbers: Numbers) -> "Finding":
+        """At most so many of its changes, exits before entries; `numbers` are those of the timeline."""
+        if self.changes <= most:
+            return self
+        exits = min(len(self.exited), most)
+        entries = most - exits
+        stay, is_known = self.exited[exits:], np.isin(self.exited[exits:], numbers)
+        members = self.members.copy()
+        members[np.searchsorted(numbers, self.entered[entries:])] = False
+        members[np.searchsorted(numbers, stay[is_known])] = True
+        return replace(
+            self,
+            members=members,
+            entered=self.entered[:entries],
+            why_entered=self.why_entered[:entries],
+            exited=self.exited[:exits],
+            why_exited=self.why_exited[:exits],
+            pending=self.changes - most,
+            away=stay[~is_known],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +221,9 @@ def _read(pool: Database, workspace_id: UUID, segment_id: UUID) -> Numbers:
 
 def read_states(session: Session) -> dict[UUID, State]:
     """What the last evaluation of each segment came to."""
-    found = rows(session, "SELECT segment_id, mark, version, definition, evaluated_at, seconds FROM segment_state")
+    found = rows(
+        session, "SELECT segment_id, mark, version, definition, evaluated_at, seconds, pending FROM segment_state"
+    )
     return {row.segment_id: State(*row[1:]) for row in found}
 
 
@@ -329,7 +364,7 @@ def _put_sizes(
         [
             {
                 "segment_id": one.segment_id,
-                "people": int(np.count_nonzero(one.members)),
+                "people": one.people,
                 "entered": entered.get(one.segment_id, 0),
                 "exited": exited.get(one.segment_id, 0),
             }
@@ -354,6 +389,7 @@ def _workspace(session: Session) -> UUID:
 def _put_states(
     session: Session, group: Sequence[Finding], marks: Mapping[UUID, UUID], at: datetime, snapshot: str
 ) -> None:
+    """Of which instant and rule its members are is said once all of them are written."""
     if not group:
         return
     insert(
@@ -363,17 +399,23 @@ def _put_states(
             {
                 "segment_id": one.segment_id,
                 "mark": marks[one.segment_id],
-                "version": one.version,
-                "definition": one.definition,
-                "people": int(np.count_nonzero(one.members)),
+                "version": None if one.pending else one.version,
+                "definition": None if one.pending else one.definition,
+                "people": one.people,
+                "pending": one.pending,
+                "evaluated_at": None if one.pending else at,
+                "snapshot": None if one.pending else snapshot,
                 "seconds": one.seconds,
             }
             for one in group
         ],
-        "ON CONFLICT (segment_id, workspace_id) DO UPDATE SET mark = excluded.mark, version = excluded.version,"
-        " definition = excluded.definition, people = excluded.people, evaluated_at = excluded.evaluated_at,"
-        " snapshot = excluded.snapshot, seconds = excluded.seconds, error = NULL, failed_at = NULL",
-        shared={"workspace_id": _workspace(session), "evaluated_at": at, "snapshot": snapshot},
+        "ON CONFLICT (segment_id, workspace_id) DO UPDATE SET mark = excluded.mark, people = excluded.people,"
+        " pending = excluded.pending, seconds = excluded.seconds, error = NULL, failed_at = NULL,"
+        " version = coalesce(excluded.version, segment_state.version),"
+        " definition = coalesce(excluded.definition, segment_state.definition),"
+        " evaluated_at = coalesce(excluded.evaluated_at, segment_state.evaluated_at),"
+        " snapshot = coalesce(excluded.snapshot, segment_state.snapshot)",
+        shared={"workspace_id": _workspace(session)},
     )
 
 
@@ -385,7 +427,7 @@ def write_failures(session: Session, failures: Sequence[Failure], at: datetime) 
         session,
         SegmentState,
         [
-            {"segment_id": one.segment_id, "mark": uuid4(), "error": one.error, "seconds": one.seconds}
+            {"segment_id": one.segment_id, "mark": uuid4(), "error": one.error, "seconds": one.seconds, "pending": 0}
             for one in failures
         ],
         "ON CONFLICT (segment_id, workspace_id) DO UPDATE SET error = excluded.error, seconds = excluded.seconds,"

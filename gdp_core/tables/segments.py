@@ -74,6 +74,7 @@ class SegmentState(SQLModel, table=True):
     version: int | None = None  # of the rule its members are by
     definition: str | None = word(default=None)  # digest of that rule and those of the segments it is made of
     people: int | None = whole(default=None)
+    pending: int = whole(default=0)  # entries and exits that are found and not yet written
     evaluated_at: datetime | None = instant(default=None)
     snapshot: str | None = word(default=None)  # the lake's
     seconds: float | None = None

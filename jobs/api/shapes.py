@@ -74,6 +74,7 @@ class Segment(BaseModel):
                     "version": 1,
                     "enabled": True,
                     "people": 412,
+                    "pending": 0,
                     "evaluated_at": _AT,
                     "seconds": 0.02,
                     "error": None,
@@ -94,6 +95,9 @@ class Segment(BaseModel):
     version: int
     enabled: bool
     people: int | None
+    pending: int = Field(
+        description="So many entries and exits are found and being written: until then people grow or shrink"
+    )
     evaluated_at: datetime | None
     seconds: float | None
     error: str | None = Field(description="Why it cannot be evaluated, since `failed_at`")

@@ -62,6 +62,8 @@ def badges(place: Here, one: Segment) -> None:
         layout.badge("Off", "gray", ":material/pause_circle:")
     elif one.error:
         layout.badge("Failing", "red", ":material/error:")
+    elif one.pending:
+        layout.badge("Being written", "blue", ":material/hourglass_top:")
     elif one.evaluated_at is not None and place.now - one.evaluated_at > LATE:
         layout.badge("Late", "orange", ":material/schedule:")
 
@@ -78,5 +80,8 @@ def trouble(place: Here, one: Segment) -> None:
         layout.remark(f"It could not be counted{since}: {one.error} {age}")
     elif not one.enabled:
         layout.remark(f"It is turned off and not kept up to date. {age}")
+    elif one.pending:
+        people = write.number(one.pending)
+        layout.remark(f"It changed for very many people, who are written step by step: {people} are still to come.")
     elif one.evaluated_at is not None and place.now - one.evaluated_at > LATE:
         layout.remark(f"It has not been counted lately: the jobs may have stopped. {age}")
