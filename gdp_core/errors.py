@@ -3,6 +3,7 @@
 GrowthError
 ├── InvalidInput        what was given cannot be used
 │   ├── Conflict        it goes against what is there: a name that is taken, a newer version
+│   ├── TooMuch         it needs more memory than a query may take
 │   └── BadSetting      an environment variable is wrong; names the key
 ├── NotFound            no such thing, or not in this workspace
 ├── Unauthorised        not signed in, a wrong key, a bad signature
@@ -26,6 +27,10 @@ class InvalidInput(GrowthError):
 
 class Conflict(InvalidInput):
     """What was given goes against what is there now."""
+
+
+class TooMuch(InvalidInput):
+    """This needs more memory than a query may take: choose a shorter period or fewer filters."""
 
 
 class BadSetting(InvalidInput):

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import psycopg
 import pytest
 
-from gdp_core.errors import BadSetting, Unavailable
+from gdp_core.errors import BadSetting, TooMuch, Unavailable
 from gdp_core.lake.connection import Bucket, Lake
 from gdp_core.lake.tables import schema_of
 from gdp_core.lake.writing import ensure
@@ -117,3 +117,11 @@ def test_a_group_alone_is_the_same_commands():
     whole = {group.name: group.typer_instance for group in commands.app.registered_groups}
     for name in ALONE:
         assert [group.typer_instance for group in alone(name).registered_groups] == [whole[name]]
+
+
+def test_a_query_too_large_for_the_memory_says_so_and_the_lake_stays_open(database, tmp_path):
+    with Lake(database.dsn, str(tmp_path / "lake"), memory="50MB", threads=1) as lake:
+        with pytest.raises(TooMuch, match="more memory than a query may take"), lake.reading() as cursor:
+            cursor.execute("SELECT list(range) FROM range(20_000_000)")
+        with lake.reading() as cursor:
+            assert cursor.execute("SELECT 1").fetchone() == (1,)

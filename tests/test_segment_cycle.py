@@ -14,6 +14,7 @@ import pytest
 from gdp_core import reports
 from gdp_core.accounts.roles import Principal
 from gdp_core.db import rows, run
+from gdp_core.errors import TooMuch, Unavailable
 from gdp_core.segments import cycle as cycling
 from gdp_core.segments import keeping, membership, recording
 from gdp_core.segments.conditions.performed import Performed
@@ -238,6 +239,29 @@ def test_an_error_nobody_thought_of_is_the_segments_own(life, monkeypatch):
     assert life.cycle().failed == 1
     assert life.who(fine) == {a.id}
     assert "ZeroDivisionError" in life.reads(keeping.find_segment, "Odd").error
+
+
+def test_only_a_lake_that_stands_still_ends_a_cycle(life, monkeypatch):
+    (a,) = life.born()
+    life.does(a, "order", life.now - HOUR)
+    life.segment("Heavy", performed("visit"))
+    fine = life.segment("Fine", performed("order"))
+    holds, raised = Performed.holds, TooMuch()
+
+    def asked(self, facts):
+        if "visit" in self.event.names:
+            raise raised
+        return holds(self, facts)
+
+    monkeypatch.setattr(Performed, "holds", asked)
+    assert life.cycle().failed == 1
+    assert life.who(fine) == {a.id}
+    assert "more memory" in life.reads(keeping.find_segment, "Heavy").error
+    raised = Unavailable("The lake is away.")
+    life.now += HOUR
+    with pytest.raises(Unavailable):
+        life.cycle()
+    assert life.reads(keeping.read_segment, fine.id).evaluated_at == life.now - HOUR
 
 
 def test_a_rule_that_cannot_be_read_any_more_is_the_segments_own(life):

@@ -13,7 +13,7 @@ import duckdb
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from gdp_core.errors import BadSetting, Unavailable
+from gdp_core.errors import BadSetting, TooMuch, Unavailable
 
 _INLINED_ROWS = 1000  # smaller appends stay in the catalogue until maintenance writes them out as files
 _CATALOGUE = "-c role=gdp_lake -c timezone=UTC"
@@ -144,7 +144,7 @@ class Lake:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor for queries. Raises Unavailable when the lake cannot be read."""
+        """A cursor for queries. Raises Unavailable when the lake cannot be read, TooMuch for what its memory cannot hold."""
         cursor = self.cursor()
         try:
             yield cursor
@@ -257,7 +257,7 @@ def _as_ours(error: duckdb.Error) -> Exception:
             "Files of the lake are missing from its folder: if it stays so, run python -m jobs lake rebuild."
         )
     if isinstance(error, duckdb.OutOfMemoryException):
-        return Unavailable("This needs more memory than a query may take; choose a shorter period or fewer filters.")
+        return TooMuch()
     if isinstance(error, duckdb.TransactionException):
         return Unavailable("Somebody else was writing to the lake at the same moment; it is tried again.", 0.2)
     if "No snapshot found" in str(error):

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from gdp_core.db import Database, one, rows, run
-from gdp_core.errors import NotFound, Unavailable
+from gdp_core.errors import GrowthError, NotFound, TooMuch, Unavailable
 from gdp_core.failpoint import failpoint
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.tables import ACTOR, EVENT, PERSON, TABLES, schema_of
@@ -25,13 +25,13 @@ _SUPERSEDED = 1.5  # rows for each actor or person, from which on only the last 
 def maintain(lake: Lake, pool: Database, workspaces: list[UUID], now: datetime) -> dict[str, Any]:
     """Tidy every workspace's tables, then what no reader can want any more. Safe to kill and to repeat.
 
-    Raises Unavailable where a workspace's could not be tidied, after the others were.
+    Raises Unavailable or TooMuch where a workspace's could not be tidied, after the others were.
     """
-    trimmed, failed = 0, list[Unavailable]()
+    trimmed, failed = 0, list[GrowthError]()
     for workspace_id in workspaces:
         try:
             trimmed += _tidy(lake, pool, workspace_id, now)
-        except Unavailable as error:
+        except (Unavailable, TooMuch) as error:
             failed.append(error)
     expired = _expire(lake, now - GRACE)
     lake.vacuum()
