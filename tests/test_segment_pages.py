@@ -20,7 +20,7 @@ from gdp_core.settings import settings
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
-from pages.ui.segments import tree
+from pages.ui.segments import listed, telling, tree
 from pages.ui.segments.one import TABS
 
 from . import counting
@@ -168,6 +168,28 @@ def test_the_list_says_what_each_is(browser, workspace):
     shown = shown.text_input(key="segments.q").set_value("letter_created not").run()
     assert [item.label for item in shown.get("page_link") if "senders" in item.label.lower()] == ["Makers, not senders"]
     assert "letter_created not" in shown.query_params["q"]
+
+
+def test_what_many_segments_cost(browser, workspace, monkeypatch):
+    """A page tells the rules it shows, of names that were read once; all of them only to look for words in them."""
+    sent = kept(workspace, "Aa", SENT)
+    for number in range(24):
+        kept(workspace, f"Made {number:02}", MADE, {"kind": "segment", "segment": str(sent.id), "member": True})
+    told, read = [], []
+    tell, names = rules.Rule.sentence, telling.read_names
+    monkeypatch.setattr(rules.Rule, "sentence", lambda self, known: told.append(self) or tell(self, known))
+    monkeypatch.setattr(listed, "read_names", lambda session: read.append(session) or names(session))
+    monkeypatch.setattr("pages.ui.segments.counting.read_surroundings", None)
+    browser.sign_in(workspace.id)
+    shown = browser.open("segments")
+    assert not shown.exception
+    assert not shown.error
+    assert (len(told), len(read)) == (20, 1)
+    assert "are in the segment “Aa”" in words(shown)
+    assert "Made 00, Made 01" in words(shown)
+    shown = shown.text_input(key="segments.q").set_value("made 23").run()
+    assert "Made 23" in words(shown)
+    assert "Made 22" not in [item.label for item in shown.get("page_link")]
 
 
 def test_a_viewer_reads_no_personal_value(browser, workspace):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlmodel import Session
@@ -22,14 +22,29 @@ class Shared:
     both: int
 
 
-def read_changes(session: Session, since: datetime) -> Mapping[UUID, int]:
-    """By segment, by how many people it grew since an instant (rounded to a quarter of an hour); none where nobody moved."""
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """By how many people a segment grew in 7 and in 30 days."""
+
+    week: int
+    month: int
+
+
+UNMOVED = Growth(0, 0)
+
+
+def read_growth(session: Session, now: datetime, segment_id: UUID | None = None) -> Mapping[UUID, Growth]:
+    """By segment, or of one, how it grew until now (rounded to a quarter of an hour); none where nobody moved."""
     found = rows(
         session,
-        "SELECT segment_id, sum(entered - exited)::bigint AS grown FROM segment_size WHERE at >= :since GROUP BY 1",
-        since=since,
+        "SELECT segment_id, coalesce(sum(entered - exited) FILTER (WHERE at >= :week), 0)::bigint AS week,"
+        " sum(entered - exited)::bigint AS month FROM segment_size"
+        " WHERE at >= :month AND (CAST(:id AS uuid) IS NULL OR segment_id = :id) GROUP BY 1",
+        id=segment_id,
+        week=now - timedelta(days=7),
+        month=now - timedelta(days=30),
     )
-    return {row.segment_id: int(row.grown) for row in found}
+    return {row.segment_id: Growth(row.week, row.month) for row in found}
 
 
 def read_shared(session: Session, segment_id: UUID, most: int = 50) -> list[Shared]:

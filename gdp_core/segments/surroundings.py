@@ -2,7 +2,7 @@
 and saved lists, and what they are called. Of a list its people are read only where a rule names it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from gdp_core.analytics.beginnings import NEVER
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.warning import Model, read_warned
 from gdp_core.db import rows
+from gdp_core.features.base import Feature
 from gdp_core.features.definitions import read_features
 from gdp_core.features.roles import read_matches
 from gdp_core.segments import rules
@@ -49,13 +50,24 @@ def read_surroundings(
         rules=known,
         lists=_people(session, lists, named),
         stops=_stops(session) if people else NO_STOPS,
-        names=Names(
-            {str(row.id): row.name for row in found},
-            lists,
-            {one.slug: one.title for one in features},
-            money=frozenset(one.slug for one in features if one.kind == "money"),
-            shares=frozenset(one.slug for one in features if one.kind == "share"),
-        ),
+        names=_names({str(row.id): row.name for row in found}, lists, features),
+    )
+
+
+def read_names(session: Session) -> Names:
+    """What everything that rules may name is called: all that a sentence asks, and far less to read."""
+    found = rows(session, "SELECT id, name FROM segment WHERE archived_at IS NULL ORDER BY name, id")
+    lists = {str(one.id): one.name for one in reports.list_lists(session)}
+    return _names({str(row.id): row.name for row in found}, lists, read_features(session))
+
+
+def _names(segments: dict[str, str], lists: dict[str, str], features: Sequence[Feature]) -> Names:
+    return Names(
+        segments,
+        lists,
+        {one.slug: one.title for one in features},
+        money=frozenset(one.slug for one in features if one.kind == "money"),
+        shares=frozenset(one.slug for one in features if one.kind == "share"),
     )
 
 

@@ -11,10 +11,9 @@ with layout.head("Segments", "People who meet a rule, counted again and again"):
     if found.segments:
         listed.new_button(place, has_draft=has_draft)
 if found.segments:
-    listed.search()
-    listed.table(place, found, listed.matching(place, found))
+    listed.searched(found)
 else:
     listed.none_yet(place, has_draft=has_draft)
+    state.publish(listed.FIELDS)
 starters.gallery(place, found.segments)
 bringing.section(place, has_draft=has_draft)
-state.publish(listed.FIELDS)

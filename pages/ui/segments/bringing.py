@@ -43,8 +43,9 @@ def _ask(has_draft: bool) -> None:
         _problems(error.problems)
         st.button("Read it again", key="segments.import.read")
         return
-    st.markdown(safe_text(telling.sentence(place, rule), longest=2000))
-    for problem in rules.check(rule, counting.surroundings(place)):
+    around = counting.surroundings(place)
+    st.markdown(safe_text(telling.sentence(place, around.names, rule), longest=2000))
+    for problem in rules.check(rule, around):
         layout.remark(_line(problem))
     if _KEPT.get() == rule.json_text:
         layout.badge("Your draft now", "green", ":material/check_circle:")

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 import streamlit as st
 
 from gdp_core.analytics import segments as reads
+from gdp_core.analytics.segments import Growth
 from gdp_core.segments import keeping
+from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.keeping import Segment
-from pages.ui import layout, nav, state
-from pages.ui.context import Here
+from gdp_core.segments.surroundings import read_names
+from pages.ui import boundary, layout, nav, state
+from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN
 from pages.ui.segments import telling
@@ -25,26 +27,27 @@ _COLUMNS = (4.6, 1.1, 1.0, 1.0, 1.6, 1.5)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Every segment, and by its id how its size changed since 7 and 30 days ago."""
+    """Every segment, what things are called, and by a segment's id how its size changed and which others are made of it."""
 
     segments: Sequence[Segment]
-    week: Mapping[UUID, int]
-    month: Mapping[UUID, int]
-
-    def users(self, key: UUID) -> list[Segment]:
-        """Which segments are made of one."""
-        return [one for one in self.segments if str(key) in one.rule.uses.segments]
+    names: Names
+    growth: Mapping[UUID, Growth]
+    users: Mapping[str, Sequence[str]]
 
 
 def read(place: Here) -> Listed:
     """The list as it is now."""
-    week, month = place.now - timedelta(days=7), place.now - timedelta(days=30)
     with place.still() as session:
-        return Listed(
-            keeping.list_segments(session),
-            reads.read_changes(session, week),
-            reads.read_changes(session, month),
-        )
+        segments = keeping.list_segments(session)
+        return Listed(segments, read_names(session), reads.read_growth(session, place.now), _users(segments))
+
+
+def _users(segments: Sequence[Segment]) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for one in segments:
+        for key in one.rule.uses.segments:
+            found.setdefault(key, []).append(one.name)
+    return found
 
 
 def draft_of(place: Here) -> bool:
@@ -77,8 +80,10 @@ def none_yet(place: Here, *, has_draft: bool) -> None:
         new_button(place, has_draft=has_draft)
 
 
-def search() -> None:
-    """The field that narrows the list."""
+@boundary.fragment()
+def searched(found: Listed) -> None:
+    """The field that narrows the list, and a page of it: what somebody types asks for nothing but what is here."""
+    place = here()
     st.text_input(
         "Find a segment",
         key=WORDS.key,
@@ -90,22 +95,27 @@ def search() -> None:
         args=(1,),
         width=320,
     )
+    chosen = _matching(place, found)
+    if chosen:
+        _table(place, found, chosen)
+    else:
+        layout.empty(":material/search_off:", "No segment matches", "Search for other words.")
+    state.publish(FIELDS)
 
 
-def matching(place: Here, found: Listed) -> list[Segment]:
+def _matching(place: Here, found: Listed) -> Sequence[Segment]:
     """Those with all words in their name, description or sentence."""
     words = str(WORDS.value).casefold().split()
-    told = [
-        (one, f"{one.name} {one.description} {telling.sentence(place, one.rule)}".casefold()) for one in found.segments
-    ]
+    if not words:
+        return found.segments
+    told = (
+        (one, f"{one.name} {one.description} {telling.sentence(place, found.names, one.rule)}".casefold())
+        for one in found.segments
+    )
     return [one for one, text in told if all(word in text for word in words)]
 
 
-def table(place: Here, found: Listed, chosen: Sequence[Segment]) -> None:
-    """A page of the list."""
-    if not chosen:
-        layout.empty(":material/search_off:", "No segment matches", "Search for other words.")
-        return
+def _table(place: Here, found: Listed, chosen: Sequence[Segment]) -> None:
     first = min(max(1, int(AT.value)), max(1, -(-len(chosen) // _PAGE)))
     with layout.card(key="segments-list"):
         titles = st.columns(_COLUMNS, gap="small")
@@ -125,17 +135,17 @@ def _row(place: Here, found: Listed, one: Segment) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             nav.link(place, "segment", label=clean(one.name, longest=80), icon="", id=one.id.hex)
             telling.badges(place, one)
-        layout.note(clean(telling.sentence(place, one.rule), longest=150))
+        layout.note(clean(telling.sentence(place, found.names, one.rule), longest=150))
     with people:
         st.text(write.number(one.people))
-    for column, changes in ((week, found.week), (month, found.month)):
+    grown = found.growth.get(one.id, reads.UNMOVED)
+    for column, by in ((week, grown.week), (month, grown.month)):
         with column:
-            st.text(_change(place, one, changes.get(one.id, 0)))
+            st.text(_change(place, one, by))
     with counted:
         layout.note(write.ago(one.evaluated_at, place.now) if one.evaluated_at else "not yet")
     with used:
-        users = found.users(one.id)
-        layout.note(clean(", ".join(each.name for each in users), longest=40) or UNKNOWN)
+        layout.note(clean(", ".join(found.users.get(str(one.id), ())), longest=40) or UNKNOWN)
 
 
 def _change(place: Here, one: Segment, by: int) -> str:

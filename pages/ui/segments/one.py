@@ -14,6 +14,7 @@ from gdp_core.analytics import segments as reads
 from gdp_core.analytics.audit_view import AuditFilter
 from gdp_core.errors import InvalidInput
 from gdp_core.segments import keeping, membership
+from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.keeping import Segment, Version
 from gdp_core.segments.membership import Member, Place
 from pages.ui import auditing, boundary, data, layout, nav, state
@@ -192,14 +193,12 @@ def tabs() -> str:
 def overview(place: Here, one: Segment) -> None:
     """What it says, how many people it has, and how that went."""
     write = place.write
-    week, month = (
-        place.read(reads.read_changes, place.now - timedelta(days=number)).get(one.id, 0) for number in (7, 30)
-    )
+    grown = place.read(reads.read_growth, place.now, one.id).get(one.id, reads.UNMOVED)
     last = place.scope.end - timedelta(days=1)
     flow = place.read(membership.read_flow, one.id, place.scope.start, last, place.workspace.timezone)
     with layout.numbers():
         layout.metric("People", write.number(one.people))
-        for name, by in (("In 7 days", week), ("In 30 days", month)):
+        for name, by in (("In 7 days", grown.week), ("In 30 days", grown.month)):
             sign = "+" if by > 0 else "−" if by < 0 else ""
             layout.metric(name, UNKNOWN if one.people is None else f"{sign}{write.number(abs(by))}")
         entered, left = sum(day.entered for day in flow), sum(day.exited for day in flow)
@@ -207,10 +206,11 @@ def overview(place: Here, one: Segment) -> None:
             f"Entered · left, {layout.period_name(place).lower()}", f"{write.number(entered)} · {write.number(left)}"
         )
     with layout.card("What it says", key="segment-rule"):
-        st.markdown(safe_text(telling.sentence(place, one.rule), longest=3000))
+        known = telling.names(place)
+        st.markdown(safe_text(telling.sentence(place, known, one.rule), longest=3000))
         if len(list(one.rule.conditions())) > 1:
             with st.expander("As a list"), st.container(gap=None):
-                for depth, text in telling.lines(place, one.rule):
+                for depth, text in telling.lines(place, known, one.rule):
                     with st.container(horizontal=True, gap=None, wrap=False):
                         st.space(max(1, 22 * depth))
                         st.markdown(safe_text(text, longest=500))
@@ -395,12 +395,14 @@ def overlap(place: Here, one: Segment) -> None:
 def versions(place: Here, one: Segment) -> None:
     """Every rule it had, and what each changed."""
     found = place.read(keeping.read_versions, one.id)
-    who = _names(place)
+    who, known = _names(place), telling.names(place)
     for version, before in zip(found, [*found[1:], None], strict=True):
-        _version(place, one, version, before, who)
+        _version(place, one, version, before, who, known)
 
 
-def _version(place: Here, one: Segment, version: Version, before: Version | None, who: Mapping[UUID, str]) -> None:
+def _version(
+    place: Here, one: Segment, version: Version, before: Version | None, who: Mapping[UUID, str], known: Names
+) -> None:
     write = place.write
     with layout.card(key=f"version-{version.version}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -422,9 +424,9 @@ def _version(place: Here, one: Segment, version: Version, before: Version | None
         if version.note:
             layout.note(version.note)
         if before is None:
-            st.markdown(safe_text(telling.sentence(place, version.rule), longest=3000))
+            st.markdown(safe_text(telling.sentence(place, known, version.rule), longest=3000))
             return
-        told = changes.difference(telling.lines(place, before.rule), telling.lines(place, version.rule))
+        told = changes.difference(telling.lines(place, known, before.rule), telling.lines(place, known, version.rule))
         with st.container(gap=None):
             for sign, (depth, text) in told:
                 with st.container(horizontal=True, gap="small", wrap=False):

@@ -9,6 +9,7 @@ import streamlit as st
 from gdp_core.errors import InvalidInput
 from gdp_core.features.roles import read_matches
 from gdp_core.segments import starters
+from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.rules import Rule
 from gdp_core.segments.starters import STARTERS, Starter, Threshold
@@ -62,7 +63,7 @@ def gallery(place: Here, segments: Sequence[Segment]) -> None:
 @boundary.fragment()
 def _cards(there: Mapping[str, Segment]) -> None:
     place = here()
-    roles = place.read(read_matches)
+    roles, known = place.read(read_matches), telling.names(place)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         funnel = st.segmented_control(
             "Funnel",
@@ -83,10 +84,10 @@ def _cards(there: Mapping[str, Segment]) -> None:
     with st.grid(2, min_column_width=_WIDE, gap="small"):
         for one in offered:
             with layout.card(key=f"starter-{one.starter.key}"):
-                _card(place, one, there.get(one.starter.key))
+                _card(place, known, one, there.get(one.starter.key))
 
 
-def _card(place: Here, one: _Offered, added: Segment | None) -> None:
+def _card(place: Here, known: Names, one: _Offered, added: Segment | None) -> None:
     starter = one.starter
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", gap="small"):
         with st.container(gap=None, width="content"):
@@ -101,7 +102,7 @@ def _card(place: Here, one: _Offered, added: Segment | None) -> None:
     layout.note(starter.about)
     rule = added.rule if added is not None else one.rule
     if rule is not None:
-        st.markdown(safe_text(telling.sentence(place, rule), longest=700))
+        st.markdown(safe_text(telling.sentence(place, known, rule), longest=700))
     else:
         layout.remark(one.problem)
     with st.container(horizontal=True, gap="small"):

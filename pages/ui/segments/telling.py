@@ -6,29 +6,29 @@ from gdp_core.analytics.fields import is_personal
 from gdp_core.segments.conditions.base import Condition, Names
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.rules import Group, Rule
+from gdp_core.segments.surroundings import read_names
 from pages.ui import layout
 from pages.ui.context import Here
-from pages.ui.segments import counting
 
 LATE = timedelta(minutes=15)
 _HIDDEN = "meet a condition on personal data, which your role may not read"
 
 
 def names(place: Here) -> Names:
-    """What things are called."""
-    return counting.surroundings(place).names
+    """What things are called: read it once in a run, and tell as many rules as there are."""
+    return place.read(read_names)
 
 
-def sentence(place: Here, rule: Rule) -> str:
+def sentence(place: Here, known: Names, rule: Rule) -> str:
     """A rule in English; for who may not see personal data, without conditions that say some."""
     if place.may("pii.read") or not any(says_personal(condition) for _, condition in rule.conditions()):
-        return rule.sentence(names(place))
+        return rule.sentence(known)
     return f"People of whom {len(list(rule.conditions()))} conditions hold or do not, some on personal data your role may not read."
 
 
-def line(place: Here, condition: Condition) -> str:
+def line(place: Here, known: Names, condition: Condition) -> str:
     """A condition likewise."""
-    return _HIDDEN if says_personal(condition) and not place.may("pii.read") else condition.sentence(names(place))
+    return _HIDDEN if says_personal(condition) and not place.may("pii.read") else condition.sentence(known)
 
 
 def says_personal(condition: Condition) -> bool:
@@ -42,18 +42,18 @@ def says_personal(condition: Condition) -> bool:
     return any(map(is_personal, fields)) or "@" in condition.model_dump_json()
 
 
-def lines(place: Here, rule: Rule) -> list[tuple[int, str]]:
+def lines(place: Here, known: Names, rule: Rule) -> list[tuple[int, str]]:
     """A rule as lines, with how deep each is."""
-    return list(_lines(place, rule.match, 0))
+    return list(_lines(place, known, rule.match, 0))
 
 
 _GROUPS = {"all": "All of these", "any": "Any of these", "not": "None of these"}
 
 
-def _lines(place: Here, node: Group | Condition, depth: int) -> "list[tuple[int, str]]":
+def _lines(place: Here, known: Names, node: Group | Condition, depth: int) -> list[tuple[int, str]]:
     if not isinstance(node, Group):
-        return [(depth, line(place, node))]
-    return [(depth, _GROUPS[node.kind]), *(told for part in node.of for told in _lines(place, part, depth + 1))]
+        return [(depth, line(place, known, node))]
+    return [(depth, _GROUPS[node.kind]), *(told for part in node.of for told in _lines(place, known, part, depth + 1))]
 
 
 def badges(place: Here, one: Segment) -> None:

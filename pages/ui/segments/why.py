@@ -10,7 +10,7 @@ from gdp_core.analytics import people_list
 from gdp_core.analytics.calendar import instant
 from gdp_core.analytics.people_list import Filter, PersonRow
 from gdp_core.segments import explaining
-from gdp_core.segments.conditions.base import Condition, Evidence
+from gdp_core.segments.conditions.base import Condition, Evidence, Names
 from gdp_core.segments.explaining import Part, Why
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.rules import Group
@@ -78,7 +78,7 @@ def show(place: Here, one: Segment, told: Why) -> None:
             layout.badge("Not in it", "gray", ":material/cancel:")
         layout.note(turning(place, told))
     with st.container(gap="xsmall", key=f"why-{one.id.hex}-{told.number}"):
-        _part(place, told.tree, one.rule.match)
+        _part(place, telling.names(place), told.tree, one.rule.match)
 
 
 def turning(place: Here, told: Why) -> str:
@@ -95,16 +95,16 @@ def turning(place: Here, told: Why) -> str:
     return f"{stays} as long as nothing happens."
 
 
-def _part(place: Here, part: Part, node: Group | Condition) -> None:
+def _part(place: Here, known: Names, part: Part, node: Group | Condition) -> None:
     until = f" Until {place.write.instant(instant(part.until))}, if nothing happens." if part.until is not None else ""
     if isinstance(node, Group):
         st.markdown(f"{_MARKS[part.holds]} **{_GROUPS[node.kind]}**")
         with st.container(border=True, gap="xsmall"):
             for below, child in zip(part.of, node.of, strict=True):
-                _part(place, below, child)
+                _part(place, known, below, child)
         return
     hidden = not place.may("pii.read") and telling.says_personal(node)
-    st.markdown(f"{_MARKS[part.holds]} {safe_text(telling.line(place, node), longest=500)}")
+    st.markdown(f"{_MARKS[part.holds]} {safe_text(telling.line(place, known, node), longest=500)}")
     if part.evidence is not None and not hidden:
         _evidence(place, part.evidence, until)
     elif until:
