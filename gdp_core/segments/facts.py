@@ -339,7 +339,7 @@ class Facts:
         if by != "distinct":
             numbers, known = read_numbers(column.values)
             return column.codes, np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan)
-        return self.alike(name), np.full(len(column.values) + 1, np.nan)
+        return self.alike(name), np.empty(0)
 
     def column(self, name: str) -> EventColumn:
         """A field of events."""

@@ -107,6 +107,28 @@ def matched(
 
 
 @njit(nogil=True, cache=True)
+def _table(stream: Keyed) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """(keys, whose, what) of a table with room for the keys of whoever has most rows; every person starts it anew."""
+    most = 1
+    for person in range(len(stream.first)):
+        most = max(most, stream.end[person] - stream.first[person])
+    size = 2
+    while size < 2 * most:
+        size *= 2
+    return np.empty(size, np.int32), np.full(size, -1, np.int32), np.empty(size, np.int32)
+
+
+@njit(nogil=True, cache=True)
+def _slot(keys: NDArray[np.int32], whose: NDArray[np.int32], person: int, key: int) -> int:
+    """Where in a table a key of a person is, or would be."""
+    last = len(keys) - 1
+    slot = int(((np.int64(key) * 0x9E3779B1) >> 7) & last)
+    while whose[slot] == person and keys[slot] != key:
+        slot = (slot + 1) & last
+    return slot
+
+
+@njit(nogil=True, cache=True)
 def spread(
     told: NDArray[Any],
     values: NDArray[Any],
@@ -127,18 +149,19 @@ def reckon(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """A number of the rows of each person, and how many rows have one. Nothing adds up to 0; of nothing else is NaN.
 
-    `numbers` by code, NaN for what is none, and last for code -1; DISTINCT counts codes that are not -1.
+    `numbers` by code, NaN for what is none, and last for code -1; DISTINCT asks for none, and counts codes that are not -1.
     """
     rows, _, first, end = stream
     found, had = np.zeros(len(first)), np.zeros(len(first), np.int64)
-    seen = np.full(len(numbers) if kind == DISTINCT else 0, -1, np.int64)
+    table, whose, _ = _table(stream)
     for person in range(len(first)):
         total, count = 0.0, 0
         for place in range(first[person], end[person]):
             code = codes[rows[place]]
             if kind == DISTINCT:
-                if code >= 0 and seen[code] != person:
-                    seen[code] = person
+                slot = _slot(table, whose, person, code)
+                if code >= 0 and whose[slot] != person:
+                    table[slot], whose[slot] = code, person
                     count += 1
                 continue
             number = numbers[code]
@@ -164,24 +187,25 @@ def unanswered(asked: Keyed, answers: Keyed, since: int, until: int, keys: NDArr
     With `keys` (by row; else empty) only an answer of the same key follows, and rows without a key ask nothing.
     """
     found = np.full(len(asked.first), -1, np.int32)
+    table, whose, _ = _table(answers)
     for person in range(len(asked.first)):
         low = _from(asked.at, asked.first[person], asked.end[person], since)
         high = _from(asked.at, low, asked.end[person], until)
-        last = answers.end[person] - 1
+        answer = answers.end[person] - 1
         for place in range(high - 1, low - 1, -1):
             row = asked.rows[place]
             if len(keys) == 0:
-                if last < answers.first[person] or answers.rows[last] <= row:
+                if answer < answers.first[person] or answers.rows[answer] <= row:
                     found[person] = place
                 break
             if keys[row] < 0:
                 continue
-            answer = last
-            while answer >= answers.first[person] and answers.rows[answer] > row:
-                if keys[answers.rows[answer]] == keys[row]:
-                    break
+            while answer >= answers.first[person] and answers.rows[answer] > row:  # those that follow, by key
+                key = keys[answers.rows[answer]]
+                slot = _slot(table, whose, person, key)
+                table[slot], whose[slot] = key, person
                 answer -= 1
-            else:
+            if whose[_slot(table, whose, person, keys[row])] != person:
                 found[person] = place
                 break
     return found
@@ -200,24 +224,21 @@ def followed(
     lies before `over_before` and none follows; -1 without one. `keys` as in `unanswered`.
     """
     found = np.full(len(asked.first), -1, np.int32)
+    table, whose, soonest = _table(answers)
     for person in range(len(asked.first)):
+        answer = answers.end[person] - 1
         for place in range(asked.end[person] - 1, asked.first[person] - 1, -1):
             row = asked.rows[place]
-            if (len(keys) and keys[row] < 0) or (not want and asked.at[place] >= over_before):
+            key = keys[row] if len(keys) else 0
+            if key < 0 or (not want and asked.at[place] >= over_before):
                 continue
-            answer, end = answers.first[person], answers.end[person]
-            while answer < end:  # the first answer after the row
-                middle = (answer + end) >> 1
-                if answers.rows[middle] <= row:
-                    answer = middle + 1
-                else:
-                    end = middle
-            met = False
-            while answer < answers.end[person] and answers.at[answer] - asked.at[place] <= within:
-                if len(keys) == 0 or keys[answers.rows[answer]] == keys[row]:
-                    met = True
-                    break
-                answer += 1
+            while answer >= answers.first[person] and answers.rows[answer] > row:  # the first that follows, by key
+                its = keys[answers.rows[answer]] if len(keys) else 0
+                slot = _slot(table, whose, person, its)
+                table[slot], whose[slot], soonest[slot] = its, person, answer
+                answer -= 1
+            slot = _slot(table, whose, person, key)
+            met = whose[slot] == person and answers.at[soonest[slot]] - asked.at[place] <= within
             if met == want:
                 found[person] = place
                 break
@@ -250,17 +271,15 @@ def standing(
     `wanted` by place. `keys` by row; rows without a key are of one more.
     """
     found = np.full(len(stream.first), -1, np.int32)
+    table, whose, _ = _table(stream)
     for person in range(len(stream.first)):
         for place in range(stream.end[person] - 1, stream.first[person] - 1, -1):
-            row = stream.rows[place]
-            if not wanted[place] or stream.at[place] < since or stream.at[place] >= until:
+            key = keys[stream.rows[place]]
+            slot = _slot(table, whose, person, key)
+            if whose[slot] == person:
                 continue
-            is_last = True
-            for later in range(place + 1, stream.end[person]):
-                if keys[stream.rows[later]] == keys[row]:
-                    is_last = False
-                    break
-            if is_last:
+            table[slot], whose[slot] = key, person
+            if wanted[place] and since <= stream.at[place] < until:
                 found[person] = place
                 break
     return found
