@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from gdp_core import clock
 from gdp_core.accounts.roles import Principal
 from gdp_core.db import rows, run
+from gdp_core.features.definitions import Wanted, define, remove
 from gdp_core.segments import keeping, rules
 from gdp_core.segments.conditions import KINDS
 from gdp_core.segments.starters import STARTERS, install
@@ -20,6 +21,7 @@ from gdp_core.settings import settings
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
+from pages.ui import data
 from pages.ui.segments import listed, telling, tree
 from pages.ui.segments.one import TABS
 
@@ -402,6 +404,77 @@ def test_a_draft_may_name_what_is_gone_or_unknown(browser, workspace):
         page = page.button(key=item.key).click().run()
         assert not page.exception
         assert not page.error
+
+
+def removed(workspace, user):
+    """A segment whose feature somebody removed since it was saved."""
+    who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
+    with workspace.database.web.transaction(workspace.id) as session:
+        feature = define(session, who, Wanted("Letters of ours", "count", ("letter_sent",)), now=clock.now())
+        made = keeping.create(
+            session, who, "Of a feature", rule({"kind": "feature", "feature": feature.slug}), now=clock.now()
+        )
+        remove(session, who, feature.slug, now=clock.now())
+    data.forget()
+    return made
+
+
+def test_a_broken_segment_that_is_named_can_be_taken_out_again(browser, workspace):
+    broken = removed(workspace, browser.sign_in(workspace.id))
+    page = press(browser.open("builder"), "Did something")
+    page = labelled("selectbox", page, "Kind of condition").select("segment").run()
+    page = labelled("selectbox", page, "The segment").select(str(broken.id)).run()
+    for shown in (page, browser.open("builder")):
+        assert not shown.exception
+        assert not shown.error
+        assert "There is no feature 'letters_of_ours' any more" in words(shown)
+        assert "1 condition is not finished" in words(shown)
+        assert metrics(shown)["People now"] == "–"
+    page = menus(page)[0].set_value("remove").run()
+    assert "Begin with one of these" in words(page)
+
+
+def test_a_segment_whose_feature_was_removed_can_be_mended(browser, workspace):
+    broken = removed(workspace, browser.sign_in(workspace.id))
+    page = browser.open("builder", id=broken.id.hex)
+    assert "There is no feature" in words(page)
+    page = next(item for item in page.button if ".open." in str(item.key)).click().run()
+    page = labelled("selectbox", page, "Kind of condition").select("performed").run()
+    page = labelled("multiselect", page, "Did").set_value(["letter_sent"]).run()
+    assert not page.error
+    assert metrics(page)["People now"] == "2"
+    assert "As it is saved it cannot be counted" in words(page)
+    page = page.button(key=f"builder.{broken.id.hex}.saved").click().run()
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        found = keeping.read_segment(session, broken.id)
+    assert (found.version, found.rule.match.of[0].kind) == (2, "performed")
+
+
+def test_whatever_counting_does_the_rule_can_be_undone(browser, workspace, monkeypatch):
+    page = built(browser, workspace)
+
+    def breaks(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gdp_core.segments.previewing.preview", breaks)
+        page = labelled("number_input", page, "Times").set_value(5).run()
+        assert "Something went wrong here" in words(page)
+        assert labelled("number_input", page, "Times").value == 5
+        assert not page.button(key="builder.new.undo").disabled
+    page = page.button(key="builder.new.undo").click().run()
+    assert metrics(page)["People now"] == "3"
+
+
+def test_too_many_conditions_are_not_said_to_be_none(browser, workspace):
+    user = browser.sign_in(workspace.id)
+    who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
+    with workspace.database.web.transaction(workspace.id) as session:
+        content = {"match": {"kind": "all", "of": [MADE] * 101}, "base": None}
+        keeping.write_draft(session, who, None, content, now=clock.now())
+    said = words(browser.open("builder"))
+    assert "A rule has at most 100 conditions" in said
+    assert "No condition yet" not in said
 
 
 # --------------------------------------------------------------------------------------------------------- a segment

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.counting import unheard
 from gdp_core.analytics.warning import SLUG
+from gdp_core.errors import GrowthError
 from gdp_core.segments.conditions.random import place_of
 from gdp_core.segments.facts import Facts, Surroundings
-from gdp_core.segments.rules import BadRule, Path, Rule, check
+from gdp_core.segments.rules import BadRule, Path, Problem, Rule, check
 from gdp_core.timeline.arrays import Timeline
 
 SAMPLE = 20
@@ -65,6 +66,19 @@ def preview_of(facts: Facts, rule: Rule, *, sample: int = SAMPLE) -> Preview:
         sample=_sample(members, sample),
         remarks=tuple(_remarks(facts, rule)),
     )
+
+
+def refused(timeline: Timeline, rule: Rule, surroundings: Surroundings, now: datetime) -> tuple[Problem, ...]:
+    """Which conditions of a rule that was checked cannot be asked, and why."""
+    facts, found = Facts(timeline, micros(now), surroundings), []
+    for path, condition in rule.conditions():
+        try:
+            condition.holds(facts)
+        except GrowthError as error:
+            other = condition.uses.segments
+            said = f"This segment cannot be counted: {error}" if other else str(error)
+            found.append(Problem(path, "segment" if other else "", said))
+    return tuple(found)
 
 
 def _sample(members: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -82,8 +82,8 @@ def show(segment_id: UUID | None) -> None:
     _answer(place, sight, known, offers)
     with layout.card(key="builder-rule"):
         _group(desk, offers, known, tree.OUTERMOST, work.root, work)
-    if segment is not None and known.rule is not None and known.rule != segment.rule:
-        _effect(place, sight, offers, segment, known.rule)
+    if segment is not None and known.rule is not None and known.found is not None and known.rule != segment.rule:
+        _effect(place, sight, offers, segment, known.rule, known.found)
     if known.found is not None:
         _sample(place, known.found)
     if known.rule is not None:
@@ -94,16 +94,19 @@ def _known(work: Work, offers: Offers) -> Known:
     """The rule is examined as a whole; what is wrong is left out, so that the rest can be counted."""
     left, was, problems = work.root, {path: path for path, _ in tree.walk(work.root)}, []
     while True:
+        found: Preview | None = None
         rule, wrong = rules.examine({"version": 1, "match": tree.plain(left)})
         if rule is not None:
             wrong = rules.check(rule, offers.around, own=offers.own)
+        if rule is not None and not wrong:
+            with boundary.guarded("segments.preview"):  # whatever counting does, the rule can be mended
+                found, wrong = counting.preview(offers.sight, offers.around, rule)
         problems += [replace(problem, path=was[problem.path]) for problem in wrong]
         paths = {problem.path for problem in wrong if problem.path}
         if not paths:
             break
         left, now = tree.without(left, paths)
         was = {path: was[before] for path, before in now.items()}
-    found = counting.preview(offers.sight, offers.around, rule) if rule is not None and not wrong else None
     counts = {was[path]: count for path, count in found.per_condition.items()} if found else {}
     if problems:  # what was left out may be what matters most: no number for the whole, nor for the groups
         counts = {path: count for path, count in counts.items() if not tree.is_group(tree.at(work.root, path))}
@@ -216,7 +219,7 @@ def _answer(place: Here, sight: Sight, known: Known, offers: Offers) -> None:
 def _why_none(known: Known) -> str:
     unfinished = len({problem.path for problem in known.problems if problem.path})
     if not unfinished:
-        return "No condition yet"
+        return "No condition yet" if any(problem.field == "of" for problem in known.problems) else "Not counted"
     return "1 condition is not finished" if unfinished == 1 else f"{unfinished} conditions are not finished"
 
 
@@ -274,10 +277,13 @@ def _progress(bar: Any, done: int, of: int) -> None:
     bar.progress(done / of)
 
 
-def _effect(place: Here, sight: Sight, offers: Offers, segment: Segment, rule: Rule) -> None:
+def _effect(place: Here, sight: Sight, offers: Offers, segment: Segment, rule: Rule, preview: Preview) -> None:
     """Whom saving would add and remove."""
     write, found = place.write, counting.effect(sight, offers.around, segment.rule, rule)
     with layout.card("What saving changes", key="builder-effect"):
+        if found is None:
+            layout.note(_uncounted(place, segment, preview))
+            return
         if not found.added and not found.removed:
             layout.note("The same people as before, as things are now.")
             return
@@ -290,6 +296,15 @@ def _effect(place: Here, sight: Sight, offers: Offers, segment: Segment, rule: R
                 layout.heading(f"{title}: {sign}{write.number(people)}")
                 shown = place.read(counting.people_of, some)
                 people_table(place, shown, alt=f"{title} people", brief=True)
+
+
+def _uncounted(place: Here, segment: Segment, found: Preview) -> str:
+    """What saving does to a segment whose saved rule cannot be asked any more."""
+    kept = f" It still has the {place.write.number(segment.people)} people of before." if segment.people else ""
+    return (
+        f"As it is saved it cannot be counted: its rule names something that was removed.{kept} Saving gives it the"
+        f" {place.write.number(found.people)} people of this rule."
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ the tree
@@ -600,16 +615,15 @@ def _wrapped(work: Work, number: int) -> Work:
 
 def _saving(desk: Desk, work: Work, segment: Segment | None, known: Known, sight: Sight, offers: Offers) -> None:
     """The button that opens what saving needs to know: a name for a new segment, for another what it changes."""
-    ready = known.rule is not None and _is_changed(work, segment, known)
+    ready = known.found is not None and _is_changed(work, segment, known)
     with st.popover("Save…", icon=":material/save:", type="primary", key=f"{desk.prefix}save", disabled=not ready):
-        if known.rule is None or not ready:
+        if known.rule is None or known.found is None or not ready:
             return
         if segment is None:
             _save_new(desk, known.rule)
         else:
-            _save_change(
-                desk, segment, work, known.rule, counting.effect(sight, offers.around, segment.rule, known.rule)
-            )
+            effect = counting.effect(sight, offers.around, segment.rule, known.rule)
+            _save_change(desk, segment, work, known.rule, known.found, effect)
 
 
 def _save_new(desk: Desk, rule: Rule) -> None:
@@ -631,10 +645,17 @@ def _save_new(desk: Desk, rule: Rule) -> None:
     _saved(desk, made, f"“{made.name}” is saved.")
 
 
-def _save_change(desk: Desk, segment: Segment, work: Work, rule: Rule, effect: counting.Effect) -> None:
+def _save_change(
+    desk: Desk, segment: Segment, work: Work, rule: Rule, found: Preview, effect: counting.Effect | None
+) -> None:
     place = here()
     write = place.write
-    layout.note(f"+{write.number(effect.added)} enter and −{write.number(effect.removed)} leave once it is counted.")
+    if effect is None:
+        layout.note(_uncounted(place, segment, found))
+    else:
+        layout.note(
+            f"+{write.number(effect.added)} enter and −{write.number(effect.removed)} leave once it is counted."
+        )
     note = st.text_input("What changed (optional)", max_chars=200, key=f"{desk.prefix}note")
     if not st.button(f"Save version {write.number(segment.version + 1)}", type="primary", key=f"{desk.prefix}saved"):
         return

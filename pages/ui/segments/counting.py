@@ -17,12 +17,13 @@ from gdp_core import reports
 from gdp_core.analytics import people_list
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.people_list import PersonRow
+from gdp_core.errors import GrowthError, InvalidInput, Unavailable
 from gdp_core.segments import previewing, rules
 from gdp_core.segments.backtesting import Day, backtest
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.past import read_history
 from gdp_core.segments.previewing import Preview
-from gdp_core.segments.rules import Rule
+from gdp_core.segments.rules import Problem, Rule
 from gdp_core.segments.surroundings import read_surroundings
 from pages.ui import data
 from pages.ui.context import Here
@@ -52,9 +53,19 @@ def surroundings(place: Here, rule: Rule | None = None) -> Surroundings:
     return found
 
 
-def preview(sight: Sight, around: Surroundings, rule: Rule) -> Preview:
-    """How many, of how many, each condition alone, and some of them."""
+def preview(sight: Sight, around: Surroundings, rule: Rule) -> tuple[Preview | None, tuple[Problem, ...]]:
+    """How many, of how many, each condition alone, and some of them; or None and what of the rule cannot be asked."""
     around = surroundings(sight.place, rule) if rule.uses.lists else around
+    try:
+        return _preview(sight, around, rule), ()
+    except Unavailable as error:
+        return None, (Problem((), "", str(error)),)
+    except GrowthError as error:
+        found = previewing.refused(sight.timeline, rule, around, sight.scope.now)
+        return None, found or (Problem((), "", str(error)),)
+
+
+def _preview(sight: Sight, around: Surroundings, rule: Rule) -> Preview:
     return data.counted(
         sight.place,
         sight.timeline,
@@ -63,13 +74,18 @@ def preview(sight: Sight, around: Surroundings, rule: Rule) -> Preview:
     )
 
 
-def effect(sight: Sight, around: Surroundings, before: Rule, after: Rule) -> Effect:
-    """Whom a rule means that another did not, and the other way round, at the same instant."""
+def effect(sight: Sight, around: Surroundings, before: Rule, after: Rule) -> Effect | None:
+    """Whom a rule means that another did not, and the other way round, at the same instant; None where that other one
+    names what is not there any more, and means nobody in particular."""
     around = surroundings(sight.place, after) if after.uses.lists else around
 
-    def compare() -> Effect:
+    def compare() -> Effect | None:
         facts = Facts(sight.timeline, _at(sight), around)
-        old, new = before.holds(facts), after.holds(facts)
+        new = after.holds(facts)
+        try:
+            old = before.holds(facts)
+        except InvalidInput:
+            return None
         added, removed = np.flatnonzero(new & ~old), np.flatnonzero(old & ~new)
         some = (tuple(sight.timeline.numbers[places[:SAMPLE]].tolist()) for places in (added, removed))
         return Effect(len(added), len(removed), *some)
