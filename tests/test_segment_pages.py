@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import re
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -540,12 +541,110 @@ def test_why_on_the_page_and_on_the_profile(browser, workspace):
     assert [item.label for item in page.expander] == ["Senders"]
 
 
+def test_evidence_leads_to_the_event_and_to_the_other_segment(browser, workspace):
+    made = kept(workspace, "Makers", MADE)
+    sent = kept(workspace, "Senders", SENT, {"kind": "segment", "segment": str(made.id), "member": True})
+    (person,) = with_members(workspace, sent, "u1")
+    browser.sign_in(workspace.id)
+    page = browser.open("segment", id=sent.id.hex, tab="why", person=person.hex)
+    links = {plain(item.label): item.proto.query_string for item in page.get("page_link")}
+    asked = parse_qs(next(query for label, query in links.items() if label.startswith("letter_sent · ")))
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (event,) = rows(
+            session,
+            "SELECT e.id FROM event e JOIN actor a ON a.id = e.actor_id WHERE a.person_id = :id AND e.name = 'letter_sent'",
+            id=person,
+        )
+    assert asked["id"] == [str(person)]
+    assert asked["shown"][0].endswith(str(event.id))
+    other = parse_qs(links["Why"])
+    assert (other["id"], other["tab"], other["person"]) == ([made.id.hex], ["why"], [person.hex])
+    opened = browser.open("person", **{name: values[0] for name, values in asked.items()})
+    assert not opened.exception
+    assert str(event.id) in words(opened)
+    assert opened.dataframe[0].value["What"][0] == "letter_sent"
+    assert "shown" not in opened.query_params
+    assert str(event.id) not in words(opened.run())
+
+
+def test_why_says_where_the_people_are_not_those_of_the_rule(browser, workspace):
+    """Its rule is asked now, who is in it was written before: both are told, and why they differ."""
+    sent = kept(workspace, "Senders", SENT)
+    with_members(workspace, sent, "u1", "u3")
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        known = {
+            row.external_id: row.person_id
+            for row in rows(session, "SELECT external_id, person_id FROM actor WHERE namespace = 'user'")
+        }
+
+    def said(user):
+        page = browser.open("segment", id=sent.id.hex, tab="why", person=known[user].hex)
+        assert not page.exception
+        assert not page.error
+        return words(page)
+
+    browser.sign_in(workspace.id)
+    assert "By its rule now" not in said("u1")
+    assert "By its rule now: not in it" in said("u3")
+    assert "By its rule now: in it" in said("u2")
+    assert "the next counting brings its people in line" in said("u2")
+    for change, told in (
+        ("pending = 5", "written step by step"),
+        ("pending = 0, version = 0", "still those of version 0"),
+        (
+            "version = 1, error = 'A feature is gone.', failed_at = now()",
+            "It is failing, so its people are as they were",
+        ),
+    ):
+        with workspace.database.worker.transaction(workspace.id) as session:
+            run(session, f"UPDATE segment_state SET {change}")
+        assert told in said("u2")
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.set_enabled(session, Principal.system(workspace.id), sent.id, False, now=clock.now())
+    off = said("u2")
+    assert "It is off, and its people are as they were" in off
+    assert "Nobody enters or leaves it while it is off." in off
+    page = browser.open("person", id=str(known["u2"]), tab="segments")
+    page = labelled("selectbox", page, "Why is this person not in").select(sent.id).run()
+    assert "It is off, and its people are as they were" in words(page)
+
+
+def test_people_of_an_earlier_version_are_told_as_such(browser, workspace):
+    sent = kept(workspace, "Senders", SENT)
+    with_members(workspace, sent, "u1")
+    browser.sign_in(workspace.id)
+    assert "Version 1 · counted" in words(browser.open("segment", id=sent.id.hex))
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.change(
+            session, Principal.system(workspace.id), sent.id, rule(MADE), expected_version=1, now=clock.now()
+        )
+    said = words(browser.open("segment", id=sent.id.hex))
+    assert "Version 2 · its people are those of version 1, counted" in said
+    assert "Being counted" in said
+    assert "Being counted" in words(browser.open("segments"))
+
+
+def test_a_person_is_found_by_any_id_they_ever_had(browser, workspace):
+    sent = kept(workspace, "Senders", SENT)
+    with_members(workspace, sent, "u1")
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (other,) = rows(
+            session,
+            "SELECT a.id FROM actor a JOIN actor u ON u.person_id = a.person_id WHERE u.external_id = 'u1'"
+            " AND a.id <> a.person_id LIMIT 1",
+        )
+    browser.sign_in(workspace.id)
+    assert "In the segment" in words(browser.open("segment", id=sent.id.hex, tab="why", person=other.id.hex))
+    nobody = browser.open("segment", id=sent.id.hex, tab="why", person="1b4e28ba2fa111d2883f0016d3cca427")
+    assert "There is nobody of this id" in words(nobody)
+
+
 def test_turning_off_and_copying(browser, workspace):
     sent = kept(workspace, "Senders", SENT)
     browser.sign_in(workspace.id)
     page = browser.open("segment", id=sent.id.hex)
     page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("off").run()
-    assert "turned off" in words(page)
+    assert "It is off" in words(page)
     page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("copy").run()
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
         copy = keeping.find_segment(session, "Senders (copy)")

@@ -163,7 +163,7 @@ HOUR = DAY // 24
         (
             {"kind": "performed", "event": {"names": ["visit"]}, "how": "first"},
             [Happened(AT - day * DAY, "visit") for day in range(1, 15)],
-            "did it for the first time on 2026-02-15 12:00",
+            "did it for the first time on 15 Feb 2026, 12:00",
             [AT - 14 * DAY],
         ),
         (

@@ -35,9 +35,10 @@ _LOCK_SPACE = 0x7365676D  # "segm": its own space, so that it never meets anothe
 class Segment:
     """Who is meant, under a name. The ids of users; None: a command on the server.
 
-    `people`, `evaluated_at`, `seconds`: what the last good evaluation came to; None before the first. `error`: why it
-    cannot be evaluated, since `failed_at`. `pending`: so many entries and exits are found and being written, so that
-    `people` are on their way. A disabled one keeps the people it had.
+    `people`, `evaluated_at`, `seconds`: what the last good evaluation came to, by the rule of `counted_version`; None
+    before the first. `error`: why it cannot be evaluated, since `failed_at`. `pending`: so many entries and exits are
+    found and being written, so that `people` are on their way. `resumed_at`: since when it is evaluated; a disabled one
+    keeps the people it had.
     """
 
     id: UUID
@@ -46,9 +47,11 @@ class Segment:
     rule: Rule
     version: int
     enabled: bool
+    resumed_at: datetime
     goal: str
     action: Mapping[str, Any] | None
     people: int | None
+    counted_version: int | None
     pending: int
     evaluated_at: datetime | None
     seconds: float | None
@@ -59,6 +62,12 @@ class Segment:
     created_by: UUID | None
     updated_at: datetime
     updated_by: UUID | None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether its people are not yet those of its rule: it is new, turned on again, changed, or being written."""
+        is_counted = self.evaluated_at is not None and self.evaluated_at >= self.resumed_at
+        return self.enabled and (not is_counted or self.counted_version != self.version or self.pending > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +93,8 @@ class Draft:
 # --------------------------------------------------------------------------------------------------------- reading
 
 _SEGMENT = """
-SELECT s.id, s.name, s.description, v.rule, s.version, s.enabled, s.goal, s.action, t.people,
-    coalesce(t.pending, 0) AS pending, t.evaluated_at, t.seconds,
+SELECT s.id, s.name, s.description, v.rule, s.version, s.enabled, s.resumed_at, s.goal, s.action, t.people,
+    t.version AS counted_version, coalesce(t.pending, 0) AS pending, t.evaluated_at, t.seconds,
     t.error, t.failed_at, s.starter, s.created_at, s.created_by, s.updated_at, s.updated_by
 FROM segment s
 JOIN segment_version v ON v.workspace_id = s.workspace_id AND v.segment_id = s.id AND v.version = s.version

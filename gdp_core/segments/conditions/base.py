@@ -342,9 +342,9 @@ def local(at: int, zone: ZoneInfo) -> datetime | None:
 
 
 def shown(at: int, zone: ZoneInfo) -> str:
-    """An instant for people."""
+    """An instant for people: 19 Nov 2026, 09:00."""
     found = local(at, zone)
-    return f"{found:%Y-%m-%d %H:%M}" if found else "not known"
+    return f"{found.day} {found:%b %Y, %H:%M}" if found else "not known"
 
 
 def instant_name(field: str) -> str:

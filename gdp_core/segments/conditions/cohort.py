@@ -82,7 +82,7 @@ class Cohort(Condition):
         """See Condition."""
         at = int(facts.instants(_SIGNUP)[0])
         signed_up = local(at, facts.zone)
-        day = f"{signed_up:%Y-%m-%d}" if signed_up else ""
+        day = f"{signed_up.day} {signed_up:%b %Y}" if signed_up else ""
         column = facts.person("source")
         source = str(column.values[column.codes[0]]) if column.codes[0] >= 0 else "unknown"
         return Evidence(f"{f'signed up on {day}' if day else 'never signed up'}, came from {source}", day)

@@ -29,7 +29,8 @@ NAMES = state.Field("person", "event", kind="list", default=[])
 PERIOD = state.Field("person", "days", default=None, choices=tuple(PERIODS))
 HUMAN = state.Field("person", "human", kind="flag", default=False)
 AFTER = state.Field("person", "after")
-FIELDS = (TAB, CATEGORIES, FROM, NAMES, PERIOD, HUMAN, AFTER)
+OPENED = state.Field("person", "shown")
+FIELDS = (TAB, CATEGORIES, FROM, NAMES, PERIOD, HUMAN, AFTER, OPENED)
 
 
 def tabs() -> str:

@@ -13,7 +13,7 @@ from pages.ui import boundary, layout
 from pages.ui.context import Here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
-from pages.ui.person import AFTER, CATEGORIES, FROM, HUMAN, NAMES, PERIOD, PERIODS, SOURCES, identifier, seen
+from pages.ui.person import AFTER, CATEGORIES, FROM, HUMAN, NAMES, OPENED, PERIOD, PERIODS, SOURCES, identifier, seen
 from pages.ui.rows import Buttons
 
 PAGE_SIZE = 50
@@ -138,9 +138,15 @@ def _url(place: Here, url: str | None) -> str | None:
     return url if url is None or place.may("pii.read") else url.partition("?")[0]
 
 
+def address(where: After) -> tuple[str, str]:
+    """How an address begins the timeline at an event (`after`) and has it open (`shown`)."""
+    return After(where.at + timedelta(microseconds=1), where.kind, where.id).text, where.text
+
+
 def opened(place: Here) -> None:
-    """Open the item whose button was clicked."""
-    wanted = After.parse(_OPEN.clicked() or "")
+    """Open the item whose button was clicked, or, once, the one that the address names."""
+    wanted = After.parse(_OPEN.clicked() or str(OPENED.value))
+    OPENED.set("")
     found = place.read(timeline.read_detail, UUID(wanted.id), wanted.at) if wanted else None
     if found is not None:
         _event_drawer(place, found)

@@ -12,7 +12,6 @@ from gdp_core.accounts import members
 from gdp_core.analytics import audit_view, people_list
 from gdp_core.analytics import segments as reads
 from gdp_core.analytics.audit_view import AuditFilter
-from gdp_core.errors import InvalidInput
 from gdp_core.segments import keeping, membership
 from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.keeping import Segment, Version
@@ -73,6 +72,27 @@ def head(place: Here, one: Segment) -> None:
         if place.may("segments.write"):
             nav.link(place, "builder", label="Edit the rule", icon=":material/edit:", id=one.id.hex)
             _menu(one)
+    if _moves(one):
+        _awaited(one.id)
+    else:
+        _standing(place, one)
+
+
+def _moves(one: Segment) -> bool:
+    return one.is_awaited and not one.error
+
+
+@boundary.fragment(every=3)
+def _awaited(segment_id: UUID) -> None:
+    """How it stands, until its people are those of its rule: then the whole page tells of them."""
+    place = here()
+    one = place.read(keeping.read_segment, segment_id)
+    if not _moves(one):
+        st.rerun()
+    _standing(place, one)
+
+
+def _standing(place: Here, one: Segment) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if one.enabled and not one.error:
             layout.badge("On", "green", ":material/check_circle:")
@@ -88,14 +108,16 @@ def _freshness(place: Here, one: Segment) -> str:
     version = f"Version {write.number(one.version)}"
     if one.evaluated_at is None:
         return f"{version} · not counted yet"
-    took = (
-        ""
-        if one.seconds is None
-        else f" in {write.lasting(one.seconds)}"
-        if one.seconds >= 0.1
-        else " in less than 0.1 s"
-    )
-    return f"{version} · counted {write.ago(one.evaluated_at, place.now)}{took}"
+    counted = f"counted {write.ago(one.evaluated_at, place.now)}{_took(place, one.seconds)}"
+    if one.counted_version not in (None, one.version):
+        return f"{version} · its people are those of version {write.number(one.counted_version)}, {counted}"
+    return f"{version} · {counted}"
+
+
+def _took(place: Here, seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f" in {place.write.lasting(seconds)}" if seconds >= 0.1 else " in less than 0.1 s"
 
 
 def _menu(one: Segment) -> None:
@@ -474,24 +496,16 @@ def history(place: Here, one: Segment) -> None:
 def explanation(place: Here, one: Segment) -> None:
     """Why a person is in it or not."""
     layout.note("Whoever it is: each condition, what was found, and when they leave or would enter if nothing happens.")
-    chosen = why.pick(place, PERSON)
+    why.find(PERSON)
+    chosen = why.chosen(place, PERSON)
     if chosen is None:
         return
-    sight = sights.look(place, None)
     rows = place.read(people_list.read_listed, [chosen])
-    if not rows or sight is None:
-        layout.note("This person is not there any more.")
+    if not rows:
+        layout.note("This person is not there any more: they were erased, or are of another workspace.")
         return
     with layout.card(key="segment-why"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             layout.heading(name_of(place, rows[0]))
             nav.link(place, "person", label="Open the profile", icon=":material/person:", id=str(chosen))
-        try:
-            told = why.explain(place, sight, one, chosen)
-        except InvalidInput as error:
-            layout.note(str(error))
-            return
-        if told is None:
-            layout.note("This person is not in the reports yet: try again in some seconds.")
-            return
-        why.show(place, one, told)
+        why.answer(place, sights.look(place, None), one, chosen, place.read(membership.find_member, one.id, chosen))

@@ -64,8 +64,14 @@ def badges(place: Here, one: Segment) -> None:
         layout.badge("Failing", "red", ":material/error:")
     elif one.pending:
         layout.badge("Being written", "blue", ":material/hourglass_top:")
-    elif one.evaluated_at is not None and place.now - one.evaluated_at > LATE:
+    elif _is_late(place, one):
         layout.badge("Late", "orange", ":material/schedule:")
+    elif one.is_awaited:
+        layout.badge("Being counted", "blue", ":material/hourglass_top:")
+
+
+def _is_late(place: Here, one: Segment) -> bool:
+    return place.now - max(one.evaluated_at or one.created_at, one.updated_at) > LATE
 
 
 def trouble(place: Here, one: Segment) -> None:
@@ -77,11 +83,11 @@ def trouble(place: Here, one: Segment) -> None:
         age = f"Its people are those of {write.instant(one.evaluated_at)}, {write.ago(one.evaluated_at, place.now)}."
     if one.enabled and one.error:
         since = f" since {write.instant(one.failed_at)}" if one.failed_at else ""
-        layout.remark(f"It could not be counted{since}: {one.error} {age}")
+        layout.remark(f"It is failing{since}: {one.error} {age}")
     elif not one.enabled:
-        layout.remark(f"It is turned off and not kept up to date. {age}")
+        layout.remark(f"It is off: nobody enters or leaves it. {age}")
     elif one.pending:
         people = write.number(one.pending)
         layout.remark(f"It changed for very many people, who are written step by step: {people} are still to come.")
-    elif one.evaluated_at is not None and place.now - one.evaluated_at > LATE:
+    elif _is_late(place, one):
         layout.remark(f"It has not been counted lately: the jobs may have stopped. {age}")
