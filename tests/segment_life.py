@@ -3,6 +3,7 @@
 And what its segments should have come to, reckoned anew at every cycle without anything that was kept.
 """
 
+import json
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -126,6 +127,21 @@ class Life:
 
     def segment(self, name, *conditions, **more):
         return self.keeps(keeping.create, name, rule_of(*conditions), **more)
+
+    def unread(self, segment, **given):
+        """A rule of another release is kept as the next version of a segment."""
+        with self.database.web.transaction(self.ws) as session:
+            version = segment.version + 1
+            run(
+                session,
+                "INSERT INTO segment_version (segment_id, workspace_id, version, rule, note, created_at)"
+                " VALUES (:id, app_ws(), :version, CAST(:rule AS jsonb), '', :now)",
+                id=segment.id,
+                version=version,
+                rule=json.dumps(given),
+                now=self.now,
+            )
+            run(session, "UPDATE segment SET version = :version WHERE id = :id", id=segment.id, version=version)
 
     def list_of(self, name, people):
         return self.keeps(reports.save_list, name, [one.id for one in people])

@@ -12,6 +12,7 @@ import pytest
 from gdp_core import clock, runtime, vault
 from gdp_core.accounts import keys
 from gdp_core.accounts.roles import Principal, Role
+from gdp_core.db import run
 from gdp_core.errors import Unavailable
 from gdp_core.lake import process
 from gdp_core.segments import rules
@@ -159,6 +160,27 @@ def test_what_is_wrong_is_said_with_its_place(shop):
     for path in (f"{PATH}/x", f"{PATH}/{NOBODY}/members?after=x", f"{PATH}/{NOBODY}/members?limit=0"):
         assert shop.ask("GET", path).status_code == 400
     assert shop.ask("GET", PATH).json() == {"segments": []}
+
+
+def test_a_rule_of_another_release_is_told_as_it_is_and_can_be_replaced(shop):
+    one, other = shop.make(), shop.make("Others")
+    with shop.database.web.transaction(shop.ws) as session:
+        run(session, "UPDATE segment SET version = 2")
+        run(
+            session,
+            "INSERT INTO segment_version (segment_id, workspace_id, version, rule, note, created_at)"
+            " SELECT id, workspace_id, 2, '{\"version\": 9}', '', :now FROM segment",
+            now=NOW,
+        )
+    found = shop.ask("GET", PATH)
+    assert found.status_code == 200
+    assert [part["rule"] for part in found.json()["segments"]] == [{"version": 9}] * 2
+    assert "cannot read" in shop.ask("GET", f"{PATH}/{one['id']}").json()["sentence"]
+    answer = shop.ask("POST", f"{PATH}/explain", json={"segment": one["id"], "person": "user:u1"})
+    assert (answer.status_code, "cannot read" in answer.text) == (400, True)
+    mended = shop.ask("PATCH", f"{PATH}/{one['id']}", json={"rule": BUYERS, "version": 2})
+    assert (mended.status_code, mended.json()["version"]) == (200, 3)
+    assert shop.ask("DELETE", f"{PATH}/{other['id']}").status_code == 204
 
 
 def test_conflicts_are_told_apart(shop):

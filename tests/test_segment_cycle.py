@@ -270,15 +270,7 @@ def test_a_rule_that_cannot_be_read_any_more_is_the_segments_own(life):
     odd, fine = life.segment("Odd", performed("order")), life.segment("Fine", performed("order"))
     made_of_it = life.segment("Made of it", within(odd.id))
     life.cycle()
-    with life.database.web.transaction(life.ws) as session:
-        run(
-            session,
-            "INSERT INTO segment_version (segment_id, workspace_id, version, rule, note, created_at)"
-            " VALUES (:id, app_ws(), 2, '{\"version\": 9}', '', :now)",
-            id=odd.id,
-            now=life.now,
-        )
-        run(session, "UPDATE segment SET version = 2 WHERE id = :id", id=odd.id)
+    life.unread(odd, version=9)
     life.now += DAY
     done = life.cycle()
     assert (done.segments, done.failed) == (1, 2)

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 import re
 from urllib.parse import parse_qs
 
@@ -516,6 +517,38 @@ def test_a_failing_one_says_why_and_how_old_its_people_are(browser, workspace):
     assert "The feature is gone." in said
     assert "6 hours ago" in said
     assert "Failing" in words(browser.open("segments"))
+
+
+def test_a_rule_of_another_release_is_shown_and_can_be_written_anew(browser, workspace):
+    sent, made = kept(workspace, "Senders", SENT), kept(workspace, "Makers", MADE)
+    person = with_members(workspace, sent, "u1")[0]
+    given = {"version": 9, "match": {"kind": "all", "of": [SENT, {"kind": "dreamt", "of": 3}]}}
+    for one, rule_of in ((sent, given), (made, {"version": 9})):
+        with workspace.database.web.transaction(workspace.id) as session:
+            run(
+                session,
+                "INSERT INTO segment_version (segment_id, workspace_id, version, rule, note, created_at)"
+                " VALUES (:id, app_ws(), 2, CAST(:rule AS jsonb), '', :now)",
+                id=one.id,
+                rule=json.dumps(rule_of),
+                now=clock.now(),
+            )
+            run(session, "UPDATE segment SET version = 2 WHERE id = :id", id=one.id)
+    browser.sign_in(workspace.id)
+    assert "a rule that this release cannot read" in words(browser.open("segments"))
+    for tab in TABS:
+        page = browser.open("segment", id=sent.id.hex, tab=tab)
+        assert not page.exception
+        assert "Senders" in words(page)
+    assert not browser.open("person", id=person.hex, tab="segments").exception
+    page = browser.open("builder", id=sent.id.hex)
+    assert not page.exception
+    assert not page.error
+    assert "There is no condition of this kind" in words(page)
+    page = browser.open("builder", id=made.id.hex)
+    assert not page.exception
+    assert not page.error
+    assert "Begin with one of these" in words(page)
 
 
 def test_why_on_the_page_and_on_the_profile(browser, workspace):

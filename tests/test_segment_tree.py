@@ -35,6 +35,13 @@ def test_numbers_are_each_nodes_own_and_go_again():
     assert tree.plain(ROOT) == group(A, group(B, C, kind="any"), D)
 
 
+def test_what_is_no_tree_is_told_from_one():
+    assert tree.is_whole(tree.plain(ROOT))
+    assert tree.is_whole(group({"kind": "dreamt"}, {}))
+    for no_tree in (None, 7, A, group(7), group(group(A), {"kind": "any"}), {"kind": "all"}, {"kind": "all", "of": {}}):
+        assert not tree.is_whole(no_tree)
+
+
 def test_a_node_moves_within_its_group_and_stops_at_its_edges():
     assert names(tree.moved(ROOT, (0,), 1)) == [["b", "c"], "a", "d"]
     assert names(tree.moved(ROOT, (0,), -1)) == names(ROOT)

@@ -132,7 +132,7 @@ def read_versions(session: Session, segment_id: UUID) -> list[Version]:
         " ORDER BY version DESC",
         id=segment_id,
     )
-    return [Version(row.version, rules.read(row.rule), row.note, row.created_at, row.created_by) for row in found]
+    return [Version(row.version, rules.kept(row.rule), row.note, row.created_at, row.created_by) for row in found]
 
 
 def used_by(session: Session, segment_id: UUID) -> list[Segment]:
@@ -141,7 +141,7 @@ def used_by(session: Session, segment_id: UUID) -> list[Segment]:
 
 
 def _segment(row: Any) -> Segment:
-    return Segment(**{**row._mapping, "rule": rules.read(row.rule)})
+    return Segment(**{**row._mapping, "rule": rules.kept(row.rule)})
 
 
 # -------------------------------------------------------------------------------------------------------- changing

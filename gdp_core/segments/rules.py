@@ -1,7 +1,8 @@
 """A rule: a tree of groups and conditions, as versioned JSON. It says who is meant, and knows nothing of people.
 
 A rule that was read is whole: at most 8 groups deep, at most 100 conditions, every one of a known kind with values that
-can be compared. What is wrong with one that cannot be read is said for each field.
+can be compared. What is wrong with one that cannot be read is said for each field; one that was kept and cannot be read
+by this release stands where it was kept, means nobody, and is never kept anew.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from gdp_core.errors import InvalidInput
 from gdp_core.segments.conditions import AnyCondition
 from gdp_core.segments.conditions.base import Condition, Mask, Model, Names, Uses
+from gdp_core.segments.conditions.unreadable import UNREADABLE, Unreadable
 
 if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
@@ -82,6 +84,21 @@ class Rule(Model):
         )
 
 
+_WHATEVER: Any = (Unreadable(),)
+
+
+class Unread(Rule):
+    """A rule that was kept and that this release cannot read, as the JSON it is."""
+
+    match: Group = Group.model_construct(kind="all", of=_WHATEVER)
+    given: dict[str, Any]
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As it was kept."""
+        return self.given
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something wrong with a node: `path` leads to it, `field` names the part ("" for the node), `message` is a sentence."""
@@ -132,6 +149,11 @@ def examine(given: object) -> tuple[Rule | None, tuple[Problem, ...]]:
     except ValidationError as error:
         return None, _problems(error)
     return (None, _TOO_LARGE) if len(found.json_text) > LARGEST else (found, ())
+
+
+def kept(given: dict[str, Any]) -> Rule:
+    """A rule that was kept as JSON, perhaps by another release; `Unread` where it cannot be read."""
+    return examine(given)[0] or Unread(given=given)
 
 
 def load(given: object) -> object:
@@ -297,29 +319,50 @@ def _is_wide(node: Any) -> bool:
 
 
 def check(rule: Rule, surroundings: Any, *, own: str | None = None) -> tuple[Problem, ...]:
-    """What a rule names that is not there: features, lists and segments; and segments that lead back to it.
+    """Why a rule cannot be evaluated: it names what is not there, or a segment of which that is so or which leads back.
 
     `own` is the segment the rule is of.
     """
     found = []
     for path, condition in rule.conditions():
-        uses = condition.uses
-        found += [
-            Problem(path, _field_of(condition, slug), f"There is no feature {slug!r} any more: choose another.")
-            for slug in uses.features
-            if slug not in surroundings.features
-        ]
-        found += [
-            Problem(path, _field_of(condition, key), "This list was deleted: choose another.")
-            for key in uses.lists
-            if key not in surroundings.lists
-        ]
-        for key in uses.segments:
-            if key not in surroundings.rules and key != own:
-                found.append(Problem(path, "segment", "This segment was deleted: choose another."))
-            elif key == own or (own and own in reachable(surroundings.rules, key)):
-                found.append(Problem(path, "segment", "A segment cannot be made of itself: choose another."))
+        found += [Problem(path, *told) for told in _missing(condition, surroundings, own)]
+        for key in condition.uses.segments:
+            inside = _wrong_inside(key, surroundings, own)
+            found += [Problem(path, "segment", inside)] if inside else []
     return tuple(found)
+
+
+def _missing(condition: Condition, surroundings: Any, own: str | None = None) -> Iterator[tuple[str, str]]:
+    """The fields of a condition that name what is not there, each with a sentence."""
+    if isinstance(condition, Unreadable):
+        yield "", UNREADABLE
+    for slug in condition.uses.features:
+        if slug not in surroundings.features:
+            yield _field_of(condition, slug), f"There is no feature {slug!r} any more: choose another."
+    for key in condition.uses.lists:
+        if key not in surroundings.lists:
+            yield _field_of(condition, key), "This list was deleted: choose another."
+    for key in condition.uses.segments:
+        if key not in surroundings.rules and key != own:
+            yield "segment", "This segment was deleted: choose another."
+
+
+def _wrong_inside(key: str, surroundings: Any, own: str | None) -> str | None:
+    """Why a segment that a rule names cannot be evaluated, if so."""
+    inside = reachable(surroundings.rules, key)
+    if own and own in {key, *inside}:
+        return "A segment cannot be made of itself: choose another."
+    if not inside:  # it was deleted
+        return None
+    for made_of in sorted(inside):
+        for _, condition in surroundings.rules[made_of].conditions():
+            for _, message in _missing(condition, surroundings):
+                return f"The segment “{surroundings.names.segment(made_of)}” has to be mended first. {message}"
+    try:
+        in_order(surroundings.rules, key)
+    except InvalidInput as error:
+        return str(error)
+    return None
 
 
 def _field_of(condition: Condition, named: str) -> str:

@@ -27,8 +27,7 @@ from gdp_core.segments.rules import Rule
 def read_surroundings(
     session: Session, *, timezone: str, rule: Rule | None = None, people: bool = True
 ) -> Surroundings:
-    """Everything that rules of this workspace may name, each segment's rule by its id, disabled ones too; one that this
-    release cannot read is left out.
+    """Everything that rules of this workspace may name, each segment's rule by its id, disabled ones too.
 
     `people`: who has a suppressed address is read, and who is on lists that some segment names, or `rule`, one that is
     not saved. On all other lists, and without it, is nobody.
@@ -39,7 +38,7 @@ def read_surroundings(
         "SELECT s.id, s.name, v.rule FROM segment s JOIN segment_version v ON v.workspace_id = s.workspace_id"
         " AND v.segment_id = s.id AND v.version = s.version WHERE s.archived_at IS NULL ORDER BY s.name, s.id",
     )
-    known = {str(row.id): whole for row in found if (whole := rules.examine(row.rule)[0])}
+    known = {str(row.id): rules.kept(row.rule) for row in found}
     lists = {str(one.id): one.name for one in reports.list_lists(session)}
     named = {key for one in (*known.values(), *([rule] if rule else ())) for key in one.uses.lists} if people else ()
     return Surroundings(

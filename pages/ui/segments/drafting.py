@@ -4,7 +4,7 @@ Every change is written as the user's draft of the segment before the page is dr
 connection loses nothing. One that cannot be written stays in this tab, and the page says so.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -88,11 +88,11 @@ class Desk:
 
     def _begun(self, place: Here, segment: Segment | None) -> Work:
         draft = place.read(keeping.read_draft, place.principal, self.segment_id)
-        if draft is not None and isinstance(draft.content.get("match"), Mapping):
+        if draft is not None and tree.is_whole(draft.content.get("match")):
             root, following = tree.numbered(draft.content["match"])
             return Work(root, following, draft.content.get("base"), kept_at=draft.updated_at)
-        match = segment.rule.plain["match"] if segment else _NOTHING
-        root, following = tree.numbered(match)
+        match = segment.rule.plain.get("match") if segment else None
+        root, following = tree.numbered(match if tree.is_whole(match) else _NOTHING)
         return Work(root, following, segment.version if segment else None)
 
     def change(self, edit: Callable[[Work], Work], *, anew: bool = True) -> None:

@@ -5,7 +5,7 @@ Nothing here is changed in place: every function returns a new tree, so that an 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from gdp_core.segments.rules import GROUP_WORDS, Path
 
@@ -38,6 +38,13 @@ def plain(node: Node) -> dict[str, Any]:
 def is_group(node: Node) -> bool:
     """Whether it holds others."""
     return node.get("kind") in GROUPS
+
+
+def is_whole(node: object) -> TypeGuard[Node]:
+    """Whether this is a tree at all: a group whose parts are groups likewise, or whatever conditions."""
+    if not isinstance(node, Mapping) or not is_group(node) or not isinstance(parts := node.get("of"), list):
+        return False
+    return all(isinstance(part, Mapping) and (is_whole(part) or not is_group(part)) for part in parts)
 
 
 def walk(node: Node, path: Path = OUTERMOST) -> Iterator[tuple[Path, Node]]:
