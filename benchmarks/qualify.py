@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 
 from benchmarks.analytics import say
+from benchmarks.busy import A_SECOND, BATCH, call, views
 from gdp_core import clock
 from gdp_core.accounts.roles import Principal
 from gdp_core.db import Database, rows
@@ -22,10 +23,7 @@ from gdp_core.segments import keeping, rules
 from tests.browser.product import Product
 
 SECONDS = 180
-A_SECOND = 500
-_BATCH = 100
 _WAIT = 10.0
-_OTHERS = 5_000  # people who do the rest
 
 
 def run() -> list[dict[str, Any]]:
@@ -83,23 +81,19 @@ def _send(door: str, key: str, done: dict[str, float]) -> int:
     """Send what there is to send, second by second; when each order was acknowledged. How many requests were refused."""
     refused, began = 0, time.time()
     with httpx.Client(base_url=door, auth=(key, ""), timeout=60) as client:
-        for part in range(SECONDS * A_SECOND // _BATCH):
-            place = part * _BATCH
-            calls = [_call(f"p{(place + number) % _OTHERS}", "page_seen", place + number) for number in range(_BATCH)]
+        for part in range(SECONDS * A_SECOND // BATCH):
+            place = part * BATCH
+            calls = views(place)
             user = None
-            if part % (A_SECOND // _BATCH // 2) == 0:
+            if part % (A_SECOND // BATCH // 2) == 0:
                 user = f"buyer{part}"
-                calls[0] = _call(user, "order", place)
+                calls[0] = call(user, "order", place)
             answer = client.post("/v1/batch", json={"batch": calls})
             refused += answer.status_code != 200
             if user and answer.status_code == 200:
                 done[user] = time.time()
-            time.sleep(max(0.0, began + (place + _BATCH) / A_SECOND - time.time()))
+            time.sleep(max(0.0, began + (place + BATCH) / A_SECOND - time.time()))
     return refused
-
-
-def _call(user: str, event: str, number: int) -> dict[str, Any]:
-    return {"type": "track", "userId": user, "event": event, "messageId": f"m{number}"}
 
 
 def _watch(pool: Database, workspace: UUID, seen: dict[tuple[UUID, str], float], stopping: threading.Event) -> None:

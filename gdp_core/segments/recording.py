@@ -291,10 +291,12 @@ WITH {_GIVEN}, changed AS (
 ), told AS ({_TOLD})
 SELECT segment_id, count(*) AS people FROM changed GROUP BY 1
 """
+# OFFSET 0 has Postgres look by person, as it must, also while it has no statistics of a log that was just filled.
 _ENTRY = """1 + coalesce((
-    SELECT max(t.entry) FROM actor mine JOIN segment_transition t ON t.workspace_id = mine.workspace_id
-        AND t.person_id = mine.id AND t.segment_id = g.segment_id
-    WHERE mine.workspace_id = app_ws() AND mine.person_id = g.became
+    SELECT max(t.entry) FROM actor mine CROSS JOIN LATERAL (
+        SELECT segment_id, entry FROM segment_transition
+        WHERE workspace_id = mine.workspace_id AND person_id = mine.id OFFSET 0
+    ) t WHERE mine.workspace_id = app_ws() AND mine.person_id = g.became AND t.segment_id = g.segment_id
 ), 0)"""
 _ENTRIES = """
 WITH {given}, changed AS (
