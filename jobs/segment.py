@@ -19,6 +19,7 @@ from sqlmodel import Session
 
 from gdp_core import clock, reports
 from gdp_core.accounts import workspaces
+from gdp_core.accounts.roles import Principal
 from gdp_core.analytics.calendar import instant, micros
 from gdp_core.analytics.scope import Scope, in_reach
 from gdp_core.analytics.workspace import read_workspace
@@ -28,17 +29,18 @@ from gdp_core.runtime import database
 from gdp_core.segments import backtesting, explaining, keeping, membership, previewing, rules
 from gdp_core.segments.backtesting import MOST_DAYS
 from gdp_core.segments.cycle import run_cycle
-from gdp_core.segments.explaining import GROUP_SENTENCES, Part
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.finding import find_person
 from gdp_core.segments.past import read_history
+from gdp_core.segments.personal import Reader
 from gdp_core.segments.rules import BadRule, Rule
-from gdp_core.segments.surroundings import read_surroundings
+from gdp_core.segments.surroundings import read_names, read_surroundings
 from gdp_core.settings import settings
 from gdp_core.timeline import following
 from gdp_core.timeline.arrays import Timeline
 from gdp_core.timeline.store import Store
 from jobs import terminal
+from jobs.api import shapes
 from jobs.calling import Questions
 from jobs.session import connected
 from jobs.terminal import note, result
@@ -79,11 +81,16 @@ class _Asked:
         return str(self.saved.id) if self.saved else None
 
     @property
+    def reader(self) -> Reader:
+        """Who has a shell may read everything."""
+        return Reader(Principal.system(self.workspace_id), self.surroundings.names)
+
+    @property
     def head(self) -> dict[str, Any]:
         """What every answer begins with."""
         return {
             "segment": self.own,
-            "sentence": self.rule.sentence(self.surroundings.names),
+            "sentence": self.reader.sentence(self.rule),
             "at": self.now,
             "snapshot": self.timeline.snapshot,
         }
@@ -96,7 +103,7 @@ def list_segments(workspace: WorkspaceOption, as_json: JsonOption = False) -> No
         workspace_id = workspaces.find(database("gdp_gate"), workspace)
         with database("gdp_web").transaction(workspace_id, read_only=True) as session:
             found = keeping.list_segments(session)
-            names = read_surroundings(session, timezone="UTC", people=False).names
+            names = read_names(session)
     if as_json:
         _print([{**asdict(one), "rule": one.rule.plain, "sentence": one.rule.sentence(names)} for one in found])
         return
@@ -123,19 +130,24 @@ def count(
     with connected():
         asked = _asked(workspace, rule, segment)
         found = previewing.preview(asked.timeline, asked.rule, asked.surroundings, asked.now, own=asked.own)
-    parts = [_counted(asked, path, found.per_condition[path]) for path in sorted(found.per_condition)]
+    parts = shapes.Part.all_of(asked.rule, found.per_condition, asked.reader)
     if as_json:
-        told = {"people": found.people, "of": found.of, "conditions": parts, "remarks": list(found.remarks)}
+        told = {
+            "people": found.people,
+            "of": found.of,
+            "conditions": [part.model_dump() for part in parts],
+            "remarks": list(found.remarks),
+        }
         _print(asked.head | told)
         return
     terminal.table(
         ("Part", "People", "Of all", "Which says"),
         [
             (
-                ".".join(str(place + 1) for place in part["path"]) or "rule",
-                f"{part['people']:,}",
-                f"{part['people'] / found.of:.1%}" if found.of else "-",
-                asked.rule.sentence(asked.surroundings.names) if not part["path"] else part["sentence"],
+                ".".join(str(place + 1) for place in part.path) or "rule",
+                f"{part.people:,}",
+                f"{part.people / found.of:.1%}" if found.of else "-",
+                part.sentence if part.path else asked.reader.sentence(asked.rule),
             )
             for part in parts
         ],
@@ -169,7 +181,7 @@ def _kept_members(workspace: str, name: str, *, as_json: bool) -> None:
     workspace_id = workspaces.find(database("gdp_gate"), workspace)
     with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120, still=True) as session:
         saved = keeping.find_segment(session, name)
-        sentence = saved.rule.sentence(read_surroundings(session, timezone="UTC", people=False).names)
+        sentence = saved.rule.sentence(read_names(session))
         found = list(_every_member(session, saved.id))
     if as_json:
         head = {"segment": str(saved.id), "sentence": sentence, "at": saved.evaluated_at}
@@ -205,6 +217,9 @@ def explain(
         with database("gdp_web").transaction(asked.workspace_id, read_only=True) as session:
             person_id, number = find_person(session, person)
         told = explaining.explain(asked.timeline, asked.rule, asked.surroundings, number, asked.now, own=asked.own)
+        happenings = [one for part in told.parts if part.evidence for one in part.evidence.happenings]
+        with database("gdp_web").transaction(asked.workspace_id, read_only=True) as session:
+            events = explaining.event_ids(session, person_id, happenings)
     if as_json:
         why = {
             "person": person_id,
@@ -213,7 +228,7 @@ def explain(
             "says": told.sentence,
             "turns_at": _instant(told.turns_at),
             "looked_until": _instant(told.looked_until),
-            "tree": _reasoning(told.tree),
+            "tree": shapes.Reasoning.of_part(told.tree, asked.rule, asked.reader, events).model_dump(),
         }
         _print(asked.head | why)
         return
@@ -347,32 +362,6 @@ def _day(option: str, text: str) -> date:
 
 
 # ------------------------------------------------------------------------------------------------------- telling
-
-
-def _counted(asked: _Asked, path: rules.Path, people: int) -> dict[str, Any]:
-    node: Any = asked.rule.match
-    for place in path:
-        node = node.of[place]
-    is_group = isinstance(node, rules.Group)
-    sentence = GROUP_SENTENCES[node.kind] if is_group else node.sentence(asked.surroundings.names)
-    return {"path": list(path), "kind": node.kind, "sentence": sentence, "people": people}
-
-
-def _reasoning(part: Part) -> dict[str, Any]:
-    found = part.evidence
-    evidence = found and {
-        **asdict(found),
-        "happenings": [{"name": one.name, "at": instant(one.at)} for one in found.happenings],
-    }
-    return {
-        "path": list(part.path),
-        "kind": part.kind,
-        "holds": part.holds,
-        "sentence": part.sentence,
-        "until": _instant(part.until),
-        "evidence": evidence,
-        "of": [_reasoning(one) for one in part.of],
-    }
 
 
 def _instant(at: int | None) -> datetime | None:

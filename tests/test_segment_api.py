@@ -95,7 +95,11 @@ def _happened():
         for times in range(1 + number % 2):
             yield track("order", user, message=f"o{number}-{times}", at=NOW - timedelta(days=9 + times))
         yield identify(
-            user=user, message=f"p{number}", at=NOW - timedelta(days=8), plan="pro" if number < 2 else "free"
+            user=user,
+            message=f"p{number}",
+            at=NOW - timedelta(days=8),
+            plan="pro" if number < 2 else "free",
+            billing_contact=f"bob{number}@corp.example",
         )
 
 
@@ -343,6 +347,40 @@ def test_a_key_does_what_its_role_may(shop):
     only = shop.ask("GET", PATH, key=sender)
     assert (only.status_code, "only sends" in only.json()["error"]["message"]) == (403, True)
     assert shop.ask("GET", PATH, key=shop.key(Role.MEMBER, kind="browser")).status_code == 403
+
+
+def test_who_may_not_see_personal_data_is_told_none(shop):
+    email = {"kind": "person", "field": "email", "op": "contains", "values": ["u1@"]}
+    contact = {"kind": "person", "field": "billing_contact", "op": "set"}
+    plan = {"kind": "person", "field": "plan", "op": "is", "values": ["pro"]}
+    made = shop.make(rule={"version": 1, "match": {"kind": "any", "of": [email, contact, plan]}})
+    viewer, asked = shop.key(Role.VIEWER), {"segment": made["id"], "person": "u1"}
+    openly = [
+        shop.ask("GET", f"{PATH}/{made['id']}").text,
+        shop.ask("POST", f"{PATH}/explain", json=asked).text,
+    ]
+    assert ["u1@" in text for text in openly] == ["corp.example" in openly[1]] * 2 == [True, True]
+    for told in (
+        shop.ask("GET", PATH, key=viewer),
+        shop.ask("GET", f"{PATH}/{made['id']}", key=viewer),
+        shop.ask("POST", f"{PATH}/explain", key=viewer, json=asked),
+    ):
+        assert told.status_code == 200
+        assert "u1@" not in told.text
+        assert "corp.example" not in told.text
+        assert "bob1" not in told.text
+    covered = shop.ask("GET", f"{PATH}/{made['id']}", key=viewer).json()
+    assert [one.get("values") for one in covered["rule"]["match"]["of"]] == [["•••"], [], ["pro"]]
+    assert covered["sentence"].startswith("People who meet a condition on personal data")
+    assert "have the plan pro" in covered["sentence"]
+    parts = shop.ask("POST", f"{PATH}/explain", key=viewer, json=asked).json()["tree"]["of"]
+    assert [one["evidence"]["found"] for one in parts] == ["", "b•••@c•••.example", "p•••"]
+    own = {"version": 1, "match": {"kind": "all", "of": [plan, {"kind": "not", "of": [email]}]}}
+    for where, body in (("preview", {"rule": own}), ("explain", {"rule": own, "person": "u1"})):
+        refused = shop.ask("POST", f"{PATH}/{where}", key=viewer, json=body)
+        assert refused.status_code == 403
+        assert refused.json()["error"]["message"].startswith("Condition 2.1 asks about personal data, which your role")
+        assert shop.ask("POST", f"{PATH}/{where}", json=body).status_code == 200
 
 
 def test_another_workspace_sees_nothing(shop):

@@ -34,6 +34,7 @@ from .test_pipeline import identify, track
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
 SENT = {"kind": "performed", "event": {"names": ["letter_sent"]}, "times": 1}
 MADE = {"kind": "performed", "event": {"names": ["letter_created"]}, "times": 1}
+FOUND = {"kind": "person", "field": "billing_contact", "op": "set"}
 PRIVATE = {"kind": "person", "field": "email", "op": "is", "values": ["u1@acme.example"]}
 
 
@@ -46,7 +47,14 @@ def workspace(database, browser, ws, tmp_path, monkeypatch):
         for user, last in (("u1", 3), ("u2", 3), ("u3", 2), ("u4", 1)):
             at = made.now - counting.ago(5)
             messages.append(
-                identify(user, message=f"{user}-i", at=at, email=f"{user}@acme.example", name=f"Person {user}")
+                identify(
+                    user,
+                    message=f"{user}-i",
+                    at=at,
+                    email=f"{user}@acme.example",
+                    name=f"Person {user}",
+                    billing_contact="bob@corp.example",
+                )
             )
             for number, name in enumerate(("signup_completed", "letter_created", "letter_sent")[:last]):
                 happened = at + counting.ago(number / 24)
@@ -207,6 +215,22 @@ def test_a_viewer_reads_no_personal_value(browser, workspace):
         assert "u1@acme.example" not in words(page)
     browser.sign_in(workspace.id, "MEMBER")
     assert "u1@acme.example" in words(browser.open("segments"))
+
+
+def test_a_viewer_is_not_told_what_was_found_of_somebody(browser, workspace):
+    known = kept(workspace, "Known", {"kind": "person", "field": "email", "op": "set"}, FOUND)
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        (person,) = rows(session, "SELECT person_id FROM actor WHERE external_id = 'u1'")
+    for role, sees in (("MEMBER", True), ("VIEWER", False)):
+        browser.sign_in(workspace.id, role)
+        asked = browser.open("segment", id=known.id.hex, tab="why", person=person.person_id.hex)
+        profile = browser.open("person", id=str(person.person_id), tab="segments")
+        for page in (asked, labelled("selectbox", profile, "Why is this person not in").select(known.id).run()):
+            assert not page.exception
+            said = words(page)
+            assert "By its rule now: in it" in said
+            assert ("Email is u1@acme.example" in said, "bob@corp.example" in said) == (sees, sees)
+            assert ("b•••@c•••.example" in said) == (not sees)
 
 
 # --------------------------------------------------------------------------------------------------------- the builder

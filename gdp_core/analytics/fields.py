@@ -27,6 +27,8 @@ _NAMED = frozenset("display family first full given last maiden middle nick user
 _OF_SOMEBODY = frozenset("anonymous client customer device distinct external person session user visitor".split())
 _NUMBERED = frozenset("address hash line no nr number".split())
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_CONTACT = re.compile(r"@|\+?\d[\d\s()/.-]{7,}\d")
+_DAY = re.compile(r"(?<![\d-])\d{4}-[01]\d-[0-3]\d(?![\d-])")
 _ASKED_PEOPLE = 2_000  # whose traits are looked at, those seen last
 _MOST_NAMES = 500
 
@@ -43,6 +45,11 @@ def is_personal(field: str) -> bool:
         words.pop()
     before, last = ["", "", *words][-2:]
     return last in _PERSONAL or (last == "name" and before in _NAMED) or (last == "id" and before in _OF_SOMEBODY)
+
+
+def names_somebody(text: str) -> bool:
+    """Whether a value looks like somebody's address or telephone number, whatever its field is called; a day does not."""
+    return _CONTACT.search(_DAY.sub("", text)) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from gdp_core.db import rows
 from gdp_core.segments.conditions.base import AHEAD, Condition, Evidence, Happening
 from gdp_core.segments.conditions.segment import Segment
 from gdp_core.segments.facts import Facts, Surroundings
-from gdp_core.segments.rules import BadRule, Group, Path, Rule, check, in_order
+from gdp_core.segments.rules import GROUP_SENTENCES, BadRule, Group, Path, Rule, check, in_order
 from gdp_core.timeline.arrays import Timeline
 
 YEARS = 20
@@ -129,8 +129,6 @@ def event_ids(
 
 
 # -------------------------------------------------------------------------------------------------------- the tree
-
-GROUP_SENTENCES = {"all": "all of these", "any": "any of these", "not": "none of these"}
 
 
 def _part(node: Any, path: Path, facts: Facts, truths: Mapping[Path, bool], turns: Mapping[Path, int]) -> Part:

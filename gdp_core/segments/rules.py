@@ -27,6 +27,7 @@ Path = tuple[int, ...]
 """Where a node is: the places to go down from the outermost group, which is ()."""
 _GROUPS = ("all", "any", "not")
 GROUP_WORDS = {"all": "all of", "any": "any of", "not": "none of"}
+GROUP_SENTENCES = {"all": "all of these", "any": "any of these", "not": "none of these"}
 
 
 class Group(Model):
@@ -71,6 +72,13 @@ class Rule(Model):
     def conditions(self) -> Iterator[tuple[Path, Condition]]:
         """Every condition and where it is, from top to bottom."""
         yield from _leaves(self.match, ())
+
+    def at(self, path: Path) -> Group | Condition:
+        """The node at a path that leads to one."""
+        node: Any = self.match
+        for place in path:
+            node = node.of[place]
+        return node  # type: ignore[no-any-return]
 
     @property
     def uses(self) -> Uses:

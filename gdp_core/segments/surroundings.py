@@ -21,6 +21,7 @@ from gdp_core.features.roles import read_matches
 from gdp_core.segments import rules
 from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.facts import NO_STOPS, Stops, Surroundings
+from gdp_core.segments.personal import is_personal_feature
 from gdp_core.segments.rules import Rule
 
 
@@ -67,6 +68,8 @@ def _names(segments: dict[str, str], lists: dict[str, str], features: Sequence[F
         {one.slug: one.title for one in features},
         money=frozenset(one.slug for one in features if one.kind == "money"),
         shares=frozenset(one.slug for one in features if one.kind == "share"),
+        texts=frozenset(one.slug for one in features if one.kind == "text"),
+        personal=frozenset(one.slug for one in features if is_personal_feature(one)),
     )
 
 

@@ -18,10 +18,9 @@ from gdp_core.analytics.workspace import read_workspace
 from gdp_core.db import rows
 from gdp_core.errors import InvalidInput
 from gdp_core.segments import explaining, keeping, membership, previewing, rules
-from gdp_core.segments.conditions.base import Names
-from gdp_core.segments.explaining import GROUP_SENTENCES
 from gdp_core.segments.finding import find_person
-from gdp_core.segments.surroundings import read_surroundings
+from gdp_core.segments.personal import Reader
+from gdp_core.segments.surroundings import read_names
 from jobs.api import shapes
 from jobs.api.asking import Asking, turn, world
 
@@ -33,9 +32,9 @@ MOST_MEMBERS, MOST_TRANSITIONS, MOST_DAYS = 1000, 1000, 800
 @router.get("/segments", summary="The segments", responses=shapes.errors())
 def list_segments(caller: Asking) -> shapes.Segments:
     """All segments that were not deleted, by name, with their sizes and how fresh these are."""
-    with caller.reading() as (session, _):
-        names = _names(session)
-        return shapes.Segments(segments=[_segment(one, names) for one in keeping.list_segments(session)])
+    with caller.reading() as (session, principal):
+        reader = _reader(session, principal)
+        return shapes.Segments(segments=[_segment(one, reader) for one in keeping.list_segments(session)])
 
 
 @router.post("/segments", status_code=201, summary="Make a segment", responses=shapes.errors(400, 409, 413))
@@ -53,25 +52,26 @@ def create_segment(caller: Asking, asked: shapes.NewSegment) -> shapes.Segment:
             enabled=asked.enabled,
             now=caller.now,
         )
-        return _segment(made, _names(session))
+        return _segment(made, _reader(session, principal))
 
 
 @router.post("/segments/preview", summary="Whom a rule means now", responses=shapes.errors(400, 413))
 def preview(caller: Asking, asked: shapes.RuleOnly) -> shapes.Preview:
     """Nothing is saved. Each group and condition says for how many it holds by itself."""
     rule = rules.read(asked.rule)
-    with caller.reading() as (session, _):
+    with caller.reading() as (session, principal):
         found = world(caller, session, rule)
+    reader = Reader(principal, found.surroundings.names)
+    reader.check(rule)
     with turn():
         told = previewing.preview(found.timeline, rule, found.surroundings, found.now)
     with caller.reading() as (session, _):
         sample = reports.persons_of(session, told.sample.tolist())
-    names = found.surroundings.names
     return shapes.Preview(
         people=told.people,
         of=told.of,
-        sentence=rule.sentence(names),
-        conditions=[_counted(rule, list(path), told.per_condition[path], names) for path in sorted(told.per_condition)],
+        sentence=reader.sentence(rule),
+        conditions=shapes.Part.all_of(rule, told.per_condition, reader),
         sample=sample,
         remarks=list(told.remarks),
         complete_until=found.now,
@@ -83,11 +83,14 @@ def explain(caller: Asking, asked: shapes.Question) -> shapes.Why:
     """The rule as a tree, each part with what was found and until when it holds if nothing happens."""
     if (asked.segment is None) == (asked.rule is None):
         raise InvalidInput("Give the id of a segment, or a rule.")
-    with caller.reading() as (session, _):
+    with caller.reading() as (session, principal):
         saved = keeping.read_segment(session, asked.segment) if asked.segment else None
         rule = saved.rule if saved else rules.read(asked.rule)
-        person_id, number = find_person(session, asked.person)
         found = world(caller, session, rule)
+        reader = Reader(principal, found.surroundings.names)
+        if saved is None:
+            reader.check(rule)
+        person_id, number = find_person(session, asked.person)
     own = str(saved.id) if saved else None
     with turn():
         told = explaining.explain(found.timeline, rule, found.surroundings, number, found.now, own=own)
@@ -102,15 +105,15 @@ def explain(caller: Asking, asked: shapes.Question) -> shapes.Why:
         sentence=told.sentence,
         turns_at=_instant(told.turns_at),
         looked_until=_instant(told.looked_until),
-        tree=_reasoning(told.tree, events),
+        tree=shapes.Reasoning.of_part(told.tree, rule, reader, events),
     )
 
 
 @router.get("/segments/{segment_id}", summary="One segment", responses=shapes.errors(404))
 def read_segment(caller: Asking, segment_id: UUID) -> shapes.Segment:
     """With its rule, the sentence of that, and how its last evaluation went."""
-    with caller.reading() as (session, _):
-        return _segment(keeping.read_segment(session, segment_id), _names(session))
+    with caller.reading() as (session, principal):
+        return _segment(keeping.read_segment(session, segment_id), _reader(session, principal))
 
 
 @router.patch("/segments/{segment_id}", summary="Change a segment", responses=shapes.errors(400, 404, 409, 413))
@@ -137,7 +140,7 @@ def change_segment(caller: Asking, segment_id: UUID, asked: shapes.Change) -> sh
             )
         if asked.enabled is not None:
             found = keeping.set_enabled(session, principal, segment_id, asked.enabled, now=caller.now)
-        return _segment(found, _names(session))
+        return _segment(found, _reader(session, principal))
 
 
 @router.delete("/segments/{segment_id}", status_code=204, summary="Delete a segment", responses=shapes.errors(404, 409))
@@ -245,13 +248,13 @@ def list_transitions(
 # ---------------------------------------------------------------------------------------------------------- shapes
 
 
-def _names(session: Session) -> Names:
-    return read_surroundings(session, timezone="UTC", people=False).names
+def _reader(session: Session, principal: Principal) -> Reader:
+    return Reader(principal, read_names(session))
 
 
-def _segment(one: keeping.Segment, names: Names) -> shapes.Segment:
+def _segment(one: keeping.Segment, reader: Reader) -> shapes.Segment:
     told = {name: getattr(one, name) for name in shapes.Segment.model_fields if name not in ("rule", "sentence")}
-    return shapes.Segment(**told, rule=one.rule.plain, sentence=one.rule.sentence(names))
+    return shapes.Segment(**told, rule=reader.plain(one.rule), sentence=reader.sentence(one.rule))
 
 
 def _members(session: Session, principal: Principal, found: Sequence[membership.Member]) -> list[shapes.Member]:
@@ -297,34 +300,3 @@ def _place(cursor: str) -> membership.Place:
 
 def _instant(micros: int | None) -> datetime | None:
     return None if micros is None else instant(micros)
-
-
-def _counted(rule: rules.Rule, path: list[int], people: int, names: Names) -> shapes.Part:
-    node: Any = rule.match
-    for place in path:
-        node = node.of[place]
-    sentence = GROUP_SENTENCES[node.kind] if isinstance(node, rules.Group) else node.sentence(names)
-    return shapes.Part(path=path, kind=node.kind, sentence=sentence, people=people)
-
-
-def _reasoning(part: explaining.Part, events: Any) -> shapes.Reasoning:
-    found = part.evidence
-    evidence = found and shapes.Evidence(
-        sentence=found.sentence,
-        found=found.found,
-        wanted=found.wanted,
-        events=found.events,
-        happenings=[
-            shapes.Happening(name=one.name, at=instant(one.at), events=list(events.get(one, ())))
-            for one in found.happenings
-        ],
-    )
-    return shapes.Reasoning(
-        path=list(part.path),
-        kind=part.kind,
-        holds=part.holds,
-        sentence=part.sentence,
-        until=_instant(part.until),
-        evidence=evidence,
-        of=[_reasoning(one, events) for one in part.of],
-    )

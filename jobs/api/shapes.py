@@ -1,12 +1,18 @@
 """What the API answers and is asked, as models: the description's types, fields and examples come from here."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gdp_core.analytics.calendar import instant
+from gdp_core.segments import explaining, rules
+from gdp_core.segments.conditions.base import Condition
+from gdp_core.segments.conditions.base import Happening as Happened
 from gdp_core.segments.membership import Kind, Reason
+from gdp_core.segments.personal import Reader
 
 RULE: dict[str, Any] = {
     "version": 1,
@@ -242,6 +248,15 @@ class Part(BaseModel):
     sentence: str
     people: int
 
+    @classmethod
+    def all_of(cls, rule: rules.Rule, counts: Mapping[rules.Path, int], reader: Reader) -> "list[Self]":
+        """Those of a rule, from top to bottom, as somebody may read them."""
+        nodes = [(path, rule.at(path)) for path in sorted(counts)]
+        return [
+            cls(path=list(path), kind=node.kind, sentence=reader.line(node), people=counts[path])
+            for path, node in nodes
+        ]
+
 
 class Preview(BaseModel):
     """How many people a rule means as of `complete_until`, of how many; some of them; and what should be known of it."""
@@ -311,6 +326,38 @@ class Reasoning(BaseModel):
     until: datetime | None
     evidence: Evidence | None
     of: list["Reasoning"]
+
+    @classmethod
+    def of_part(
+        cls,
+        part: explaining.Part,
+        rule: rules.Rule,
+        reader: Reader,
+        events: Mapping[Happened, Sequence[UUID]],
+    ) -> "Reasoning":
+        """A part of an explanation of a rule and what is below it, as somebody may read it, with the ids of events."""
+        node = rule.at(part.path)
+        found = reader.evidence(node, part.evidence) if isinstance(node, Condition) else None
+        return cls(
+            path=list(part.path),
+            kind=part.kind,
+            holds=part.holds,
+            sentence=reader.line(node),
+            until=None if part.until is None else instant(part.until),
+            evidence=None
+            if found is None
+            else Evidence(
+                sentence=found.sentence,
+                found=found.found,
+                wanted=found.wanted,
+                events=found.events,
+                happenings=[
+                    Happening(name=one.name, at=instant(one.at), events=list(events.get(one, ())))
+                    for one in found.happenings
+                ],
+            ),
+            of=[cls.of_part(one, rule, reader, events) for one in part.of],
+        )
 
 
 class Why(BaseModel):

@@ -420,6 +420,10 @@ class Names:
     """Features that are kept in micros."""
     shares: frozenset[str] = frozenset()
     """Features from 0 to 1, shown as percentages."""
+    texts: frozenset[str] = frozenset()
+    """Features that are texts."""
+    personal: frozenset[str] = frozenset()
+    """Features that say who somebody is."""
 
     def segment(self, key: str) -> str:
         """Its name, or that it is gone."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 import streamlit as st
 
 from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.fields import names_somebody
 from gdp_core.analytics.scope import Scope
 from gdp_core.timeline.matching import Condition, Match
 from pages.ui import csv, layout
@@ -122,7 +123,7 @@ def shown(place: Here, field: str, value: str) -> str:
     name = Condition(field, "set").name
     if name in ("url", "referrer"):
         return clean(value.partition("?")[0], longest=120)
-    return clean(place.sees(value) or "" if _CONTACT.search(value) else value, longest=120)
+    return clean(place.sees(value) or "" if names_somebody(value) else value, longest=120)
 
 
 def is_covered(place: Here, field: str, value: str) -> bool:
@@ -131,4 +132,3 @@ def is_covered(place: Here, field: str, value: str) -> bool:
 
 
 _WORDS = ("person.stage", "person.source", "person.status")
-_CONTACT = re.compile(r"@|\+?\d[\d\s()/.-]{7,}\d")

@@ -2,16 +2,15 @@
 
 from datetime import timedelta
 
-from gdp_core.analytics.fields import is_personal
 from gdp_core.segments.conditions.base import Condition, Names
 from gdp_core.segments.keeping import Segment
+from gdp_core.segments.personal import Reader
 from gdp_core.segments.rules import Group, Rule
 from gdp_core.segments.surroundings import read_names
 from pages.ui import layout
 from pages.ui.context import Here
 
 LATE = timedelta(minutes=15)
-_HIDDEN = "meet a condition on personal data, which your role may not read"
 
 
 def names(place: Here) -> Names:
@@ -20,26 +19,13 @@ def names(place: Here) -> Names:
 
 
 def sentence(place: Here, known: Names, rule: Rule) -> str:
-    """A rule in English; for who may not see personal data, without conditions that say some."""
-    if place.may("pii.read") or not any(says_personal(condition) for _, condition in rule.conditions()):
-        return rule.sentence(known)
-    return f"People of whom {len(list(rule.conditions()))} conditions hold or do not, some on personal data your role may not read."
+    """A rule in English, as the role may read it."""
+    return Reader(place.principal, known).sentence(rule)
 
 
 def line(place: Here, known: Names, condition: Condition) -> str:
     """A condition likewise."""
-    return _HIDDEN if says_personal(condition) and not place.may("pii.read") else condition.sentence(known)
-
-
-def says_personal(condition: Condition) -> bool:
-    """Whether what it compares with may say who somebody is."""
-    uses = condition.uses
-    fields = [
-        *(f"person.{name}" for name in uses.fields),
-        *uses.properties,
-        *(where.field for event in uses.events for where in event.where),
-    ]
-    return any(map(is_personal, fields)) or "@" in condition.model_dump_json()
+    return Reader(place.principal, known).line(condition)
 
 
 def lines(place: Here, known: Names, rule: Rule) -> list[tuple[int, str]]:

@@ -18,6 +18,7 @@ from gdp_core.segments.conditions.segment import Segment as InSegment
 from gdp_core.segments.explaining import Part, Why
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.membership import Member
+from gdp_core.segments.personal import Reader
 from gdp_core.segments.rules import Group
 from pages.ui import boundary, layout, nav, state
 from pages.ui.context import Here, here
@@ -175,14 +176,14 @@ class _Telling:
                 for below, child in zip(part.of, node.of, strict=True):
                     self.part(below, child)
             return
-        hidden = not self.place.may("pii.read") and telling.says_personal(node)
+        found = Reader(self.place.principal, self.names).evidence(node, part.evidence)
         said = safe_text(telling.line(self.place, self.names, node), longest=500)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{_MARKS[part.holds]} {said}", width="content")
             if isinstance(node, InSegment) and node.segment in self.names.segments:
                 self._other(node.segment)
-        if part.evidence is not None and not hidden:
-            self._evidence(part.evidence, until)
+        if found is not None:
+            self._evidence(found, until)
         elif until:
             layout.note(until.strip())
 
