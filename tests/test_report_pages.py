@@ -20,6 +20,7 @@ from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.funnel.question import Exclusion, FactorQuestion, FunnelQuestion, Step
 from gdp_core.analytics.trends import Trend
 from gdp_core.analytics.window import Window
+from gdp_core.db import rows
 from gdp_core.event_roles import RoleFilter
 from gdp_core.settings import settings
 from gdp_core.timeline.matching import Condition, Match
@@ -194,6 +195,25 @@ def listed(page):
     """Whom the drawer lists, by their user ids."""
     found = [item.value for item in page.dataframe if "E-mail" in item.value.columns]
     return sorted(mail.partition("@")[0] for mail in found[0]["E-mail"]) if found else None
+
+
+def test_the_people_of_a_number_become_a_segment_where_a_rule_means_them(browser, workspace, database):
+    user = browser.sign_in(workspace.id, "MEMBER")
+    shown = clicked(browser.open("funnels"), "funnel.step-table", 1, "People")
+    assert "and then letter_created within 14 days" in words(shown)
+    assert "Its days stay as they are" in words(shown)
+    shown.button(key="behind-described").click()
+    clicked(shown, "funnel.step-table", 1, "People")
+    assert not shown.exception
+    with database.web.transaction(workspace.id) as session:
+        (draft,) = rows(session, "SELECT content FROM segment_draft WHERE user_id = :user", user=user)
+    assert [each["kind"] for each in draft.content["match"]["of"]] == ["sequence"]
+    shown = clicked(browser.open("funnels"), "funnel.step-table", 2, "People")
+    assert listed(shown) == ["u1", "u2"]
+    assert "behind-described" not in {button.key for button in shown.button}
+    browser.sign_in(workspace.id, "VIEWER")
+    shown = clicked(browser.open("funnels"), "funnel.step-table", 1, "People")
+    assert "behind-described" not in {button.key for button in shown.button}
 
 
 def test_headlines_of_a_funnel_open_their_people(browser, workspace):

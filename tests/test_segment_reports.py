@@ -1,6 +1,5 @@
-"""Segments in reports: every report filters and breaks down by them, and what is behind a number becomes one."""
+"""Segments in reports: every report filters and breaks down by them."""
 
-from datetime import date
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -8,16 +7,14 @@ import pytest
 
 from gdp_core import reports
 from gdp_core.accounts.roles import Principal
-from gdp_core.analytics.breakdown import ALL, NONE, OTHER, Breakdown, Group
+from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.funnel.question import FunnelQuestion, Step
 from gdp_core.analytics.funnel.report import funnel
 from gdp_core.analytics.scope import scope
-from gdp_core.analytics.trends import Trend, TrendCell, trend, trend_people
 from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.segments import keeping, rules
-from gdp_core.segments.describing import rule_of
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.grouping import Belonging, grouped, key_of, read_belonging
 from gdp_core.timeline.matching import Condition, Match, people
@@ -75,42 +72,3 @@ def test_segments_and_lists_of_a_workspace_are_found_and_what_is_gone_is_said(da
         with pytest.raises(NotFound, match="deleted"):
             read_belonging(session, timeline, uuid4(), AT, timezone="UTC")
         assert reports.list_lists(session) == []
-
-
-@pytest.mark.parametrize(
-    ("asked", "group", "chosen"),
-    [
-        (Trend((Match(("visit",)),), "people"), ALL, ()),
-        (Trend((Match(("visit", "buy"), (Condition("plan", "is", ("pro",)),)),), "people"), ALL, ()),
-        (Trend((Match(("visit",)),), "people", breakdown=Breakdown("plan")), Group("value", "pro"), ()),
-        (Trend((Match(("visit",)),), "people", breakdown=Breakdown("plan")), NONE, ()),
-        (Trend((Match(("visit",)),), "people", breakdown=Breakdown("person.stage")), Group("value", "active"), ()),
-        (Trend((Match(("visit",)),), "people"), ALL, (Condition("person.stage", "is", ("lead",)),)),
-    ],
-)
-def test_the_people_of_a_trend_are_those_of_its_rule(asked, group, chosen):
-    timeline = timeline_of(PEOPLE, shards=2)
-    within = people(timeline, chosen) if chosen else None
-    assert trend(timeline, SCOPE, asked, within=within).lines
-    for day in (None, *(NOW.date().replace(day=NOW.day - back) for back in range(6))):
-        numbers = trend_people(timeline, SCOPE, asked, TrendCell(day, 0, group, False), within=within)
-        given = rule_of(
-            asked.series[0],
-            day or SCOPE.start,
-            day or SCOPE.today,
-            field=asked.breakdown.field if asked.breakdown else None,
-            group=group,
-            people=chosen,
-        )
-        rule = rules.read(given)
-        members = timeline.numbers[rule.holds(Facts(timeline, AT, Surroundings(ZoneInfo("UTC"))))]
-        assert members.tolist() == numbers.tolist(), day
-
-
-def test_what_no_rule_says_is_none():
-    day = date(2026, 1, 1)
-    assert rule_of(Match(("visit",)), day, day, field="plan", group=OTHER) is None
-    assert rule_of(Match(()), day, day, everything=True) is None
-    listed = rule_of(Match(("visit",)), day, day, belongs=KEY)
-    assert rules.read(listed).uses.lists == (str(KEY),)
-    assert rules.read(rule_of(Match(("visit",)), day, day, belongs=KEY, is_segment=True)).uses.segments == (str(KEY),)

@@ -24,10 +24,16 @@ PREFIX = "in:"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Belonging:
-    """Who is in a segment or list: a mask over the people of a timeline, and what it is called."""
+    """Who is in a segment or else a list: a mask over the people of a timeline, and what it is called."""
 
     name: str
     members: Mask
+    is_segment: bool = True
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """The values of its field: of who is in it, and of who is not."""
+        return f"In {self.name}", f"Not in {self.name}"
 
 
 def read_belonging(session: Session, timeline: Timeline, key: UUID, at: int, *, timezone: str) -> Belonging:
@@ -40,7 +46,7 @@ def read_belonging(session: Session, timeline: Timeline, key: UUID, at: int, *, 
     if str(key) not in surroundings.names.lists:
         raise NotFound("This segment or list was deleted: choose another.")
     members = np.isin(timeline.numbers, reports.read_numbers(session, key))
-    return Belonging(surroundings.names.static_list(str(key)), members)
+    return Belonging(surroundings.names.static_list(str(key)), members, is_segment=False)
 
 
 def grouped(timeline: Timeline, belonging: Callable[[UUID], Belonging]) -> Timeline:
@@ -57,6 +63,13 @@ def key_of(field: str) -> UUID | None:
         return UUID(name.removeprefix(PREFIX))
     except ValueError:
         raise InvalidInput(f"{PREFIX} takes the id of a segment or a saved list, not {name[3:40]!r}.") from None
+
+
+def belonging_of(timeline: Timeline, key: UUID) -> Belonging:
+    """Who is in a segment or list, of a timeline whose people have such fields."""
+    if not isinstance(timeline.columns, _Grouped):
+        raise TypeError("Only a grouped timeline knows who is in a segment or list.")
+    return timeline.columns.belonging(key)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +93,7 @@ class _Grouped:
         if key is None:
             return self.timeline.columns.person(field)
         found = self.belonging(key)
-        return PersonColumn((~found.members).astype(np.int32), (f"In {found.name}", f"Not in {found.name}"))
+        return PersonColumn((~found.members).astype(np.int32), found.words)
 
     def whole(self, field: str) -> NDArray[np.int64] | None:
         """See arrays.Columns."""

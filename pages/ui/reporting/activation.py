@@ -384,9 +384,10 @@ def behind(turn: Turn, rate: ActivationResult, ranked: CandidatesResult, click: 
         return None
     name, point = chosen
     start = None if point is rate.total else point.start
-    people = turn.sight.people(activation_people, rate.asked, ActivationCell(_STATES[name], start))
+    counted = ActivationCell(_STATES[name], start)
+    people = turn.sight.people(activation_people, rate.asked, counted)
     when = "in the period" if start is None else f"in the {rate.asked.interval} of {turn.place.write.day(start)}"
-    return turn.behind(f"{name}, started {when}", report, people)
+    return turn.behind(f"{name}, started {when}", report, people, rule=turn.rule(counted, rate.asked))
 
 
 def _clicked(found: ActivationResult, click: Click) -> tuple[str, ActivationPoint] | None:

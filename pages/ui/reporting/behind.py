@@ -7,7 +7,7 @@ more has arrived. What was opened lately stays in this process, by a name nobody
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,13 +21,15 @@ from gdp_core import reports
 from gdp_core.analytics import people_list
 from gdp_core.analytics.people_list import PersonRow
 from gdp_core.errors import InvalidInput, NotFound
-from gdp_core.segments import keeping
+from gdp_core.segments import describing, keeping
+from gdp_core.segments.rules import Rule
 from gdp_core.tables.people import STAGES
 from pages.ui import boundary, layout, nav
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
 from pages.ui.people import STAGE_TONES, name_of
+from pages.ui.segments import telling
 from pages.ui.segments.drafting import Desk
 
 SHOWN = 50
@@ -39,8 +41,8 @@ ADDRESS = "/api/export/behind.csv"
 @dataclass(frozen=True, slots=True, eq=False)
 class Behind:
     """People behind a number. `people` are lasting numbers of a timeline, or ids of persons; `title` says which number,
-    `report` of which report; `amounts`, in micros of `currency`, are theirs in the same order. `rule`: the JSON of one that
-    means them, where there is one."""
+    `report` of which report; `amounts`, in micros of `currency`, are theirs in the same order. `rule`: one that
+    means exactly them, where there is one."""
 
     workspace_id: UUID
     title: str
@@ -49,7 +51,7 @@ class Behind:
     snapshot: str | None = None
     amounts: tuple[int, ...] | None = None
     currency: str | None = None
-    rule: dict[str, Any] | None = None
+    rule: Rule | None = None
 
     def persons(self, session: Session, most: int | None = None) -> list[UUID]:
         """The persons they are now, or the first `most` of them. Merges since may have made fewer."""
@@ -152,16 +154,20 @@ def _save(found: Behind, name: str) -> None:
     st.success(safe_text(f"Saved: {place.write.number(saved.people)} {people}."), icon=":material/check:")
 
 
-def _describing(rule: Mapping[str, Any]) -> None:
+def _describing(rule: Rule) -> None:
     """The way from these people to a segment: their rule as a draft in the builder."""
     with st.popover("Make a segment", icon=":material/group_work:", key="behind-segment"):
         place = here()
-        st.markdown("The same as a rule, for which more people can qualify later.")
+        st.markdown(safe_text(telling.sentence(place, rule), longest=900))
+        said = "Now these are exactly the people here; whoever it is true of later belongs to them."
+        if describing.is_of_fixed_days(rule):
+            said += " Its days stay as they are: choose “In the last” in the builder for time that moves along."
+        layout.note(said)
         if place.read(keeping.read_draft, place.principal, None) is not None:
             layout.note("It takes the place of the new segment you have begun.")
         if st.button("Put it into the builder", type="primary", key="behind-described"):
             with place.change() as session:
-                content = {"match": rule["match"], "base": None}
+                content = {"match": rule.plain["match"], "base": None}
                 keeping.write_draft(session, place.principal, None, content, now=place.now)
             Desk(None).clear()
             nav.link(place, "builder", label="Open the builder", icon=":material/arrow_forward:")

@@ -256,5 +256,6 @@ def _behind(
         point, state = found.points[click.row + (max(0, final - 1) if click.column == "1" else 0)], "churned"
     else:
         return None
-    people = turn.sight.people(engagement_churn_people, asked, ChurnCell(point.start, state))
-    return turn.behind(f"{_SAID[state]} {churn.said(turn, point.start)}", question, people)
+    cell = ChurnCell(point.start, state)
+    people = turn.sight.people(engagement_churn_people, asked, cell)
+    return turn.behind(f"{_SAID[state]} {churn.said(turn, point.start)}", question, people, rule=turn.rule(cell))

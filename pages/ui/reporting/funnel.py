@@ -549,7 +549,7 @@ def behind(turn: Turn, found: FunnelResult, click: Click) -> Behind | None:
         return None
     title, named_cell = cell
     steps = " → ".join(step.title for step in question.steps)
-    return turn.behind(title, steps, turn.sight.people(people, question, **named_cell))
+    return turn.behind(title, steps, turn.sight.people(people, question, **named_cell), rule=turn.rule(named_cell))
 
 
 _TRACES: dict[str, State] = {

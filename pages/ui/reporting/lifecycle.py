@@ -400,9 +400,8 @@ def _of_lifecycle(turn: Turn, found: LifecycleResult, click: Click) -> Behind:
         name = click.column.lower()
         cell = LifecycleCell(point.start, next((state for state in STATES if state == name), "active"))
     people = turn.sight.people(lifecycle_people, turn.question, cell)
-    return turn.behind(
-        f"{cell.state.capitalize()}, {_when(turn.place, found, point)}", turn.question.event.title, people
-    )
+    title = f"{cell.state.capitalize()}, {_when(turn.place, found, point)}"
+    return turn.behind(title, turn.question.event.title, people, rule=turn.rule(cell))
 
 
 def _of_stickiness(turn: Turn, found: StickinessResult, click: Click) -> Behind:
@@ -415,7 +414,7 @@ def _of_stickiness(turn: Turn, found: StickinessResult, click: Click) -> Behind:
         cell, shown = StickinessCell(day=day.day, span=_SPANS[name]), turn.place.write.day(day.day)
         title = f"Active on {shown}" if name == "DAU" else f"Active in the {_SPANS[name]} days to {shown}"
     people = turn.sight.people(stickiness_people, found.asked, cell)
-    return turn.behind(title, found.asked.event.title, people)
+    return turn.behind(title, found.asked.event.title, people, rule=turn.rule(cell, found.asked))
 
 
 def _day_of(found: StickinessResult, click: Click) -> tuple[ActiveDay, str]:

@@ -11,6 +11,9 @@ from sqlmodel import Session
 from gdp_core.analytics.fields import Fields, is_personal
 from gdp_core.errors import InvalidInput
 from gdp_core.reports import SavedReport
+from gdp_core.segments import describing
+from gdp_core.segments.describing import Counted
+from gdp_core.segments.rules import Rule
 from pages.ui import layout, state
 from pages.ui.context import Here, arrived
 from pages.ui.reporting import asking, behind, clicking, drafts, explaining, picking, saving
@@ -128,6 +131,15 @@ class Turn:
         """The people of a number as they are kept; `report` says of which question."""
         said = f"{self.report.title}: {report}, {layout.period_name(self.place)}"
         return Behind(self.place.workspace.id, title[:200], said[:900], people, self.sight.timeline.snapshot, **more)
+
+    def rule(self, cell: Any, question: Any = None) -> Rule | None:
+        """The rule that means exactly the people of a cell, where there is one and somebody may use it; `question`: where
+        the cell is of another one."""
+        if not self.place.may("segments.write"):
+            return None
+        sight = self.sight
+        counted = Counted(sight.timeline, sight.scope, sight.who.conditions, sight.who.list_id)
+        return describing.rule_of(counted, question or self.question, cell)
 
     def foot(self, definition: str, *commands: Command) -> None:
         """What stands below every answer. The commands are told of whom and when."""

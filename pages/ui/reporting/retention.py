@@ -609,7 +609,8 @@ def behind(
         started = "started in the period"
     title = f"Who {started}" if cell.column is None else f"Back in {found.columns[cell.column].title}, {started}"
     title += _of_group(place, found, cell.group)
-    return turn.behind(clean(title, longest=200), report, turn.sight.people(retention_people, question, cell))
+    people = turn.sight.people(retention_people, question, cell)
+    return turn.behind(clean(title, longest=200), report, people, rule=turn.rule(cell, question))
 
 
 def _clicked(place: Here, found: RetentionResult, triangle: Triangle, click: Click) -> RetentionCell | None:

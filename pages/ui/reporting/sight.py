@@ -94,10 +94,6 @@ class Sight:
             return None
         return data.counted(self.place, self.timeline, ("within", self.who), self._chosen)
 
-    def is_list(self, key: UUID) -> bool:
-        """Whether it is a saved list, and no segment."""
-        return any(one.id == key for one in self.place.read(reports.list_lists))
-
     def _chosen(self) -> NDArray[np.bool_]:
         chosen = matching.people(self.timeline, self.who.conditions)
         if self.who.list_id is not None:

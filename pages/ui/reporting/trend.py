@@ -1,20 +1,17 @@
 """The trend page's parts: the question in widgets, and the answer in numbers, lines and a table."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from gdp_core.analytics.breakdown import ALL
-from gdp_core.analytics.calendar import following
 from gdp_core.analytics.counting import ANYTHING
 from gdp_core.analytics.fields import Fields
 from gdp_core.analytics.measures import MONEY, left_out
 from gdp_core.analytics.trends import MOST_SERIES, Measure, Trend, TrendCell, TrendLine, TrendResult, trend_people
 from gdp_core.errors import InvalidInput
-from gdp_core.segments import describing
 from gdp_core.timeline.matching import Match
 from pages.ui import csv, layout
 from pages.ui.charts import trend as charts
@@ -310,30 +307,4 @@ def behind(turn: Turn, found: TrendResult, click: Click) -> Behind | None:
     )
     people = turn.sight.people(trend_people, turn.question, cell)
     title = " and ".join(match.title for match in found.asked.series)
-    return turn.behind(
-        f"{called[index]}, {when}", title, people, rule=None if earlier else _rule(turn, found, line, start)
-    )
-
-
-def _rule(turn: Turn, found: TrendResult, line: TrendLine, start: date | None) -> dict[str, Any] | None:
-    """The same people as a rule; None where they are none."""
-    asked, scope, who = found.asked, turn.sight.scope, turn.asked.who
-    last = scope.end - timedelta(days=1)
-    if start is not None and asked.cumulative:
-        first = scope.start
-        last = min(last, following(start, asked.interval) - timedelta(days=1))
-    elif start is not None:
-        first, last = max(start, scope.start), min(last, following(start, asked.interval) - timedelta(days=1))
-    else:
-        first = scope.start
-    return describing.rule_of(
-        asked.series[line.series],
-        first,
-        last,
-        field=asked.breakdown.field if asked.breakdown else None,
-        group=line.group,
-        people=who.conditions,
-        belongs=who.list_id,
-        is_segment=who.list_id is not None and not turn.sight.is_list(who.list_id),
-        everything=asked.everything,
-    )
+    return turn.behind(f"{called[index]}, {when}", title, people, rule=turn.rule(cell))
