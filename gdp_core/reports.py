@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy import exc
 from sqlmodel import Session
 
+from gdp_core import in_use
 from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.db import one, rows, run
@@ -275,9 +276,10 @@ def rename_list(
 
 
 def delete_list(session: Session, principal: Principal, list_id: UUID, *, now: datetime) -> None:
-    """Delete a list; the people stay. Raises NotFound, Forbidden."""
+    """Delete a list; the people stay. Raises NotFound, Conflict while a segment's rule names it, Forbidden."""
     authorise(session, principal, "reports.write")
     before = read_list(session, list_id)
+    in_use.refuse_while_named(session, "list", str(list_id))
     run(session, "DELETE FROM static_list_member WHERE list_id = :id", id=list_id)
     run(session, "DELETE FROM static_list WHERE id = :id", id=list_id)
     _record(session, principal, "static_list", list_id, name=before.name, people=before.people, deleted=True, now=now)

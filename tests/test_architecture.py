@@ -38,6 +38,7 @@ LAYERS = (
     ("timeline",),
     ("retention", "recompute", "vitals"),
     ("accounts",),
+    ("in_use",),
     ("choices", "identity_admin", "track", "backfill", "importer", "reports"),
     ("features", "analytics"),
     ("early_warning", "segments"),

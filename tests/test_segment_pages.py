@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from gdp_core import clock
 from gdp_core.accounts.roles import Principal
 from gdp_core.db import rows, run
-from gdp_core.features.definitions import Wanted, define, remove
+from gdp_core.features.definitions import Wanted, define
 from gdp_core.segments import keeping, rules
 from gdp_core.segments.conditions import KINDS
 from gdp_core.segments.starters import STARTERS, install
@@ -440,7 +440,7 @@ def removed(workspace, user):
         made = keeping.create(
             session, who, "Of a feature", rule({"kind": "feature", "feature": feature.slug}), now=clock.now()
         )
-        remove(session, who, feature.slug, now=clock.now())
+        run(session, "DELETE FROM feature_definition WHERE slug = :slug", slug=feature.slug)
     data.forget()
     return made
 

@@ -8,8 +8,8 @@ import pytest
 
 from gdp_core import reports
 from gdp_core.accounts.roles import Principal, Role
-from gdp_core.db import rows
-from gdp_core.errors import Forbidden, InvalidInput, NotFound
+from gdp_core.db import rows, run
+from gdp_core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from gdp_core.features.definitions import Wanted, define
 from gdp_core.features.definitions import remove as remove_feature
 from gdp_core.segments import keeping
@@ -153,7 +153,7 @@ def test_what_is_made_of_a_segment_keeps_it_from_being_deleted(kept):
     inner = kept.create("Inner", ORDERS)
     outer = kept.create("Outer", rule_of(within(inner.id)))
     assert [one.name for one in kept.reads(keeping.used_by, inner.id)] == ["Outer"]
-    with pytest.raises(InvalidInput, match="“Outer” is made of this one"):
+    with pytest.raises(InvalidInput, match="“Outer” names this segment"):
         kept.delete(inner.id)
     kept.delete(outer.id)
     kept.delete(inner.id)
@@ -233,8 +233,6 @@ def test_a_draft_is_each_users_own_and_may_be_unfinished(kept, database, ws):
 
 
 def _join(session, who):
-    from gdp_core.db import run
-
     run(
         session,
         "INSERT INTO app_user (id, email, name, failed_sign_ins, created_at) VALUES (:id, :id, '', 0, :now)",
@@ -307,9 +305,16 @@ def test_surroundings_hold_what_rules_may_name(kept, database, ws):
     found = kept.reads(read_surroundings, timezone="UTC", rule=unsaved)
     assert len(found.lists[str(other.id)]) == 3
     assert check(unsaved, found) == ()
+    for act, said in (
+        (lambda session: remove_feature(session, who, "logins", now=NOW), "“A” names this feature: take it out"),
+        (lambda session: reports.delete_list(session, who, named.id, now=NOW), "“A” names this list"),
+    ):
+        with pytest.raises(Conflict, match=said), database.web.transaction(ws) as session:
+            act(session)
     with database.web.transaction(ws) as session:
-        remove_feature(session, who, "logins", now=NOW)
-        reports.delete_list(session, who, named.id, now=NOW)
+        reports.delete_list(session, who, other.id, now=NOW)
+        run(session, "DELETE FROM feature_definition")
+        run(session, "DELETE FROM static_list")
     problems = check(made.rule, kept.reads(read_surroundings, timezone="UTC"))
     assert [(one.path, one.field) for one in problems] == [((0,), "people"), ((1,), "feature")]
     assert len(kept.reads(keeping.list_segments)) == 1

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from sqlmodel import Session
 
+from gdp_core import in_use
 from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.analytics.measures import CURRENCY, MONEY
@@ -109,9 +110,11 @@ def redefine(session: Session, principal: Principal, slug: str, wanted: Wanted, 
 
 
 def remove(session: Session, principal: Principal, slug: str, *, now: datetime) -> None:
-    """Forget a feature; its values go at the next recomputation. Raises NotFound, Forbidden."""
+    """Forget a feature; its values go at the next recomputation. Raises NotFound, Conflict while a segment's rule names it,
+    Forbidden."""
     authorise(session, principal, "features.write")
     before = _row(session, slug)
+    in_use.refuse_while_named(session, "feature", slug)
     run(session, "DELETE FROM feature_definition WHERE slug = :slug", slug=slug)
     _record(session, principal, slug, {"title": before.title}, None, now)
 

@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import exc
 from sqlmodel import Session
 
+from gdp_core import in_use
 from gdp_core.accounts.audit import audit
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.db import one, rows, run
@@ -28,7 +29,6 @@ MOST = 500
 _LONGEST_NAME, _LONGEST_TEXT = 120, 1000
 _LARGEST_DRAFT, _LARGEST_ACTION = 512 << 10, 64 << 10
 _NEW = UUID(int=0)
-_LOCK_SPACE = 0x7365676D  # "segm": its own space, so that it never meets another lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,21 +290,18 @@ def set_enabled(session: Session, principal: Principal, segment_id: UUID, enable
 def delete(session: Session, principal: Principal, segment_id: UUID, *, now: datetime) -> None:
     """Put a segment away: its name is free again, its history stays, `restore` brings it back.
 
-    Raises InvalidInput while another segment is made of it, NotFound, Forbidden.
+    Raises Conflict while another segment is made of it, NotFound, Forbidden.
     """
     _begin(session, principal)
     before = read_segment(session, segment_id)
-    users = used_by(session, segment_id)
-    if users:
-        names = ", ".join(f"“{one.name}”" for one in users[:3]) + (f" and {len(users) - 3} more" if users[3:] else "")
-        raise Conflict(f"The segment {names} is made of this one: take it out there first.")
+    in_use.refuse_while_named(session, "segment", str(segment_id))
     _touch(session, principal, segment_id, "archived_at = :now", now)
     run(session, "DELETE FROM segment_draft WHERE segment_id = :id", id=segment_id)
     _record(session, principal, segment_id, before=before.rule.plain, name=before.name, deleted=True, now=now)
 
 
 def restore(session: Session, principal: Principal, segment_id: UUID, *, now: datetime) -> Segment:
-    """Bring a deleted segment back. Raises NotFound, InvalidInput when another has its name now, Forbidden."""
+    """Bring a deleted segment back. Raises NotFound, Conflict when another has its name now, Forbidden."""
     _begin(session, principal)
     row = one(session, "SELECT name FROM segment WHERE id = :id AND archived_at IS NOT NULL", id=segment_id)
     if row is None:
@@ -321,11 +318,7 @@ def restore(session: Session, principal: Principal, segment_id: UUID, *, now: da
 def _begin(session: Session, principal: Principal) -> None:
     """Two who change segments of a workspace at once come one after the other: together they could make a circle."""
     authorise(session, principal, "segments.write")
-    run(
-        session,
-        "SELECT pg_advisory_xact_lock(:space, hashtext(app_ws()::text))",
-        space=_LOCK_SPACE,
-    )
+    in_use.alone(session)
 
 
 def _check(session: Session, rule: Rule, *, own: UUID | None = None) -> None:
