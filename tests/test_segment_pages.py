@@ -335,6 +335,120 @@ def test_every_kind_has_widgets(browser, workspace):
         assert (metrics(page)["People now"] != "–") != ("not finished" in words(page)), kind
 
 
+def kept_draft(workspace, user, segment=None):
+    """The conditions of a user's draft."""
+    who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        return keeping.read_draft(session, who, segment).content["match"]["of"]
+
+
+def test_the_number_that_is_shown_is_the_number_that_is_kept(browser, workspace):
+    """Whatever is chosen beside it: money is in micros, shares are from 0 to 1."""
+    user = browser.sign_in(workspace.id)
+
+    def stored():
+        return kept_draft(workspace, user)[0]
+
+    def number(page):
+        (found,) = [item for item in page.number_input if plain(item.label).partition(" (")[0] in ("Value", "Number")]
+        return found
+
+    page = press(browser.open("builder"), "A feature")
+    for feature, unit, micros in (("lifetime_value", "USD", 1e6), ("churn_risk", "%", 0.01), ("letters_sent", "", 1)):
+        page = labelled("selectbox", page, "Feature").select(feature).run()
+        assert (number(page).value, stored()["values"]) == (1, [micros])
+        assert plain(number(page).label) == (f"Value ({unit})" if unit else "Value")
+    page = number(page).set_value(50).run()
+    page = labelled("selectbox", page, "Feature").select("lifetime_value").run()
+    assert (number(page).value, stored()["values"]) == (50, [50_000_000])
+    assert "of at least 50" in words(page)
+    page = labelled("selectbox", page, "Feature").select("letters_sent").run()
+    assert (number(page).value, stored()["values"]) == (50, [50])
+
+    page = labelled("selectbox", page, "Kind of condition").select("amount").run()
+    page = labelled("selectbox", page, "Of the field").select("value_micros").run()
+    assert (number(page).value, stored()["compared"]["values"]) == (1, [1_000_000])
+    page = labelled("selectbox", page, "Take").select("distinct").run()
+    assert (number(page).value, stored()["compared"]["values"]) == (1, [1])
+
+    page = labelled("selectbox", page, "Kind of condition").select("subscription").run()
+    page = labelled("selectbox", page, "Worth a month").select("gte").run()
+    assert (number(page).value, stored()["mrr"]["values"]) == (1, [1_000_000])
+    assert "worth at least 1 a month" in words(page)
+
+    page = labelled("selectbox", page, "Kind of condition").select("performed").run()
+    page = press(page, "Add a filter")
+    page = labelled("selectbox", page, "Field of the event").select("plan").run()
+    page = labelled("selectbox", page, "Comparison").select("gte").run()
+    page = number(page).set_value(7).run()
+    page = labelled("selectbox", page, "Field of the event").set_value("value_micros").run()
+    assert (number(page).value, stored()["event"]["where"][0]["values"]) == (7, [7_000_000])
+    assert "value is at least 7" in words(page)
+
+
+def test_money_of_a_person_is_money(browser, workspace):
+    user = browser.sign_in(workspace.id)
+    page = press(browser.open("builder"), "A field of the person")
+    page = labelled("selectbox", page, "Field").set_value("mrr_micros").run()
+    page = labelled("multiselect", page, "Value (in its currency)").set_value(["29"]).run()
+    assert kept_draft(workspace, user)[0]["values"] == [29_000_000]
+    assert "have the MRR 29" in words(page)
+    page = labelled("selectbox", page, "Comparison").select("gt").run()
+    assert labelled("number_input", page, "Value (in its currency)").value == 29
+    assert "have an MRR of more than 29." in words(page)
+    assert "micros" not in words(page)
+
+
+def test_from_a_text_to_a_number_nothing_is_left(browser, workspace):
+    user = browser.sign_in(workspace.id)
+    who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
+    with workspace.database.web.transaction(workspace.id) as session:
+        define(session, who, Wanted("Last plan", "last", ("letter_sent",), field="plan"), now=clock.now())
+    data.forget()
+    page = press(browser.open("builder"), "A feature")
+    page = labelled("selectbox", page, "Feature").select("last_plan").run()
+    assert metrics(page)["People now"] == "–"
+    page = labelled("multiselect", page, "One of").set_value(["pro"]).run()
+    assert metrics(page)["People now"] == "1"
+    page = labelled("selectbox", page, "Feature").select("letters_sent").run()
+    assert metrics(page)["People now"] == "2"
+    (kept_now,) = kept_draft(workspace, user)
+    assert (kept_now["op"], kept_now["values"], "texts" in kept_now) == ("gte", [1], False)
+
+
+def test_never_is_a_choice(browser, workspace):
+    page = built(browser, workspace)
+    page = labelled("selectbox", page, "How often").select("never").run()
+    assert metrics(page)["People now"] == "1"
+    assert [item for item in page.number_input if item.label == "Times"] == []
+    page = labelled("selectbox", page, "How often").select("exactly").run()
+    assert metrics(page)["People now"] == "3"
+    page = labelled("number_input", page, "Times").set_value(0).run()
+    assert labelled("selectbox", page, "How often").value == "never"
+
+
+def test_a_filter_is_added_to_what_there_is_then(browser, workspace):
+    """A value that was typed a moment before the click counts."""
+    page = press(built(browser, workspace), "Add a filter")
+    page = labelled("selectbox", page, "Field of the event").select("plan").run()
+    labelled("multiselect", page, "Value").set_value(["pro"])
+    page = press(page, "Add another filter")
+    assert [item.value for item in page.multiselect if plain(item.label) == "Value"] == [["pro"], []]
+    labelled_values = [item for item in page.multiselect if plain(item.label) == "Value"]
+    labelled_values[0].set_value(["free"])
+    page = next(item for item in reversed(page.button) if str(item.key).endswith(".remove")).click().run()
+    assert not page.exception
+    assert "did letter_created (plan is free)" in words(page)
+
+
+def test_a_length_is_shown_as_it_is(browser, workspace):
+    made = kept(workspace, "Lately", MADE | {"when": {"last": "259200s"}})
+    browser.sign_in(workspace.id)
+    page = browser.open("builder", id=made.id.hex)
+    page = next(item for item in page.button if ".open." in str(item.key)).click().run()
+    assert labelled("number_input", page, "So long").value == 259_200
+
+
 def test_saving_a_new_one_and_a_change(browser, workspace):
     page = built(browser, workspace)
     labelled("text_input", page, "Name").set_value("Makers")

@@ -18,9 +18,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from gdp_core.analytics.calendar import instant, micros
+from gdp_core.analytics.measures import MONEY
 from gdp_core.analytics.scope import in_reach, midnight
 from gdp_core.analytics.window import Unit, Window
 from gdp_core.errors import InvalidInput
+from gdp_core.money import MICROS
 from gdp_core.timeline import matching
 from gdp_core.timeline.matching import Comparison, Match
 
@@ -117,6 +119,12 @@ def spoken(text: str) -> str:
     window = Window.parse(text)
     name = _UNITS[window.unit]
     return f"{window.amount:,} {name if window.amount == 1 else name + 's'}"
+
+
+def in_money(value: Value) -> Value:
+    """Micros as people read them; what is no number is itself."""
+    found = matching.number(value)
+    return value if found is None else found / MICROS
 
 
 def listed(values: Sequence[object], joined: str = "or") -> str:
@@ -221,7 +229,10 @@ class Where(Model):
     @property
     def sentence(self) -> str:
         """For people: plan is pro or team."""
-        return f"{self.field} {COMPARISON_WORDS[self.comparison]} {listed(self.values)}".rstrip()
+        name, values = self.field, self.values
+        if name.removeprefix("properties.") == MONEY:
+            name, values = "value", tuple(map(in_money, values))
+        return f"{name} {COMPARISON_WORDS[self.comparison]} {listed(values)}".rstrip()
 
 
 COMPARISON_WORDS: dict[str, str] = {
@@ -361,7 +372,7 @@ def often(how: str, times: int) -> str:
 
 def a(noun: str) -> str:
     """A noun behind its article."""
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    return f"{'an' if noun[:1].lower() in 'aeiou' or noun == 'MRR' else 'a'} {noun}"
 
 
 def joined(parts: Sequence[str]) -> str:

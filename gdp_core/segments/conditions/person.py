@@ -27,6 +27,7 @@ from gdp_core.segments.conditions.base import (
     Value,
     a,
     check_comparison,
+    in_money,
     instant_name,
     length,
     listed,
@@ -57,6 +58,14 @@ _DONE = {
 }
 """What people did at instants that everybody can have."""
 RELATIVE = ("within_last", "longer_ago", "within_next", "further_ahead")
+
+
+_SPELT = {"mrr_micros": "MRR"}
+
+
+def is_in_micros(field: str) -> bool:
+    """Whether a field of people holds money."""
+    return field.endswith("_micros")
 
 
 class Person(Condition):
@@ -153,10 +162,20 @@ class Person(Condition):
                 if (name := self.field.removeprefix("person.")) in _DONE
                 else f"have {a(dated)} {told}"
             )
-        return self._valued(self.field.removeprefix("person.").replace("_", " "))
+        return self._valued(self._noun)
+
+    @property
+    def _noun(self) -> str:
+        name = self.field.removeprefix("person.")
+        return _SPELT.get(name) or name.removesuffix("_micros").replace("_", " ")
+
+    @property
+    def _shown(self) -> tuple[Value, ...]:
+        """The values as people read them: money not in micros."""
+        return tuple(map(in_money, self.values)) if is_in_micros(self.field) else self.values
 
     def _valued(self, name: str) -> str:
-        values = listed(self.values)
+        values = listed(self._shown)
         match self.op:
             case "is" | "is_not":
                 return f"{'have' if self.op == 'is' else 'do not have'} the {name} {values}"
@@ -166,7 +185,7 @@ class Person(Condition):
                 return f"{'have' if self.op == 'includes' else 'do not have'} {values} among their {name}"
             case "gt" | "gte" | "lt" | "lte" | "between":
                 of = "" if self.op == "between" else "of "
-                return f"have {a(name)} {of}{NUMBER_WORDS[self.op]} {listed(self.values, 'and')}"
+                return f"have {a(name)} {of}{NUMBER_WORDS[self.op]} {listed(self._shown, 'and')}"
             case "not_contains":
                 return f"have no {name} that contains {values}"
         return f"have {a(name)} that {COMPARISON_WORDS[self.op]} {values}"
@@ -195,8 +214,11 @@ class Person(Condition):
             told = shown(found, facts.zone)
         else:
             column = facts.person(self.field)
-            told = as_text(column.values[column.codes[0]]) if column.codes[0] >= 0 else "not known"
-        return Evidence(f"{self.field} is {told}", told, self.sentence(names))
+            told = self._told(column.values[column.codes[0]]) if column.codes[0] >= 0 else "not known"
+        return Evidence(f"{self._noun} is {told}", told, self.sentence(names))
+
+    def _told(self, value: Value) -> str:
+        return as_text(in_money(value) if is_in_micros(self.field) else value)
 
     @property
     def uses(self) -> Uses:

@@ -4,7 +4,7 @@ Only the open condition has widgets, so a rule of thirty conditions is as quick 
 finished is counted as far as it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from pages.ui.escape import clean, icon_text, safe_text
 from pages.ui.reporting import picking
 from pages.ui.reporting import sight as sights
 from pages.ui.reporting.sight import Sight
-from pages.ui.segments import counting, editor, tree
+from pages.ui.segments import counting, editor, looks, tree
 from pages.ui.segments.drafting import Desk, Work
 from pages.ui.segments.offers import Offers
 from pages.ui.segments.people import people_table
@@ -351,7 +351,7 @@ def _group(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, wor
 
 def _line(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, work: Work, joined: str) -> None:
     """A condition that is closed: a sentence that opens it, how many people it alone means, and what can be done with it."""
-    kind = editor.KIND_OF.get(str(node.get("kind")))
+    kind = looks.KIND_OF.get(str(node.get("kind")))
     icon = f":material/{kind.icon}:" if kind else ":material/help:"
     problems = known.of(path)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False, key=f"line-{node['id']}"):
@@ -383,13 +383,13 @@ def _sentence(node: Node, offers: Offers) -> str:
     if rule is not None:
         (_, condition), *_ = rule.conditions()
         return condition.sentence(offers.around.names)
-    kind = editor.KIND_OF.get(str(node.get("kind")))
+    kind = looks.KIND_OF.get(str(node.get("kind")))
     return f"{kind.title if kind else 'A condition of an unknown kind'} (not finished)"
 
 
 def _opened(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, work: Work) -> None:
     """The condition that is open: its kind, its widgets, what it means."""
-    kind = editor.KIND_OF.get(str(node.get("kind")))
+    kind = looks.KIND_OF.get(str(node.get("kind")))
     write = offers.sight.place.write
     with st.container(border=True, gap="small", key=f"open-{node['id']}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -397,11 +397,11 @@ def _opened(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, wo
             state.begin(key, node.get("kind"))
             st.selectbox(
                 "Kind of condition",
-                [*editor.KIND_OF],
+                [*looks.KIND_OF],
                 key=key,
-                format_func=lambda name: editor.KIND_OF[name].title,
+                format_func=lambda name: looks.KIND_OF[name].title,
                 label_visibility="collapsed",
-                on_change=partial(_change_kind, desk, node["id"], key),
+                on_change=partial(_change_kind, desk, offers, node["id"], key),
                 width=280,
             )
             st.space("stretch")
@@ -430,7 +430,7 @@ def _more(desk: Desk, group: Node, path: Path) -> None:
         layout.note("Begin with one of these. Who meets it is counted at once.")
         with st.container(horizontal=True, gap="small"):
             for name in _QUICK:
-                kind = editor.KIND_OF[name]
+                kind = looks.KIND_OF[name]
                 st.button(
                     safe_text(kind.title),
                     icon=icon_text(f":material/{kind.icon}:"),
@@ -454,12 +454,12 @@ def _more(desk: Desk, group: Node, path: Path) -> None:
 def _kinds(desk: Desk, number: int, key: str, name: str) -> None:
     st.menu_button(
         safe_text(name),
-        [*editor.KIND_OF],
+        [*looks.KIND_OF],
         icon=":material/add:",
         type="tertiary",
         key=key,
         format_func=lambda kind: (
-            f"{icon_text(f':material/{editor.KIND_OF[kind].icon}:')} {safe_text(editor.KIND_OF[kind].title)}"
+            f"{icon_text(f':material/{looks.KIND_OF[kind].icon}:')} {safe_text(looks.KIND_OF[kind].title)}"
         ),
         on_click=partial(_add_chosen, desk, number, key),
     )
@@ -468,17 +468,16 @@ def _kinds(desk: Desk, number: int, key: str, name: str) -> None:
 # --------------------------------------------------------------------------------------------------------- changing it
 
 
-def _change(desk: Desk, number: int, edit: Any, *, opened: Any = ...) -> None:
-    """A callback's work: `edit(root, path)` makes another tree; `opened` is the condition to open then."""
+def _change(desk: Desk, number: int, edit: Callable[[Node, Path], Node], *, anew: int | None = None) -> None:
+    """A callback's work: `edit(root, path)` makes another tree; the widgets of the node `anew` begin again."""
 
     def make(work: Work) -> Work:
         path = tree.path_of(work.root, number)
         if path is None:
             return work
-        after = replace(work, root=edit(work.root, path))
-        return after if opened is ... else replace(after, opened=opened)
+        return replace(work, root=edit(work.root, path))
 
-    desk.change(make)
+    desk.change(make, anew=anew)
 
 
 def _regroup(desk: Desk, number: int, key: str) -> None:
@@ -487,14 +486,15 @@ def _regroup(desk: Desk, number: int, key: str) -> None:
         _change(desk, number, lambda root, path: tree.put(root, path, {**tree.at(root, path), "kind": kind}))
 
 
-def _change_kind(desk: Desk, number: int, key: str) -> None:
+def _change_kind(desk: Desk, offers: Offers, number: int, key: str) -> None:
     kind = state.held(key)
 
     def edit(root: Node, path: Path) -> Node:
         before = tree.at(root, path)
-        return tree.put(root, path, {**editor.begun(kind, before), "id": number})
+        after = looks.changed(offers, before, looks.begun(kind, before))
+        return tree.put(root, path, {**after, "id": number})
 
-    _change(desk, number, edit)
+    _change(desk, number, edit, anew=number)
 
 
 def _add_chosen(desk: Desk, number: int, key: str) -> None:
@@ -506,7 +506,7 @@ def _add_chosen(desk: Desk, number: int, key: str) -> None:
 
 def _add(desk: Desk, group: int, kind: str) -> None:
     """A callback: one more condition at the end of a group, open."""
-    desk.change(lambda work: _with_more(work, group, editor.begun(kind), is_opened=True))
+    desk.change(lambda work: _with_more(work, group, looks.begun(kind), is_opened=True))
 
 
 def _add_group(desk: Desk, group: int, kind: str) -> None:

@@ -26,8 +26,7 @@ _NOTHING: Node = {"kind": "all", "of": []}
 class Work:
     """A rule under change. `root` is its tree; `base` the version it began with, None for a new segment.
 
-    `turn` is part of the widgets' keys: with another turn they begin anew with what the tree says. `kept_at` is when the
-    draft was written, None where there is none; `trouble` why it could not be.
+    `kept_at` is when the draft was written, None where there is none; `trouble` why it could not be.
     """
 
     root: Node
@@ -36,7 +35,6 @@ class Work:
     opened: int | None = None
     past: tuple[Node, ...] = ()
     future: tuple[Node, ...] = ()
-    turn: int = 0
     kept_at: datetime | None = None
     trouble: str | None = None
 
@@ -44,11 +42,6 @@ class Work:
     def content(self) -> dict[str, Any]:
         """The draft as it is kept."""
         return {"match": tree.plain(self.root), "base": self.base}
-
-    @property
-    def rule(self) -> dict[str, Any]:
-        """As rules.examine reads it."""
-        return {"version": 1, "match": tree.plain(self.root)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +67,12 @@ class Desk:
             raise ValueError("Nothing is edited yet.")
         return found
 
-    def key(self, *parts: object) -> str:
-        """The key of a widget, until the next turn."""
-        return f"{self.prefix}{self.work.turn}.{'.'.join(map(str, parts))}"
+    def key(self, number: int, *parts: object) -> str:
+        """The key of a widget of a node. It lasts, so that the keyboard stays where it is."""
+        return f"{self._widgets(number)}{'.'.join(map(str, parts))}"
+
+    def _widgets(self, number: int | None = None) -> str:
+        return f"{self.prefix}of." if number is None else f"{self.prefix}of.{number}."
 
     def sit_down(self, place: Here, segment: Segment | None) -> Work:
         """What this tab works on, or the draft of an earlier one, or the segment as it is."""
@@ -95,15 +91,19 @@ class Desk:
         root, following = tree.numbered(match if tree.is_whole(match) else _NOTHING)
         return Work(root, following, segment.version if segment else None)
 
-    def change(self, edit: Callable[[Work], Work], *, anew: bool = True) -> None:
-        """A callback's work: the tree that `edit` makes, one step for undo, and the draft. `anew`: widgets begin again."""
+    def change(self, edit: Callable[[Work], Work], *, anew: int | None = None) -> None:
+        """A callback's work: the tree that `edit` makes, one step for undo, and the draft.
+
+        `anew`: the widgets of this node begin again with what it says; those of all others hold it already.
+        """
         before = self.work
         after = edit(before)
-        if after.root == before.root:
-            self._put(after, anew=anew)
-            return
-        past = (*before.past, before.root)[-_MOST_STEPS:]
-        self._put(self._kept(replace(after, past=past, future=())), anew=anew)
+        if after.root != before.root:
+            past = (*before.past, before.root)[-_MOST_STEPS:]
+            after = self._kept(replace(after, past=past, future=()))
+        if anew is not None:
+            state.forget_under(self._widgets(anew))
+        self._slot.set(after)
 
     def open(self, number: int | None) -> None:
         """A callback: this condition's widgets are shown, or none."""
@@ -114,14 +114,14 @@ class Desk:
         work = self.work
         if work.past:
             *past, root = work.past
-            self._put(self._kept(replace(work, root=root, past=tuple(past), future=(work.root, *work.future))))
+            self._come_to(replace(work, root=root, past=tuple(past), future=(work.root, *work.future)))
 
     def redo(self) -> None:
         """A callback: one change forth."""
         work = self.work
         if work.future:
             root, *future = work.future
-            self._put(self._kept(replace(work, root=root, past=(*work.past, work.root), future=tuple(future))))
+            self._come_to(replace(work, root=root, past=(*work.past, work.root), future=tuple(future)))
 
     def clear(self) -> None:
         """Forget what this tab knows of it: the next run begins with what is kept."""
@@ -134,11 +134,10 @@ class Desk:
             keeping.discard_draft(session, place.principal, self.segment_id)
         self.clear()
 
-    def _put(self, work: Work, *, anew: bool = True) -> None:
-        if anew:
-            state.forget_under(f"{self.prefix}{work.turn}.")
-            work = replace(work, turn=work.turn + 1)
-        self._slot.set(work)
+    def _come_to(self, work: Work) -> None:
+        """Another tree, whose widgets all begin again."""
+        state.forget_under(self._widgets())
+        self._slot.set(self._kept(work))
 
     def _kept(self, work: Work) -> Work:
         try:

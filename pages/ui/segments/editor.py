@@ -1,37 +1,30 @@
 """The widgets of the one condition that is open, made of the fields its kind has.
 
-What a field is decides its widget: events, their filters, a time, a comparison, a length, a day, a choice, texts. `_LOOKS`
-says what a field is called, which choices have words, and when it counts; a kind without an entry gets its fields by
-their names. What the model refuses is said beside the field it is about.
+What a field is decides its widget: events, their filters, a time, a comparison, a length, a day, a choice, texts;
+`looks.py` says what it is called and when it counts. What the model refuses is said beside the field it is about. A
+callback begins with the node as it is then: several widgets may have changed since it was drawn.
 """
 
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cache, partial
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from functools import partial
+from typing import Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
-from pydantic_core import PydanticUndefined
 
-from gdp_core.analytics.measures import is_money
 from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput
-from gdp_core.money import MICROS
-from gdp_core.segments.conditions import KINDS
 from gdp_core.segments.conditions.base import (
-    COMPARISON_WORDS,
     NUMBER_WORDS,
     Compared,
-    Condition,
     Day,
     Event,
     Length,
     Value,
     When,
 )
-from gdp_core.segments.conditions.person import DATED, RELATIVE
 from gdp_core.segments.rules import Problem
 from gdp_core.timeline.matching import as_text
 from pages.ui import state
@@ -40,26 +33,39 @@ from pages.ui.format import label
 from pages.ui.reporting.picking import UNITS
 from pages.ui.segments import tree
 from pages.ui.segments.drafting import Desk, Work
+from pages.ui.segments.looks import (
+    ALONE,
+    AS_IT_IS,
+    KIND_OF,
+    LOOKS,
+    NEVER,
+    ORDER,
+    ORDERED,
+    Look,
+    Scale,
+    Where,
+    at,
+    changed,
+    comparisons_of,
+    filter_scale,
+    hints,
+    is_never,
+    is_text_feature,
+    mapping,
+    only_what_counts,
+    ops_of,
+    put,
+    whole,
+)
 from pages.ui.segments.offers import Offered, Offers, spell_field
 from pages.ui.segments.tree import Node
 
-KIND_OF: Mapping[str, type[Condition]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
-Where = tuple[str | int, ...]
-"""Where a value is within a node."""
-_NUMBERS = ("gt", "gte", "lt", "lte")
-_ALONE = ("set", "not_set")
-_ORDERED = (*_NUMBERS, "between")
-_DATED_WORDS = {
-    "within_last": "in the last",
-    "longer_ago": "longer ago than",
-    "within_next": "in the next",
-    "further_ahead": "further ahead than",
-    "before": "before the day",
-    "on_or_after": "on or after the day",
-    "anniversary": "has its anniversary today",
-}
-_PERSON_WORDS = COMPARISON_WORDS | {"between": "is between"} | _DATED_WORDS
 _NEVER_MATTERS = "Does not matter"
+_DECIDES = ("field", "feature", "other", "by")
+"""What is chosen here decides how what stands beside it is compared and shown."""
+_LONGEST = 10**9 - 1  # as many digits as a length may have
+_EXACT = 2**53  # larger whole numbers are not themselves in a browser
+_PLAIN = (str, int, float)
 _TIMES: dict[str, str] = {
     "": "At any time",
     "last": "In the last",
@@ -69,160 +75,6 @@ _TIMES: dict[str, str] = {
     "after": "After an instant of theirs",
     "after during": "Within a time after an instant of theirs",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """How a field is shown. `words` of its choices; `shown` whether it counts for what the node says; `scale` how much of
-    what is stored one of what is shown is."""
-
-    title: str
-    words: Mapping[Any, str] = field(default_factory=dict)
-    shown: Callable[[Node], bool] = lambda _: True
-    scale: Callable[[Offers, Node], float] = lambda _offers, _node: 1.0
-    width: int | Literal["stretch"] = 176
-
-
-def _feature_scale(offers: Offers, node: Node) -> float:
-    feature = offers.around.features.get(str(node.get("feature")))
-    kind = feature.kind if feature else ""
-    return float(MICROS) if kind == "money" else 0.01 if kind == "share" else 1.0
-
-
-def _is_text_feature(offers: Offers, node: Node) -> bool:
-    feature = offers.around.features.get(str(node.get("feature")))
-    return bool(feature and feature.kind == "text")
-
-
-def _amount_scale(_: Offers, node: Node) -> float:
-    return float(MICROS) if node.get("by") != "distinct" and is_money(str(node.get("field") or "x")) else 1.0
-
-
-def _person_scale(_: Offers, node: Node) -> float:
-    return float(MICROS) if str(node.get("field", "")).endswith("_micros") else 1.0
-
-
-_HOW = {"at_least": "at least", "exactly": "exactly", "at_most": "at most", "first": "for the first time"}
-_IN = {True: "is in", False: "is not in"}
-_LOOKS: Mapping[tuple[str, str], _Look] = {
-    ("performed", "event"): _Look("Did"),
-    ("performed", "how"): _Look("How often", _HOW),
-    ("performed", "times"): _Look("Times", shown=lambda node: node.get("how") != "first", width=104),
-    ("person", "field"): _Look("Field", width=220),
-    ("person", "op"): _Look("Comparison", _PERSON_WORDS, width=200),
-    ("person", "values"): _Look(
-        "Value", shown=lambda node: node.get("op", "is") not in (*DATED, *_ALONE), scale=_person_scale
-    ),
-    ("person", "day"): _Look("Day", shown=lambda node: node.get("op") in ("before", "on_or_after")),
-    ("person", "length"): _Look("How long", shown=lambda node: node.get("op") in RELATIVE),
-    ("feature", "feature"): _Look("Feature", width=260),
-    ("feature", "op"): _Look("Comparison", NUMBER_WORDS, width=140),
-    ("feature", "values"): _Look("Value", shown=lambda node: not node.get("other"), scale=_feature_scale),
-    ("feature", "other"): _Look("Or another feature", width=240),
-    ("feature", "factor"): _Look("Times as much", shown=lambda node: bool(node.get("other")), width=120),
-    ("feature", "texts"): _Look("One of", width="stretch"),
-    ("not_since", "event"): _Look("Did this"),
-    ("not_since", "other"): _Look("And not this since"),
-    ("not_since", "ago"): _Look("At least so long ago"),
-    ("not_since", "within"): _Look("And at most so long ago"),
-    ("not_since", "same"): _Look("With the same", width=200),
-    ("sequence", "event"): _Look("Did this"),
-    ("sequence", "then"): _Look("Then this"),
-    ("sequence", "followed"): _Look("The second", {True: "followed", False: "did not follow"}, width=150),
-    ("sequence", "within"): _Look("Within"),
-    ("sequence", "same"): _Look("With the same", width=200),
-    ("sequence", "when"): _Look("The first happened"),
-    ("stopped", "event"): _Look("Did"),
-    ("stopped", "times"): _Look("At least so many times", width=150),
-    ("stopped", "active"): _Look("In a period of"),
-    ("stopped", "quiet"): _Look("And not in the last"),
-    ("resumed", "event"): _Look("Does again"),
-    ("resumed", "recent"): _Look("In the last"),
-    ("resumed", "quiet"): _Look("After a pause of"),
-    ("regularly", "event"): _Look("Does"),
-    ("regularly", "at_least"): _Look("In at least", width=104),
-    ("regularly", "of"): _Look("Of the last", width=104),
-    ("regularly", "period"): _Look("Periods of"),
-    ("amount", "event"): _Look("Of the events"),
-    ("amount", "by"): _Look(
-        "Take",
-        {
-            "sum": "the total",
-            "average": "the average",
-            "min": "the least",
-            "max": "the greatest",
-            "distinct": "the number of different values",
-        },
-        width=220,
-    ),
-    ("amount", "field"): _Look("Of the field", width=200),
-    ("amount", "compared"): _Look("Is", scale=_amount_scale),
-    ("subscription", "statuses"): _Look("Status is one of", width="stretch"),
-    ("subscription", "plans"): _Look("Plan is one of", width="stretch"),
-    ("subscription", "mrr"): _Look("Worth a month", scale=lambda _offers, _node: float(MICROS)),
-    ("subscription", "started"): _Look("Began", {"within_last": "in the last", "longer_ago": "longer ago than"}),
-    ("subscription", "length"): _Look("How long", shown=lambda node: bool(node.get("started"))),
-    ("subscription", "ending"): _Look("Cancellation", {True: "is scheduled", False: "is not scheduled"}),
-    ("email", "did"): _Look("They", width="stretch"),
-    ("email", "how"): _Look("How often", _HOW),
-    ("email", "times"): _Look("Times", width=104),
-    ("email", "campaigns"): _Look("Of these campaigns only", width="stretch"),
-    ("email", "machines"): _Look("Whose opens", {False: "people only", True: "machines too"}),
-    ("consent", "state"): _Look("Says", {"opted_in": "opted in", "opted_out": "opted out", "unknown": "nothing yet"}),
-    ("consent", "topic"): _Look("About the topic", width=200),
-    ("suppression", "suppressed"): _Look("An address", {True: "is suppressed", False: "is not suppressed"}),
-    ("suppression", "reasons"): _Look("Because it", shown=lambda node: node.get("suppressed", True), width="stretch"),
-    ("deal", "stages"): _Look("A deal stands in one of", width="stretch"),
-    ("deal", "least"): _Look("For at least"),
-    ("deal", "most"): _Look("For at most"),
-    ("segment", "segment"): _Look("The segment", width=320),
-    ("segment", "member"): _Look("The person", _IN),
-    ("list", "people"): _Look("The list", width=320),
-    ("list", "member"): _Look("The person", {True: "is on it", False: "is not on it"}),
-    ("cohort", "since"): _Look("Signed up on or after"),
-    ("cohort", "until"): _Look("And on or before"),
-    ("cohort", "sources"): _Look("Came first from one of", width="stretch"),
-    ("churn", "compared"): _Look("Risk in percent", scale=lambda _offers, _node: 0.01),
-    ("random", "low"): _Look("From percent", width=120),
-    ("random", "high"): _Look("To percent", width=120),
-    ("random", "seed"): _Look("Dealt by", width=160),
-}
-_ORDER: Mapping[str, tuple[str, ...]] = {
-    "sequence": ("event", "when", "followed", "then", "within", "same"),
-    "stopped": ("event", "times", "active", "quiet"),
-    "regularly": ("event", "at_least", "of", "period"),
-    "amount": ("event", "when", "by", "field", "compared"),
-    "email": ("did", "campaigns", "how", "times", "machines", "when"),
-    "segment": ("member", "segment"),
-    "list": ("member", "people"),
-}
-
-
-def begun(kind: str, before: Node | None = None) -> dict[str, Any]:
-    """A new condition of a kind: what its fields usually are, and what another one said that this kind can say too."""
-    model = KIND_OF[kind]
-    made: dict[str, Any] = {"kind": kind}
-    mine, theirs = _hints(kind), _hints(str(before["kind"])) if before and before.get("kind") in KIND_OF else {}
-    for name, info in model.model_fields.items():
-        if name == "kind":
-            continue
-        if before is not None and name in before and theirs.get(name) == mine[name]:
-            made[name] = before[name]
-        elif info.default is not PydanticUndefined and info.default is not None:
-            found = info.default
-            made[name] = (
-                found.model_dump(mode="json", exclude_none=True) if hasattr(found, "model_dump") else _listed(found)
-            )
-    return made
-
-
-@cache
-def _hints(kind: str) -> Mapping[str, Any]:
-    return get_type_hints(KIND_OF[kind], include_extras=True)
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(eq=False)
@@ -240,29 +92,28 @@ class Editor:
     def draw(self) -> None:
         """All fields that count, in the order in which they read."""
         kind = str(self.node["kind"])
-        box = st.container(gap="small")
-        top = st.container()
-        with box:
+        with st.container(gap="small"):
             row: list[str] = []
-            for name in _ORDER.get(kind, tuple(KIND_OF[kind].model_fields)):
+            for name in ORDER.get(kind, tuple(KIND_OF[kind].model_fields)):
                 if name == "kind" or not self._counts(kind, name):
                     continue
-                if _is_wide(_hints(kind)[name]):
+                if _is_wide(hints(kind)[name]):
                     self._row(kind, row)
                     row = []
                     self._field(kind, name)
                 else:
                     row.append(name)
             self._row(kind, row)
-        with top:
-            self._rest()
+        self._rest()
 
     def _counts(self, kind: str, name: str) -> bool:
         if kind == "feature":  # a text is compared with texts, everything else with a number
             if name == "texts":
-                return _is_text_feature(self.offers, self.node) or bool(self.node.get("texts"))
-            if name in ("other", "values", "factor") and _is_text_feature(self.offers, self.node):
+                return is_text_feature(self.offers, self.node) or bool(self.node.get("texts"))
+            if name in ("other", "values", "factor") and is_text_feature(self.offers, self.node):
                 return False
+        if name == "times" and is_never(self.node):
+            return False
         return self._look(kind, name).shown(self.node)
 
     def _row(self, kind: str, names: Sequence[str]) -> None:
@@ -274,14 +125,14 @@ class Editor:
         for name in names:
             self._complain(name)
 
-    def _look(self, kind: str, name: str) -> _Look:
-        return _LOOKS.get((kind, name)) or _Look(label(name))
+    def _look(self, kind: str, name: str) -> Look:
+        return LOOKS.get((kind, name)) or Look(label(name))
 
     # ----------------------------------------------------------------------------------------------------- one field
 
     def _field(self, kind: str, name: str) -> None:
         """The widget that what a field is asks for."""
-        hint, look = _hints(kind)[name], self._look(kind, name)
+        hint, look = hints(kind)[name], self._look(kind, name)
         inner, optional = _bare(hint)
         if inner is Event:
             self._event(name, look)
@@ -296,18 +147,19 @@ class Editor:
         elif inner is bool or get_origin(inner) in (Literal, Union, types.UnionType):
             self._choice(name, look, inner, optional=optional)
         elif (kind, name) == ("person", "values"):
-            self._values(("values",), str(self.node.get("op", "is")), self.offers.texts(kind, name, self.node), look)
+            offered, scale = self.offers.texts(kind, name, self.node), look.scale(self.offers, self.node)
+            self._values(("values",), str(self.node.get("op", "is")), offered, look.title, scale)
         elif (kind, name) == ("feature", "values"):
             self._numbers(("values",), str(self.node.get("op")), look.scale(self.offers, self.node), "Value")
         elif get_origin(inner) is tuple:
             self._several(kind, name, look, get_args(inner)[0])
         elif inner in (int, float) or _bare_number(inner):
-            self._number((name,), look.title, whole=inner is int or _bare_number(inner) is int, width=look.width)
+            self._number((name,), look.title, is_whole=inner is int or _bare_number(inner) is int, width=look.width)
         else:
             self._name(kind, name, look, optional=optional)
 
-    def _event(self, name: str, look: _Look) -> None:
-        found = _mapping(self.node.get(name))
+    def _event(self, name: str, look: Look) -> None:
+        found = mapping(self.node.get(name))
         names = [one for one in found.get("names") or () if isinstance(one, str)]
         offered = self.offers.events
         key = self._key(name, "names")
@@ -330,7 +182,7 @@ class Editor:
                 bool(found.get("machines", False)),
                 width=136,
             )
-        rows = [_mapping(row) for row in found.get("where") or ()]
+        rows = [mapping(row) for row in found.get("where") or ()]
         fields = self.offers.properties(names)
         for number, row in enumerate(rows):
             self._where(name, number, row, fields)
@@ -339,7 +191,7 @@ class Editor:
             icon=":material/filter_alt:",
             type="tertiary",
             key=self._key(name, "add"),
-            on_click=partial(self._set, (name, "where"), [*map(dict, rows), {"comparison": "is"}], anew=True),
+            on_click=partial(self._change_rows, name, lambda found: [*found, {"comparison": "is"}]),
         )
         self._complain(name)
 
@@ -350,11 +202,9 @@ class Editor:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption("where" if number == 0 else "and", width=44)
             self._pick((*where, "field"), "Field of the event", fields, chosen, width=200, bare=True)
-            self._select((*where, "comparison"), "Comparison", COMPARISON_WORDS, comparison, width=156, bare=True)
+            self._select((*where, "comparison"), "Comparison", comparisons_of(row), comparison, width=156, bare=True)
             offered = self.offers.values(str(chosen)) if chosen else {}
-            scale = float(MICROS) if chosen and is_money(str(chosen)) else 1.0
-            self._values((*where, "values"), comparison, offered, _Look("Value", scale=lambda *_: scale), bare=True)
-            rows = [_mapping(one) for one in _mapping(self.node.get(name)).get("where") or ()]
+            self._values((*where, "values"), comparison, offered, "Value", filter_scale(row), bare=True)
             st.button(
                 "",
                 icon=":material/close:",
@@ -362,17 +212,17 @@ class Editor:
                 type="tertiary",
                 key=self._key(*where, "remove"),
                 width=36,
-                on_click=partial(
-                    self._set,
-                    (name, "where"),
-                    [dict(one) for place, one in enumerate(rows) if place != number],
-                    anew=True,
-                ),
+                on_click=partial(self._change_rows, name, lambda found: [*found[:number], *found[number + 1 :]]),
             )
         self._complain(f"{name}.where.{number}")
 
+    def _change_rows(self, name: str, change: Callable[[list[Any]], list[Any]]) -> None:
+        """A callback: other filters of an event."""
+        rows = list(mapping(self._now().get(name)).get("where") or ())
+        self._set((name, "where"), change(rows), anew=True)
+
     def _when(self, name: str, title: str) -> None:
-        found = _mapping(self.node.get(name))
+        found = mapping(self.node.get(name))
         parts = [part for part in When.model_fields if found.get(part) is not None]
         mode = _mode(parts)
         shown = mode.split() if mode is not None else parts
@@ -406,13 +256,13 @@ class Editor:
             "after": "signup_at",
             "during": "7d",
         }
-        before = _mapping(self._now().get(name))
+        before = mapping(self._now().get(name))
         parts = str(state.held(key) or "").split()
         self._set((name,), {part: before.get(part) or usual[part] for part in parts}, anew=True)
 
-    def _compared(self, where: Where, look: _Look, *, optional: bool) -> None:
-        found = _mapping(_at(self.node, where))
-        op = found.get("op", None if optional else "gte")
+    def _compared(self, where: Where, look: Look, *, optional: bool) -> None:
+        found = mapping(at(self.node, where))
+        op, scale = found.get("op", None if optional else "gte"), look.scale(self.offers, self.node)
         key = self._key(*where, "op")
         state.begin(key, op)
         st.selectbox(
@@ -422,24 +272,24 @@ class Editor:
             format_func=NUMBER_WORDS.__getitem__,
             placeholder=_NEVER_MATTERS,
             index=None if optional else 0,
-            on_change=partial(self._choose_op, where, key),
+            on_change=partial(self._choose_op, where, key, scale),
             width=150,
         )
         if op:
-            self._numbers((*where, "values"), str(op), look.scale(self.offers, self.node), "Number")
+            self._numbers((*where, "values"), str(op), scale, "Number")
 
-    def _choose_op(self, where: Where, key: str) -> None:
+    def _choose_op(self, where: Where, key: str, scale: Scale) -> None:
         """A callback: another comparison, with as many numbers as it needs."""
         op = state.held(key)
         if op is None:
             self._set(where, None)
             return
-        numbers = list(_mapping(_at(self._now(), where)).get("values") or [1])
+        numbers = list(mapping(at(self._now(), where)).get("values") or [scale.stored(1)])
         needed = 2 if op == "between" else 1
         self._set(where, {"op": op, "values": (numbers * needed)[:needed]})
 
     def _length(self, where: Where, title: str, *, optional: bool) -> None:
-        amount, unit = _window(_at(self.node, where))
+        amount, unit = _window(at(self.node, where))
         keys = self._key(*where, "amount"), self._key(*where, "unit")
         state.begin(keys[0], amount)
         state.begin(keys[1], unit)
@@ -448,7 +298,7 @@ class Editor:
             st.number_input(
                 safe_text(title),
                 min_value=1,
-                max_value=100_000,
+                max_value=_LONGEST,
                 value=None if optional or amount is None else "min",
                 step=1,
                 key=keys[0],
@@ -473,7 +323,7 @@ class Editor:
 
     def _day(self, where: Where, title: str) -> None:
         key = self._key(*where)
-        state.begin(key, _date(_at(self.node, where)))
+        state.begin(key, _date(at(self.node, where)))
         st.date_input(
             safe_text(title),
             value=None,
@@ -485,71 +335,99 @@ class Editor:
             width=150,
         )
 
-    def _choice(self, name: str, look: _Look, inner: Any, *, optional: bool) -> None:
+    def _choice(self, name: str, look: Look, inner: Any, *, optional: bool) -> None:
         options = [True, False] if inner is bool else _literals(inner)
         if (self.node["kind"], name) == ("person", "op"):
-            options = _ops_of(str(self.node.get("field", "")), str(self.node.get("op", "is")))
+            options = ops_of(str(self.node.get("field", "")), str(self.node.get("op", "is")))
         if (self.node["kind"], name) == ("feature", "op"):
             options = self._feature_ops(options)
+        if name == "how":
+            self._often(look, options)
+            return
         words = {option: look.words.get(option, label(str(option)).lower()) for option in options}
         self._select((name,), look.title, words, self.node.get(name), width=look.width, optional=optional)
 
+    def _often(self, look: Look, options: Sequence[Any]) -> None:
+        """How often, where never is exactly 0 times."""
+        chosen = NEVER if is_never(self.node) else self.node.get("how")
+        words = {option: look.words[option] for option in [*options, NEVER]}
+        self._select(("how",), look.title, words, chosen, width=look.width, take=self._choose_often)
+
+    def _choose_often(self, key: str) -> None:
+        """A callback."""
+        how, times = state.held(key), self._now().get("times")
+        said = {"how": "exactly", "times": 0} if how == NEVER else {"how": how, "times": times or 1}
+        self._change(lambda node: {**node, **said}, anew=True)
+
     def _feature_ops(self, options: list[Any]) -> list[Any]:
-        if _is_text_feature(self.offers, self.node):
+        if is_text_feature(self.offers, self.node):
             return ["is", "is_not"]
         return [one for one in options if one != "between"] if self.node.get("other") else options
 
-    def _values(self, where: Where, op: str, offered: Offered, look: _Look, *, bare: bool = False) -> None:
-        if op in _ALONE:
+    def _values(self, where: Where, op: str, offered: Offered, title: str, scale: Scale, *, bare: bool = False) -> None:
+        if op in ALONE:
             st.space("stretch")
-        elif op in _ORDERED:
-            self._numbers(where, op, look.scale(self.offers, self.node), look.title, bare=bare)
+        elif op in ORDERED:
+            self._numbers(where, op, scale, title, bare=bare)
         elif op == "matches":
             self._text(where, "Regular expression", bare=bare)
         else:
-            self._texts(where, look.title, offered, bare=bare)
+            self._texts(where, title, offered, scale, bare=bare)
 
-    def _numbers(self, where: Where, op: str, scale: float, title: str, *, bare: bool = False) -> None:
-        """One number, or two for "between"; stored as `scale` times what is shown."""
-        found = list(_at(self.node, where) or ())
+    def _numbers(self, where: Where, op: str, scale: Scale, title: str, *, bare: bool = False) -> None:
+        """One number, or two for "between"."""
+        found = list(at(self.node, where) or ())
         needed = 2 if op == "between" else 1
         keys = [self._key(*where, op == "between", place) for place in range(needed)]
         for place, key in enumerate(keys):
             number = _number(found[place]) if place < len(found) else None
-            state.begin(key, None if number is None else number / scale)
+            state.begin(key, None if number is None else float(scale.shown(number)))
             st.number_input(
-                safe_text(title if place == 0 else "And"),
+                safe_text(_with_unit(title, scale) if place == 0 else "And"),
                 value=None,
                 key=key,
                 format="%.10g",
                 placeholder="Number",
                 label_visibility="collapsed" if bare else "visible",
                 on_change=partial(self._take_numbers, where, keys, scale),
-                width=130,
+                width=130 if bare or not scale.unit else 170,
             )
+        if bare and scale.unit:
+            st.caption(safe_text(scale.unit), width="content")
 
-    def _take_numbers(self, where: Where, keys: Sequence[str], scale: float) -> None:
+    def _take_numbers(self, where: Where, keys: Sequence[str], scale: Scale) -> None:
         """A callback."""
         found = [state.held(key) for key in keys]
-        self._set(where, [_whole(number * scale) for number in found if number is not None])
+        self._set(where, [whole(scale.stored(number)) for number in found if number is not None])
 
-    def _texts(self, where: Where, title: str, offered: Offered, *, bare: bool = False) -> None:
-        given = [as_text(value) for value in _at(self.node, where) or () if isinstance(value, str | int | float)]
+    def _texts(
+        self, where: Where, title: str, offered: Offered, scale: Scale = AS_IT_IS, *, bare: bool = False
+    ) -> None:
+        """Texts, and what is kept as a number of which people read another."""
+        given = [as_text(scale.shown(value)) for value in at(self.node, where) or () if isinstance(value, _PLAIN)]
+        if scale.times != 1:
+            offered = {as_text(scale.shown(value)): as_text(scale.shown(value)) for value in offered}
         key = self._key(*where, "texts")
         state.begin(key, given)
         st.multiselect(
-            safe_text(title),
+            safe_text(_with_unit(title, scale)),
             [*dict.fromkeys([*offered, *given])],
             key=key,
             format_func=lambda option: offered.get(option, clean(option, longest=80)),
             accept_new_options=True,
             placeholder="Choose or type",
             label_visibility="collapsed" if bare else "visible",
-            on_change=partial(self._take, where, key),
+            on_change=partial(self._take_texts, where, key, scale),
             width="stretch",
         )
+        if bare and scale.unit:
+            st.caption(safe_text(scale.unit), width="content")
 
-    def _several(self, kind: str, name: str, look: _Look, item: Any) -> None:
+    def _take_texts(self, where: Where, key: str, scale: Scale) -> None:
+        """A callback."""
+        self._set(where, [scale.stored(text) for text in state.held(key) or ()])
+
+    def _several(self, kind: str, name: str, look: Look, item: Any) -> None:
         if get_origin(item) is not Literal:
             self._texts((name,), look.title, self.offers.texts(kind, name, self.node))
             self._complain(name)
@@ -567,7 +445,7 @@ class Editor:
         self._complain(name)
 
     def _text(self, where: Where, title: str, *, bare: bool = False) -> None:
-        given = list(_at(self.node, where) or ())
+        given = list(at(self.node, where) or ())
         key = self._key(*where, "text")
         state.begin(key, as_text(given[0]) if given and isinstance(given[0], str | int | float) else "")
         st.text_input(
@@ -584,21 +462,23 @@ class Editor:
         text = state.held(key)
         self._set(where, [text] if text else [])
 
-    def _number(self, where: Where, title: str, *, whole: bool, width: Any) -> None:
+    def _number(self, where: Where, title: str, *, is_whole: bool, width: Any) -> None:
         key = self._key(*where)
-        number = _number(_at(self.node, where))
-        state.begin(key, None if number is None else int(number) if whole else number)
+        number = _number(at(self.node, where))
+        if number is not None and abs(number) >= _EXACT:
+            number = None  # of a draft that was written elsewhere; what is wrong with it is said beside
+        state.begin(key, None if number is None else int(number) if is_whole else number)
         st.number_input(
             safe_text(title),
             value=None if number is None else "min",
-            step=1 if whole else None,
-            format="%d" if whole else "%.10g",
+            step=1 if is_whole else None,
+            format="%d" if is_whole else "%.10g",
             key=key,
-            on_change=partial(self._take, where, key),
+            on_change=partial(self._take, where, key, anew=where == ("times",)),  # 0 times is never
             width=width,
         )
 
-    def _name(self, kind: str, name: str, look: _Look, *, optional: bool) -> None:
+    def _name(self, kind: str, name: str, look: Look, *, optional: bool) -> None:
         """A name of something that is there."""
         match kind, name:
             case "person", "field":
@@ -647,7 +527,7 @@ class Editor:
             placeholder=placeholder,
             accept_new_options=where[-1] in ("field", "same", "channel", "topic", "seed"),
             label_visibility="collapsed" if bare else "visible",
-            on_change=partial(self._take, where, key),
+            on_change=partial(self._take, where, key, anew=where[-1] in _DECIDES),
             width=width,
         )
 
@@ -665,6 +545,7 @@ class Editor:
         width: Any,
         bare: bool = False,
         optional: bool = False,
+        take: Callable[[str], None] | None = None,
     ) -> None:
         """One of a few."""
         key = self._key(*where)
@@ -677,7 +558,7 @@ class Editor:
             format_func=lambda option: words.get(option, str(option)),
             placeholder=_NEVER_MATTERS,
             label_visibility="collapsed" if bare else "visible",
-            on_change=partial(self._take, where, key),
+            on_change=partial(take, key) if take else partial(self._take, where, key, anew=where[-1] in _DECIDES),
             width=width,
         )
 
@@ -692,22 +573,31 @@ class Editor:
         path = tree.path_of(work.root, self.node["id"])
         return self.node if path is None else tree.at(work.root, path)
 
-    def _take(self, where: Where, key: str) -> None:
+    def _take(self, where: Where, key: str, *, anew: bool = False) -> None:
         """A callback: what a widget holds."""
         value = state.held(key)
-        self._set(where, value.isoformat() if isinstance(value, date) else value)
+        self._set(where, value.isoformat() if isinstance(value, date) else value, anew=anew)
 
     def _set(self, where: Where, value: Any, *, anew: bool = False) -> None:
         """A callback's work: another value within the node; None takes it out."""
+        decides = where[-1] in _DECIDES
 
-        def edit(work: Work) -> Work:
+        def edit(node: Node) -> Node:
+            after = put(node, where, value)
+            return changed(self.offers, node, after) if decides else after
+
+        self._change(edit, anew=anew)
+
+    def _change(self, edit: Callable[[Node], Node], *, anew: bool = False) -> None:
+        """A callback's work: another node. `anew`: its other widgets begin again with what it says."""
+
+        def make(work: Work) -> Work:
             path = tree.path_of(work.root, self.node["id"])
             if path is None:
                 return work
-            node = _put(tree.at(work.root, path), where, value)
-            return replace(work, root=tree.put(work.root, path, _only_what_counts(node)))
+            return replace(work, root=tree.put(work.root, path, only_what_counts(edit(tree.at(work.root, path)))))
 
-        self.desk.change(edit, anew=anew)
+        self.desk.change(make, anew=self.node["id"] if anew else None)
 
     # --------------------------------------------------------------------------------------------------- complaints
 
@@ -729,7 +619,7 @@ class Editor:
 
 def told(node: Node, problem: Problem) -> str:
     """What is wrong with a condition that is closed: the field and the message."""
-    look = _LOOKS.get((str(node.get("kind")), problem.field.partition(".")[0]))
+    look = LOOKS.get((str(node.get("kind")), problem.field.partition(".")[0]))
     said = _said(problem)
     return f"{look.title}: {said}" if look and said == problem.message else said
 
@@ -777,21 +667,6 @@ def _mode(parts: Sequence[str]) -> str | None:
     return next((mode for mode in _TIMES if set(mode.split()) == found), None)
 
 
-def _ops_of(name: str, chosen: str) -> list[str]:
-    """The comparisons of a field of people: days for what is an instant, texts and numbers for the rest first."""
-    dated, others = [*_DATED_WORDS], [op for op in _PERSON_WORDS if op not in _DATED_WORDS]
-    found = [*dated, *_ALONE] if name.endswith("_at") else [*others, *dated]
-    return [*found, *([chosen] if chosen not in found else [])]
-
-
-def _only_what_counts(node: Node) -> dict[str, Any]:
-    """Without fields that what was just said makes meaningless."""
-    kind = str(node["kind"])
-    return {
-        name: value for name, value in node.items() if (look := _LOOKS.get((kind, name))) is None or look.shown(node)
-    }
-
-
 def _is_wide(hint: Any) -> bool:
     inner, _ = _bare(hint)
     return inner is Event or (get_origin(inner) is tuple and get_args(inner)[0] not in _IN_ROW)
@@ -820,29 +695,8 @@ def _literals(hint: Any) -> list[Any]:
     return [value for part in get_args(hint) for value in _literals(part)]
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _at(node: Any, where: Where) -> Any:
-    for part in where:
-        if isinstance(part, int):
-            node = node[part] if isinstance(node, Sequence) and part < len(node) else None
-        else:
-            node = _mapping(node).get(part)
-    return node
-
-
-def _put(container: Any, where: Where, value: Any) -> Any:
-    """With another value there; None takes it out of a mapping."""
-    if not where:
-        return value
-    part, *rest = where
-    if isinstance(part, int):
-        return [_put(item, tuple(rest), value) if place == part else item for place, item in enumerate(container)]
-    inner = _put(_mapping(container).get(part), tuple(rest), value)
-    found = {**_mapping(container), part: inner}
-    return {name: item for name, item in found.items() if item is not None}
+def _with_unit(title: str, scale: Scale) -> str:
+    return f"{title} ({scale.unit})" if scale.unit else title
 
 
 def _window(text: Any) -> tuple[int | None, str]:
@@ -867,9 +721,3 @@ def _number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
-
-
-def _whole(number: float) -> int | float:
-    """As JSON writes it shortest."""
-    rounded = round(number, 9)
-    return int(rounded) if abs(rounded) < 2**53 and rounded == int(rounded) else rounded
