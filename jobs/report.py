@@ -761,7 +761,7 @@ def _grouped(session: Session, timeline: Timeline) -> Timeline:
     """People have a field for each segment and saved list."""
     zone = read_workspace(session).timezone
     return grouping.grouped(
-        timeline, lambda key: grouping.read_belonging(session, timeline, key, timeline.watermark, timezone=zone)
+        timeline, lambda key: grouping.read_group(session, key, timezone=zone).belonging(timeline, timeline.watermark)
     )
 
 

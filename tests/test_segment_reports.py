@@ -16,7 +16,7 @@ from gdp_core.analytics.window import Window
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.segments import keeping, rules
 from gdp_core.segments.facts import Facts, Surroundings
-from gdp_core.segments.grouping import Belonging, grouped, key_of, read_belonging
+from gdp_core.segments.grouping import Belonging, grouped, key_of, read_group
 from gdp_core.timeline.matching import Condition, Match, people
 
 from .conftest import NOW
@@ -67,8 +67,8 @@ def test_segments_and_lists_of_a_workspace_are_found_and_what_is_gone_is_said(da
     with database.web.transaction(ws) as session:
         made = keeping.create(session, Principal.system(ws), "Buyers", rule, now=NOW)
         timeline = timeline_of(PEOPLE)
-        found = read_belonging(session, timeline, made.id, AT, timezone="UTC")
+        found = read_group(session, made.id, timezone="UTC").belonging(timeline, AT)
         assert (found.name, found.members.tolist()) == ("Buyers", [True, False, False])
         with pytest.raises(NotFound, match="deleted"):
-            read_belonging(session, timeline, uuid4(), AT, timezone="UTC")
+            read_group(session, uuid4(), timezone="UTC")
         assert reports.list_lists(session) == []

@@ -5,7 +5,7 @@ asked, at the instant that everything is known up to; nothing is read before som
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
@@ -15,7 +15,8 @@ from sqlmodel import Session
 from gdp_core import reports
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.segments.conditions.base import Mask
-from gdp_core.segments.facts import Facts
+from gdp_core.segments.facts import Facts, Surroundings
+from gdp_core.segments.rules import Rule
 from gdp_core.segments.surroundings import read_surroundings
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline
 
@@ -36,17 +37,31 @@ class Belonging:
         return f"In {self.name}", f"Not in {self.name}"
 
 
-def read_belonging(session: Session, timeline: Timeline, key: UUID, at: int, *, timezone: str) -> Belonging:
-    """Of a segment, at an instant in microseconds, or of a saved list. Raises NotFound, InvalidInput."""
-    surroundings = read_surroundings(session, timezone=timezone)
-    rule = surroundings.rules.get(str(key))
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """A segment, with what its rule may name, or else a saved list with its people, ascending: all that has to be read."""
+
+    name: str
+    told: Surroundings | None = None
+    rule: Rule | None = None
+    people: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def belonging(self, timeline: Timeline, at: int) -> Belonging:
+        """Who is in it at an instant in microseconds; of a list, now. Raises InvalidInput. Reads nothing more."""
+        if self.rule is not None and self.told is not None:
+            return Belonging(self.name, self.rule.holds(Facts(timeline, at, self.told)))
+        return Belonging(self.name, np.isin(timeline.numbers, self.people), is_segment=False)
+
+
+def read_group(session: Session, key: UUID, *, timezone: str) -> Group:
+    """A segment or saved list by its id. Raises NotFound."""
+    told = read_surroundings(session, timezone=timezone)
+    rule = told.rules.get(str(key))
     if rule is not None:
-        members = rule.holds(Facts(timeline, at, surroundings))
-        return Belonging(surroundings.names.segment(str(key)), members)
-    if str(key) not in surroundings.names.lists:
+        return Group(told.names.segment(str(key)), told, rule)
+    if str(key) not in told.names.lists:
         raise NotFound("This segment or list was deleted: choose another.")
-    members = np.isin(timeline.numbers, reports.read_numbers(session, key))
-    return Belonging(surroundings.names.static_list(str(key)), members, is_segment=False)
+    return Group(told.names.static_list(str(key)), people=reports.read_numbers(session, key))
 
 
 def grouped(timeline: Timeline, belonging: Callable[[UUID], Belonging]) -> Timeline:

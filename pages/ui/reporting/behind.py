@@ -158,7 +158,7 @@ def _describing(rule: Rule) -> None:
     """The way from these people to a segment: their rule as a draft in the builder."""
     with st.popover("Make a segment", icon=":material/group_work:", key="behind-segment"):
         place = here()
-        st.markdown(safe_text(telling.sentence(place, rule), longest=900))
+        st.markdown(safe_text(telling.sentence(place, telling.names(place), rule), longest=900))
         said = "Now these are exactly the people here; whoever it is true of later belongs to them."
         if describing.is_of_fixed_days(rule):
             said += " Its days stay as they are: choose “In the last” in the builder for time that moves along."

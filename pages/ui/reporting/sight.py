@@ -126,8 +126,7 @@ def _grouped(place: Here, timeline: Timeline) -> Timeline:
 def _belonging(place: Here, timeline: Timeline, key: UUID) -> grouping.Belonging:
     """Who is in a segment or list, of all that is known."""
     at = min(timeline.watermark, micros(place.now))
-    zone = place.workspace.timezone
-    return place.read(grouping.read_belonging, timeline, key, at, timezone=zone)
+    return place.read(grouping.read_group, key, timezone=place.workspace.timezone).belonging(timeline, at)
 
 
 def caption(place: Here, sight: Sight | None, *, compares: bool = True, dated: bool = True) -> str:
