@@ -34,7 +34,7 @@ class Browser:
         monkeypatch.setattr(session, "address", lambda: "203.0.113.9")
         monkeypatch.setattr(manifest_scanner, "scan_component_manifests", _manifests)
         runtime.database.cache_clear()
-        data.forget()
+        forget_everything()
 
     def sign_in(self, workspace_id: uuid.UUID, role: str = "OWNER", email: str | None = None) -> uuid.UUID:
         """Make a member and sign in as them."""
@@ -67,6 +67,12 @@ class Browser:
         for name, value in query.items():
             found.query_params[name] = value
         return found.run()
+
+
+def forget_everything() -> None:
+    """What pages remember of all workspaces."""
+    for remembered in (data._read, data._freshness, data._counted):
+        remembered.clear()
 
 
 def _file(page: str) -> str:

@@ -29,13 +29,12 @@ from jobs.commands import main
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
-from pages.ui import data
 from pages.ui.reporting import asking, behind
 from pages.ui.reporting.asking import Asked, Who
 from pages.ui.reporting.clicking import Click
 
 from . import counting
-from .browsing import browsing, plain, words
+from .browsing import browsing, forget_everything, plain, words
 from .conftest import taken
 from .test_pipeline import identify, track
 
@@ -84,7 +83,7 @@ def workspace(shared, database):
             reports.delete_report(session, who, report.id, now=shared.now)
         for saved in reports.list_lists(session):
             reports.delete_list(session, who, saved.id, now=shared.now)
-    data.forget()
+    forget_everything()
 
 
 @pytest.fixture

@@ -12,18 +12,25 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from gdp_core import clock
+from gdp_core import clock, reports
 from gdp_core.accounts.roles import Principal
+from gdp_core.analytics.breakdown import Breakdown
+from gdp_core.analytics.trends import Trend, trend
 from gdp_core.db import rows, run
 from gdp_core.features.definitions import Wanted, define
 from gdp_core.segments import keeping, rules
 from gdp_core.segments.conditions import KINDS
 from gdp_core.segments.starters import STARTERS, install
 from gdp_core.settings import settings
+from gdp_core.timeline.matching import Condition, Match
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
 from pages.ui import data
+from pages.ui.context import here
+from pages.ui.reporting import sight as sights
+from pages.ui.reporting.asking import Who
+from pages.ui.segments import counting as building
 from pages.ui.segments import listed, telling, tree
 from pages.ui.segments.one import TABS
 
@@ -231,6 +238,32 @@ def test_a_viewer_is_not_told_what_was_found_of_somebody(browser, workspace):
             assert "By its rule now: in it" in said
             assert ("Email is u1@acme.example" in said, "bob@corp.example" in said) == (sees, sees)
             assert ("b•••@c•••.example" in said) == (not sees)
+
+
+def test_reports_and_the_builder_follow_a_change_at_once(browser, workspace):
+    """Whoever made it, in this process or another: nothing need be forgotten."""
+    sent = kept(workspace, "Senders", SENT)
+    browser.sign_in(workspace.id)
+    by = Trend((Match(("signup_completed",)),), "people", breakdown=Breakdown(f"person.in:{sent.id}"))
+
+    def counted():
+        sight = sights.look(here(), None)
+        of = int(sight.of(Who(list_id=sent.id)).within().sum())
+        where = int(sight.of(Who((Condition(f"person.in:{sent.id}", "starts_with", ("In ",)),))).within().sum())
+        return of, where, sorted(line.group.label for line in sight.count(trend, by).lines)
+
+    assert counted() == (2, 2, ["In Senders", "Not in Senders", "all"])
+    who = Principal.system(workspace.id)
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.change(session, who, sent.id, rule(MADE), expected_version=1, now=clock.now())
+    assert counted() == (3, 3, ["In Senders", "Not in Senders", "all"])
+    assert str(sent.id) in building.surroundings(here()).rules
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.rename(session, who, sent.id, "Makers", now=clock.now())
+        people = [row.person_id for row in rows(session, "SELECT DISTINCT person_id FROM actor")]
+        saved = reports.save_list(session, who, "Everybody", people, now=clock.now())
+    assert counted() == (3, 3, ["In Makers", "Not in Makers", "all"])
+    assert building.surroundings(here()).names.lists == {str(saved.id): "Everybody"}
 
 
 # --------------------------------------------------------------------------------------------------------- the builder

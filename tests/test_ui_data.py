@@ -71,7 +71,10 @@ def test_what_arrives_makes_it_be_read_again(place, read, database):
     assert data.remembered(place, read) == 3
 
 
-def test_a_change_makes_it_be_forgotten(place, read):
+def test_a_change_makes_it_be_forgotten_in_its_workspace(place, read, database):
+    elsewhere = replace(place, workspace=replace(place.workspace, id=database.workspace("elsewhere")))
     assert data.remembered(place, read) == 1
-    data.forget()
-    assert data.remembered(place, read) == 2
+    assert data.remembered(elsewhere, read) == 2
+    data.forget(place)
+    assert data.remembered(place, read) == 3
+    assert data.remembered(elsewhere, read) == 2

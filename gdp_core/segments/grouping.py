@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlmodel import Session
 
 from gdp_core import reports
+from gdp_core.db import one
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.segments.conditions.base import Mask
 from gdp_core.segments.facts import Facts, Surroundings
@@ -62,6 +63,17 @@ def read_group(session: Session, key: UUID, *, timezone: str) -> Group:
     if str(key) not in told.names.lists:
         raise NotFound("This segment or list was deleted: choose another.")
     return Group(told.names.static_list(str(key)), people=reports.read_numbers(session, key))
+
+
+def read_stamp(session: Session) -> str:
+    """A text that is another one after any change of a segment or saved list, whoever made it."""
+    segments, lists = (
+        f"SELECT count(*) || ' until ' || coalesce(max(updated_at)::text, '') FROM {table}" for table in _GROUPS
+    )
+    return str(one(session, f"SELECT ({segments}) || ', ' || ({lists}) AS stamp").stamp)
+
+
+_GROUPS = ("segment WHERE archived_at IS NULL", "static_list")
 
 
 def grouped(timeline: Timeline, belonging: Callable[[UUID], Belonging]) -> Timeline:

@@ -30,7 +30,7 @@ State
 Changing things
     In a callback or on a submit, never in the body of a run:
     `with here().change() as session: core_function(session, place.principal, ..., now=place.now)`, then
-    `layout.done("Key revoked.")` and, when the data's version does not show it, `data.forget()`. Core checks the role and
+    `layout.done("Key revoked.")` and, when the data's version does not show it, `data.forget(place)`. Core checks the role and
     audits. `layout.confirm(...)` asks before anything destructive. `forms.ask(Model, key=...)` renders any pydantic
     model and returns it when it is valid. Hide what a role may not do with `place.may("sources.write")`.
 Slow or live parts

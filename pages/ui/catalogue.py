@@ -229,7 +229,7 @@ def meaning(place: Here, row: TypeRow, properties: Sequence[PropertyRow]) -> Non
             EventMeaning(wanted.category, wanted.owner, wanted.description, tuple(wanted.required)),
             now=again.now,
         )
-    data.forget()
+    data.forget(again)
     layout.done("Saved.")
     st.rerun()
 

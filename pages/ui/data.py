@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import streamlit as st
 from sqlmodel import Session
@@ -34,7 +34,7 @@ _COUNTED_SECONDS = 900
 
 def freshness(place: Here) -> Freshness:
     """How current the workspace's data is, at most five seconds old."""
-    return _freshness(place.workspace.id, place.role.value)
+    return _freshness(place.workspace.id, place.role.value, _turn(place))
 
 
 def remembered(place: Here, reader: Callable[..., R], /, *args: Any) -> R:
@@ -48,7 +48,7 @@ def remembered(place: Here, reader: Callable[..., R], /, *args: Any) -> R:
 
 def answered(place: Here, key: tuple[Any, ...], answer: Callable[[Session], R], /) -> R:
     """What `answer(session)` reads, remembered likewise. `key` says all that it depends on."""
-    found: R = _read(place.workspace.id, place.role.value, freshness(place).version, _key(key), answer)
+    found: R = _read(place.workspace.id, place.role.value, _turn(place), freshness(place).version, _key(key), answer)
     return found
 
 
@@ -70,7 +70,7 @@ def counted(place: Here, found: Timeline, key: tuple[Any, ...], count: Callable[
     """What `count()` finds in this timeline, remembered for it. The repr of `key` says all else that it depends on."""
     warming.wait()
     try:
-        counted: R = _counted(place.workspace.id, place.role.value, found.snapshot, repr(key), count)
+        counted: R = _counted(place.workspace.id, place.role.value, _turn(place), found.snapshot, repr(key), count)
     except Unavailable:  # a column could not be read: Postgres was away, and what was connected to it is of no use
         _timeline.clear()
         process.reopen()
@@ -78,11 +78,17 @@ def counted(place: Here, found: Timeline, key: tuple[Any, ...], count: Callable[
     return counted
 
 
-def forget() -> None:
-    """After a change that the data's version does not show (a setting, a role): read everything again."""
-    _read.clear()
-    _freshness.clear()
-    _counted.clear()
+def forget(place: Here) -> None:
+    """After a change that the data's version does not show (a setting, a role): read everything of the workspace again."""
+    _TURNS[place.workspace.id] = uuid4()
+
+
+_TURNS: dict[UUID, UUID] = {}
+"""Part of the keys: what was remembered of a workspace before its turn changed is not found any more, and runs out."""
+
+
+def _turn(place: Here) -> UUID | None:
+    return _TURNS.get(place.workspace.id)
 
 
 def _key(args: tuple[Any, ...]) -> str:
@@ -102,6 +108,7 @@ def _key(args: tuple[Any, ...]) -> str:
 def _read(
     workspace_id: UUID,
     role: str,  # noqa: ARG001 - part of the key
+    turn: UUID | None,  # noqa: ARG001 - part of the key
     version: str,  # noqa: ARG001 - part of the key
     key: str,  # noqa: ARG001 - part of the key
     _answer: Callable[[Session], Any],
@@ -111,7 +118,7 @@ def _read(
 
 
 @st.cache_data(ttl=_FRESH_SECONDS, max_entries=300, show_spinner=False)
-def _freshness(workspace_id: UUID, role: str) -> Freshness:  # noqa: ARG001 - part of the key
+def _freshness(workspace_id: UUID, role: str, turn: UUID | None) -> Freshness:  # noqa: ARG001 - part of the key
     with database("gdp_web").transaction(workspace_id, read_only=True) as session:
         return read_freshness(session)
 
@@ -129,6 +136,7 @@ def _timeline(workspace_id: UUID, snapshot: str) -> Timeline:  # noqa: ARG001 - 
 def _counted(
     workspace_id: UUID,  # noqa: ARG001 - part of the key
     role: str,  # noqa: ARG001 - part of the key
+    turn: UUID | None,  # noqa: ARG001 - part of the key
     snapshot: str,  # noqa: ARG001 - part of the key
     key: str,  # noqa: ARG001 - part of the key
     _count: Callable[[], Any],

@@ -333,7 +333,7 @@ def _replay_one(identifier: UUID) -> None:
     place = here()
     with place.change("gdp_worker") as session:
         replay.replay(session, place.principal, [identifier], now=place.now)
-    data.forget()
+    data.forget(place)
     layout.done("The delivery is applied again within a second.")
     st.rerun()
 
@@ -345,7 +345,7 @@ def ask_replay(place: Here, wanted: InboxFilter, total: int) -> None:
         again = here()
         with again.change("gdp_worker", timeout=120) as session:
             done = replay.replay_found(session, again.principal, wanted, now=again.now)
-        data.forget()
+        data.forget(again)
         return f"{again.write.number(done)} {'delivery is' if done == 1 else 'deliveries are'} applied again."
 
     most = min(total, replay.MOST)

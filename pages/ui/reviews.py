@@ -73,7 +73,7 @@ def _accept(a: UUID, b: UUID) -> str:
     place = here()
     with place.change("gdp_worker", timeout=120) as session:
         identity_admin.accept_review(session, place.principal, a, b, now=place.now)
-    data.forget()
+    data.forget(place)
     return "Merged."
 
 
@@ -82,7 +82,7 @@ def _dismiss(a: UUID, b: UUID) -> None:
     place = here()
     with place.change() as session:
         identity_admin.dismiss_review(session, place.principal, a, b, now=place.now)
-    data.forget()
+    data.forget(place)
     layout.done("Dismissed: they stay two people.")
 
 

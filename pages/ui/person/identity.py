@@ -128,7 +128,7 @@ def _split(person_id: UUID, actors: Sequence[UUID]) -> str:
     place = here()
     with place.change("gdp_worker", timeout=120) as session:
         stays = identity_admin.split(session, place.principal, person_id, set(actors), now=place.now)
-    data.forget()
+    data.forget(place)
     state.replace_query(nav.parameters(place, id=str(stays), tab="identity"))
     return "Split off. The new person has their own profile now."
 
@@ -138,5 +138,5 @@ def _undo_split(person_id: UUID, at: Any) -> None:
     place = here()
     with place.change("gdp_worker", timeout=120) as session:
         identity_admin.undo_split(session, place.principal, person_id, at, now=place.now)
-    data.forget()
+    data.forget(place)
     layout.done("Joined again.")

@@ -53,7 +53,7 @@ class Sight:
         return data.counted(
             self.place,
             self.timeline,
-            (report.__module__, report.__qualname__, self.scope, asked, more, self.who),
+            self._key(report.__module__, report.__qualname__, self.scope, asked, more),
             lambda: report(self.timeline, self.scope, asked, *more, within=self.within()),
         )
 
@@ -63,7 +63,7 @@ class Sight:
 
     def read(self, key: tuple[Any, ...], answer: Callable[[Session], R]) -> R:
         """What `answer` reads of Postgres, remembered while the data stays the same. `key` says what it asks."""
-        return data.answered(self.place, (*key, self.scope, self.who, self.timeline.snapshot), answer)
+        return data.answered(self.place, self._key(*key, self.scope, self.timeline.snapshot), answer)
 
     def answer(self, session: Session, report: Callable[..., R], asked: Any, *cell: Any, **named: Any) -> R:
         """What a report that asks Postgres answers, as this session sees it."""
@@ -78,21 +78,29 @@ class Sight:
         """The most frequent values of a field, as far as the role may see them."""
         if is_personal(field) and not self.place.may("pii.read"):
             return ()
-        found = data.counted(self.place, self.timeline, ("values", field), lambda: values_of(self.timeline, field))
+        found = data.counted(
+            self.place, self.timeline, self._key("values", field), lambda: values_of(self.timeline, field)
+        )
         return tuple(value for value in found if not explaining.is_covered(self.place, field, value))
 
     def notes(self) -> tuple[str, ...]:
         """A sentence for each field by which people are chosen and which nobody has."""
         asked = [matching.Match((), self.who.conditions)]
         return data.counted(
-            self.place, self.timeline, ("notes", self.who), lambda: counting.unheard(self.timeline, asked)
+            self.place, self.timeline, self._key("notes"), lambda: counting.unheard(self.timeline, asked)
         )
 
     def within(self) -> NDArray[np.bool_] | None:
         """Who counts, aligned with the timeline's people; None for everybody."""
         if self.who.is_everybody:
             return None
-        return data.counted(self.place, self.timeline, ("within", self.who), self._chosen)
+        return data.counted(self.place, self.timeline, self._key("within"), self._chosen)
+
+    def _key(self, *asked: Any) -> tuple[Any, ...]:
+        """What an answer depends on besides the timeline: of segments and lists also what they are now."""
+        key = (*asked, self.who)
+        names_some = self.who.list_id is not None or grouping.PREFIX in repr(key)
+        return (*key, self.place.read(grouping.read_stamp)) if names_some else key
 
     def _chosen(self) -> NDArray[np.bool_]:
         chosen = matching.people(self.timeline, self.who.conditions)

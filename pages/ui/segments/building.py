@@ -19,7 +19,7 @@ from gdp_core.segments.backtesting import Day
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.previewing import Preview
 from gdp_core.segments.rules import DEEPEST, Path, Problem, Rule
-from pages.ui import boundary, data, layout, nav, state
+from pages.ui import boundary, layout, nav, state
 from pages.ui.charts import segment as charts
 from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here, here
@@ -680,7 +680,6 @@ def _save_change(
 def _saved(desk: Desk, made: Segment, said: str) -> None:
     """Go on with what was saved, at its own address."""
     desk.clear()
-    data.forget()
     layout.done(clean(said))
     state.replace_query(nav.parameters(here(), id=made.id.hex))
     st.rerun()

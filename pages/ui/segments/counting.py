@@ -21,6 +21,7 @@ from gdp_core.errors import GrowthError, InvalidInput, Unavailable
 from gdp_core.segments import previewing, rules
 from gdp_core.segments.backtesting import Day, backtest
 from gdp_core.segments.facts import Facts, Surroundings
+from gdp_core.segments.grouping import read_stamp
 from gdp_core.segments.past import read_history
 from gdp_core.segments.previewing import Preview
 from gdp_core.segments.rules import Problem, Rule
@@ -47,7 +48,7 @@ def surroundings(place: Here, rule: Rule | None = None) -> Surroundings:
     timezone, lists = place.workspace.timezone, rule.uses.lists if rule else ()
     found: Surroundings = data.answered(
         place,
-        ("segments.surroundings", timezone, lists),
+        ("segments.surroundings", timezone, lists, place.read(read_stamp)),
         lambda session: read_surroundings(session, timezone=timezone, rule=rule if lists else None),
     )
     return found

@@ -16,7 +16,7 @@ from gdp_core.segments import keeping, membership
 from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.keeping import Segment, Version
 from gdp_core.segments.membership import Member, Place
-from pages.ui import auditing, boundary, data, layout, nav, state
+from pages.ui import auditing, boundary, layout, nav, state
 from pages.ui.charts import segment as charts
 from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here, here
@@ -191,12 +191,10 @@ def _delete(one: Segment) -> str:
     place = here()
     with place.change() as session:
         keeping.delete(session, place.principal, one.id, now=place.now)
-    data.forget()
     return f"“{one.name}” is deleted."
 
 
 def _done(said: str) -> None:
-    data.forget()
     layout.done(clean(said))
     st.rerun()
 
@@ -466,7 +464,6 @@ def _restore(one: Segment, version: int) -> str:
         made = keeping.restore_version(
             session, place.principal, one.id, version, expected_version=one.version, now=place.now
         )
-    data.forget()
     return f"Version {made.version} says what version {version} said."
 
 

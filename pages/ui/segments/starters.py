@@ -14,7 +14,7 @@ from gdp_core.segments.keeping import Segment
 from gdp_core.segments.rules import Rule
 from gdp_core.segments.starters import STARTERS, Starter, Threshold
 from gdp_core.timeline.matching import Match
-from pages.ui import boundary, data, layout, nav, state
+from pages.ui import boundary, layout, nav, state
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.segments import telling
@@ -157,7 +157,6 @@ def _add(offered: Sequence[_Offered]) -> None:
             thresholds={one.starter.key: one.chosen for one in offered},
             now=place.now,
         )
-    data.forget()
     _USED.set(True)
     if len(made) == 1:
         layout.done(clean(f"“{made[0].name}” is added and turned off: review it, then turn it on."))

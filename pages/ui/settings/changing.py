@@ -15,7 +15,7 @@ def change(make: Callable[[Session, Principal], object], said: str) -> None:
     place = here()
     with place.change() as session:
         make(session, place.principal)
-    data.forget()
+    data.forget(place)
     layout.done(said)
     st.rerun()
 
@@ -26,5 +26,5 @@ def change_in_callback(make: Callable[[Session, Principal], object], said: str) 
         place = here()
         with place.change() as session:
             make(session, place.principal)
-        data.forget()
+        data.forget(place)
         layout.done(said)

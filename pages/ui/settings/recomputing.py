@@ -26,7 +26,7 @@ def _progress() -> None:
     place = here()
     found = place.read(read_recomputing)
     if found is None:
-        data.forget()
+        data.forget(place)
         st.success("Everything was derived again: all numbers follow the settings.", icon=":material/check_circle:")
         return
     st.progress(

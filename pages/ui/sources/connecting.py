@@ -78,6 +78,6 @@ def _connect(place: Here, kind: Source, name: str) -> UUID:
             secret = connections.new_secret()
             connections.set_secret(session, place.principal, made.id, secret=secret, now=place.now)
             secrets.NEW.set((str(made.id), secret))
-    data.forget()
+    data.forget(place)
     layout.done(f"{name} is connected: now tell the sender where to send.")
     return made.id

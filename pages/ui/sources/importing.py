@@ -95,7 +95,7 @@ def _start(place: Here, upload: uploads.Upload, mapping: FileMapping, key: str) 
 def _import_progress() -> None:
     place, running = here(), _RUNNING.get()
     if running is None or running.is_done:
-        data.forget()
+        data.forget(place)
         st.rerun()
         return
     write = place.write

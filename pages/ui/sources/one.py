@@ -69,7 +69,7 @@ def _menu(place: Here, found: Connection) -> None:
         if wanted:
             with place.change() as session:
                 connections.rename(session, place.principal, found.id, name=wanted.name, now=place.now)
-            data.forget()
+            data.forget(place)
             layout.done("Renamed.")
             st.rerun()
         if found.archived_at:
@@ -86,7 +86,7 @@ def _restore(source_id: UUID) -> None:
         place = here()
         with place.change() as session:
             connections.restore(session, place.principal, source_id, now=place.now)
-        data.forget()
+        data.forget(place)
         layout.done("Connected again, with the same address and keys.")
 
 
@@ -95,7 +95,7 @@ def _ask_archive(found: Connection) -> None:
         place = here()
         with place.change() as session:
             connections.archive(session, place.principal, found.id, now=place.now)
-        data.forget()
+        data.forget(place)
         return f"{found.name} is disconnected."
 
     layout.confirm(
