@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from datetime import timedelta
 from urllib.parse import parse_qs
 
 import httpx
@@ -26,7 +27,6 @@ from gdp_core.timeline.matching import Condition, Match
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
-from pages.ui import data
 from pages.ui.context import here
 from pages.ui.reporting import sight as sights
 from pages.ui.reporting.asking import Who
@@ -35,7 +35,7 @@ from pages.ui.segments import listed, telling, tree
 from pages.ui.segments.one import TABS
 
 from . import counting
-from .browsing import plain, words
+from .browsing import forget_everything, plain, words
 from .test_pipeline import identify, track
 
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
@@ -259,7 +259,7 @@ def test_reports_and_the_builder_follow_a_change_at_once(browser, workspace):
     assert counted() == (3, 3, ["In Senders", "Not in Senders", "all"])
     assert str(sent.id) in building.surroundings(here()).rules
     with workspace.database.web.transaction(workspace.id) as session:
-        keeping.rename(session, who, sent.id, "Makers", now=clock.now())
+        keeping.rename(session, who, sent.id, "Makers", now=clock.now() + timedelta(seconds=1))
         people = [row.person_id for row in rows(session, "SELECT DISTINCT person_id FROM actor")]
         saved = reports.save_list(session, who, "Everybody", people, now=clock.now())
     assert counted() == (3, 3, ["In Makers", "Not in Makers", "all"])
@@ -588,7 +588,7 @@ def removed(workspace, user):
             session, who, "Of a feature", rule({"kind": "feature", "feature": feature.slug}), now=clock.now()
         )
         run(session, "DELETE FROM feature_definition WHERE slug = :slug", slug=feature.slug)
-    data.forget()
+    forget_everything()
     return made
 
 

@@ -67,13 +67,13 @@ def read_group(session: Session, key: UUID, *, timezone: str) -> Group:
 
 def read_stamp(session: Session) -> str:
     """A text that is another one after any change of a segment or saved list, whoever made it."""
-    segments, lists = (
-        f"SELECT count(*) || ' until ' || coalesce(max(updated_at)::text, '') FROM {table}" for table in _GROUPS
+    found = one(
+        session,
+        "SELECT (SELECT ARRAY[count(*)::text, sum(version)::text, max(updated_at)::text] FROM segment"
+        " WHERE archived_at IS NULL) AS segments,"
+        " (SELECT ARRAY[count(*)::text, max(updated_at)::text] FROM static_list) AS lists",
     )
-    return str(one(session, f"SELECT ({segments}) || ', ' || ({lists}) AS stamp").stamp)
-
-
-_GROUPS = ("segment WHERE archived_at IS NULL", "static_list")
+    return repr((found.segments, found.lists))
 
 
 def grouped(timeline: Timeline, belonging: Callable[[UUID], Belonging]) -> Timeline:
