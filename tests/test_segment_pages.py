@@ -437,7 +437,7 @@ def test_from_a_text_to_a_number_nothing_is_left(browser, workspace):
     who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
     with workspace.database.web.transaction(workspace.id) as session:
         define(session, who, Wanted("Last plan", "last", ("letter_sent",), field="plan"), now=clock.now())
-    data.forget()
+    forget_everything()
     page = press(browser.open("builder"), "A feature")
     page = labelled("selectbox", page, "Feature").select("last_plan").run()
     assert metrics(page)["People now"] == "–"
