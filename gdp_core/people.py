@@ -25,6 +25,8 @@ from gdp_core.words import tokens_of
 
 COLUMN_TRAITS = ("email", "phone", "first_name", "last_name", "name", "company", "industry")
 STATUS_OF_STAGE = {"active": "paid", "trial": "trial", "churned": "churned", "dormant": "inactive"}
+STATUS_OF_NONE = "active"
+"""The status of everybody who is in none of these."""
 _NOT_METADATA = frozenset((*COLUMN_TRAITS, "tags"))
 _MOST_TOKENS = 400
 _CHUNK = 5000  # a join with all of a small workspace costs the same for many persons as for few
@@ -337,7 +339,7 @@ def _row(workspace_id: UUID, facts: _Gathered, choices: _Choices, now: datetime)
         "phone": _text(traits.get("phone") or _named(facts.actors, "phone")),
         "name": _text(name or None),
         "stage": stage,
-        "status": STATUS_OF_STAGE.get(stage or "", "active"),
+        "status": STATUS_OF_STAGE.get(stage or "", STATUS_OF_NONE),
         **_acquisition(facts.actors),
         "cohort": f"{life.signup_at.astimezone(choices.zone):%Y-%m}" if life.signup_at else None,
         "tags": [str(tag) for tag in traits["tags"]] if isinstance(traits.get("tags"), list) else [],

@@ -265,7 +265,7 @@ def backtest(
         asked = _asked(workspace, rule, segment)
         _check(asked)
         with database("gdp_web").transaction(asked.workspace_id, read_only=True, timeout=120) as session:
-            history = read_history(session, asked.rule, asked.surroundings)
+            history = read_history(session, asked.rule, asked.surroundings, known=known)
         scope = _scope(asked, since, until)
         with terminal.progress("days", aside=True) as show:
             days = backtesting.backtest(

@@ -25,7 +25,7 @@ from gdp_core.segments.surroundings import read_surroundings
 from gdp_core.timeline.store import Store
 
 from .conftest import NOW
-from .crowd import identify, track
+from .crowd import actor_id, identify, page_view, subscription, track
 from .test_pipeline import batch, delivery, drain, put
 from .timelines import Happened, Somebody, timeline_of
 
@@ -54,6 +54,7 @@ RULES = {
     "signup": rule_of(person("signup_at", "within_last", length="4d")),
     "days": rule_of({"kind": "feature", "feature": "active_days", "op": "gte", "values": [2]}),
     "core": rule_of(person("core_actions", "gte", 2), did("letter_sent", when={"after": "signup_at"})),
+    "nobody": rule_of(person("status", "is", "active"), did("letter_sent")),
     "idle": rule_of({"kind": "feature", "feature": "days_since_core_action", "op": "gte", "values": [2]}),
 }
 
@@ -64,8 +65,8 @@ def lake(database, tmp_path):
         yield opened
 
 
-MOVED_BY_LATE_FACTS = {"stage", "signup", "core"}
-"""Of stages and first instants only what is known of them now is kept."""
+WRITTEN_ANEW = {"stage", "nobody"}
+"""Of stages only what is known of them now is kept."""
 
 
 def a_day(rng, number, now, latest):
@@ -118,12 +119,17 @@ def test_what_was_known_then_is_what_was_found_then(database, lake, tmp_path, ws
         seen: {name: {now_is[number] for number in members} for name, members in of_day.items()}
         for seen, of_day in found.items()
     }
-    for name in set(RULES) - (MOVED_BY_LATE_FACTS if latest else set()):
-        rule = RULES[name]
-        history = read_history_of(database, ws, rule, surroundings)
-        for seen, members in found.items():
-            then = facts_of(timeline, surroundings, history, micros(seen), known=True)
-            assert set(timeline.numbers[rule.holds(then)].tolist()) == members[name], (name, seen)
+    for name, rule in RULES.items():
+        if name in WRITTEN_ANEW:
+            with pytest.raises(BadRule, match="known by then is not kept"):
+                read_history_of(database, ws, rule, surroundings, known=True)
+        for known in (False, True):
+            if (known and name in WRITTEN_ANEW) or (latest and not known):
+                continue
+            history = read_history_of(database, ws, rule, surroundings, known=known)
+            for seen, members in found.items():
+                then = facts_of(timeline, surroundings, history, micros(seen), known=known)
+                assert set(timeline.numbers[rule.holds(then)].tolist()) == members[name], (name, known, seen)
     happened = {
         (name, seen): set(
             timeline.numbers[RULES[name].holds(facts_of(timeline, surroundings, history, micros(seen)))].tolist()
@@ -136,9 +142,48 @@ def test_what_was_known_then_is_what_was_found_then(database, lake, tmp_path, ws
     assert bool(differs) is bool(latest)  # or nothing came late, and the test shows nothing
 
 
-def read_history_of(database, ws, rule, surroundings):
+def read_history_of(database, ws, rule, surroundings, **more):
     with database.web.transaction(ws) as session:
-        return read_history(session, rule, surroundings)
+        return read_history(session, rule, surroundings, **more)
+
+
+def test_what_is_kept_of_money_and_of_where_they_came_from(database, lake, tmp_path, ws):
+    """Who is found of an earlier day is whom the rule would have found then, of what is known now."""
+    segment, stripe = database.source(ws, "segment"), database.source(ws, "stripe")
+    told = [
+        identify("u1", message="1", at=NOW - 9 * DAY, email="ada@acme.example"),
+        identify("u1", message="2", at=NOW - 7 * DAY, email=None),  # what is left is the identifier
+        page_view("a2", message="3", at=NOW - 9 * DAY),
+        page_view("a2", message="4", at=NOW - 5 * DAY, source="google", medium="cpc", name="autumn"),
+        identify("u2", message="5", at=NOW - 4 * DAY, anonymous="a2"),
+        identify("u3", message="6", at=NOW - 9 * DAY),
+    ]
+    put(database, delivery(ws, segment, batch(*told)))
+    drain(database, ws, NOW)
+    subscription(database, ws, stripe, actor_id(database, ws, "u3"), mrr=29_000_000, at=NOW - 6 * DAY)
+    flush(lake, database.worker, ws, NOW)
+    store = Store(tmp_path / "timeline", ws)
+    store.refresh(lake, since=watermark(lake, ws), complete_at=micros(NOW))
+    timeline = store.open(lake)
+    with database.web.transaction(ws) as session:
+        surroundings = read_surroundings(session, timezone="UTC")
+    for node, days in (
+        (person("email", "is", "ada@acme.example"), 9),
+        (person("medium", "is", "cpc"), 5),
+        (person("source", "is", "paid_ads"), 5),
+        ({"kind": "cohort", "sources": ["paid_ads"]}, 5),
+        (person("campaign", "set"), 5),
+        (person("mrr_micros", "gte", 29_000_000), 6),
+        (person("subscription_status", "is", "active"), 6),
+        ({"kind": "subscription", "statuses": ["active", "trialing"], "mrr": {"values": [1_000_000]}}, 6),
+    ):
+        rule = rule_of(node)
+        history = read_history_of(database, ws, rule, surroundings)
+        for ago in (8.5, 6.5, 5.5, 4.5, 3.5, 0):
+            at = micros(NOW - ago * DAY)
+            assert rule.holds(facts_of(timeline, surroundings, history, at)).sum() == (ago < days), (node, ago)
+    now = Facts(timeline, micros(NOW), surroundings)
+    assert rule.holds(now).sum() == 1
 
 
 @given(st.data())
@@ -203,8 +248,34 @@ def test_what_was_not_kept_is_refused_and_nothing_is_looked_ahead(database, ws):
             person("lifetime_value_micros", "gte", 1),
             person("plan_name", "is", "Pro"),
             {"kind": "feature", "feature": "lifetime_value"},
+            {"kind": "suppression"},
+            {"kind": "suppression", "suppressed": False},
+            {"kind": "subscription", "statuses": ["past_due"]},
+            {"kind": "subscription", "statuses": ["active", "unpaid"]},
+            {"kind": "subscription", "ending": True},
+            person("subscription_status", "is_not", "active"),
+            person("person.subscription_status", "contains", "due"),
+            person("subscription_ends_at", "within_next", length="7d"),
+            person("source", "is", "website"),
+            person("source", "is_not", "paid_ads"),
+            person("name", "set"),
         ):
-            with pytest.raises(BadRule, match="is not kept") as caught:
+            with pytest.raises(BadRule, match=r"is (not )?kept") as caught:
                 read_history(session, rule_of(did("a"), node), surroundings)
             assert caught.value.problems[0].path == (1,)
+        for node in (
+            person("stage", "is", "trial"),
+            person("subscribed_at", "set"),
+            person("first_seen_at", "set"),
+            person("last_seen_at", "longer_ago", length="7d"),
+            person("mrr_micros", "gte", 1),
+            person("medium", "is", "cpc"),
+            person("cohort", "is", "2026-10"),
+            {"kind": "subscription", "statuses": ["active"]},
+            {"kind": "feature", "feature": "days_since_last_active"},
+            did("a", when={"after": "subscribed_at"}),
+        ):
+            read_history(session, rule_of(node), surroundings)
+            with pytest.raises(BadRule, match="known by then is not kept"):
+                read_history(session, rule_of(node), surroundings, known=True)
         assert rows(session, "SELECT 1 FROM segment") == []

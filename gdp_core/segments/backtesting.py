@@ -1,6 +1,7 @@
 """How a rule would have gone: who it would have meant at the end of each local day of a period, entries and exits by day.
 
-No day sees what happened after it; asked for what was `known`, it does not see what came late either. It writes nothing.
+No day sees what happened after it. Asked for what was `known`, it does not see what was heard after it either: only events,
+traits, identifiers, lists and models keep that, and `read_history` refuses a rule that asks for more. It writes nothing.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,10 @@ def backtest(
     known: bool = False,
     watch: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> tuple[Day, ...]:
-    """The days of a scope up to now, at most the last 400. `watch` hears how many days are done, of how many."""
+    """The days of a scope up to now, at most the last 400. `history`: read for the same rule and `known`.
+
+    `watch` hears how many days are done, of how many.
+    """
     end = min(scope.end, scope.today + timedelta(days=1))
     days = [end - timedelta(days=back) for back in range(min((end - scope.start).days, MOST_DAYS), 0, -1)]
     if not days:

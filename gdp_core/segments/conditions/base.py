@@ -486,11 +486,6 @@ class Condition(Model):
         """What it names."""
         return Uses()
 
-    @property
-    def is_of_the_present(self) -> bool:
-        """Whether it knows only how things are now, and cannot be asked of a past instant."""
-        return False
-
 
 def edges_of(when: When, facts: "Facts") -> tuple[int, int]:
     """[since, until) in microseconds of the parts of a When that are the same for everybody; until is never after now."""

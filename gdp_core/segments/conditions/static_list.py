@@ -41,11 +41,6 @@ class OnList(Condition):
         return Evidence("is on it" if held else "is not on it", "on" if held else "off", "on" if self.member else "off")
 
     @property
-    def is_of_the_present(self) -> bool:
-        """See Condition. Who was on a list earlier is not kept."""
-        return True
-
-    @property
     def uses(self) -> Uses:
         """See Condition."""
         return Uses(lists=(self.people,))
