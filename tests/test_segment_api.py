@@ -32,6 +32,7 @@ from .test_pipeline import batch, delivery, drain, put, track
 PATH = "/api/v1/segments"
 NOBODY = "00000000-0000-4000-8000-000000000000"
 ORDERED = {"kind": "performed", "event": {"names": ["order"]}, "times": 2, "when": {"last": "30d"}}
+UUID_OF_THEIRS, HASH = "0c1f7a52-9f3e-4c0b-8f4e-2f7f5a0f1c11", "9e107d9d372bb6826bd81d3542a419d6"
 BUYERS = {"version": 1, "match": {"kind": "all", "of": [ORDERED]}}
 PRO = {
     "version": 1,
@@ -78,6 +79,12 @@ class Shop:
         headers = {name: text for name, text in (key or self.member).items() if name != "secret"}
         return answered(self.app, method, path, headers=headers, **more)
 
+    def person(self, user):
+        (row,) = query(
+            self.database, f"SELECT person_id FROM actor WHERE namespace = 'user' AND external_id = '{user}'"
+        )
+        return str(row["person_id"])
+
     def make(self, name="Buyers", rule=BUYERS, **more):
         answer = self.ask("POST", PATH, json={"name": name, "rule": rule, **more})
         assert answer.status_code == 201, answer.text
@@ -89,6 +96,9 @@ class Shop:
 
 
 def _happened():
+    for message, theirs in enumerate((UUID_OF_THEIRS, HASH)):  # ids of another system for u4
+        at = (NOW - timedelta(days=19)).isoformat()
+        yield {"type": "alias", "userId": "u4", "previousId": theirs, "messageId": f"a{message}", "timestamp": at}
     for number in range(6):
         user = f"u{number}"
         yield identify(user=user, message=f"i{number}", at=NOW - timedelta(days=20), email=f"{user}@acme.example")
@@ -234,7 +244,9 @@ def test_members_are_those_the_preview_counts(shop):
         assert (one["member"], one["entry"], one["person"] in told["sample"]) == (True, 1, True)
     other = shop.ask("GET", f"{path}/members/u2").json()
     assert (other["member"], other["since"], other["entry"]) == (False, None, None)
-    for who in ("u9", NOBODY, "a%00b", "a%2Fb", "x" * 2000):
+    for who in (UUID_OF_THEIRS, f"user:{UUID_OF_THEIRS}", "person:" + shop.person("u4"), shop.person("u4"), HASH):
+        assert shop.ask("GET", f"{path}/members/{who}").json()["person"] == shop.person("u4"), who
+    for who in ("u9", NOBODY, f"person:{UUID_OF_THEIRS}", "stripe:u3", "own:u3", "a%00b", "a%2Fb", "x" * 2000):
         assert shop.ask("GET", f"{path}/members/{who}").status_code == 404
 
 

@@ -17,6 +17,7 @@ import pytest
 from gdp_core.errors import NotFound
 from gdp_core.sources import SOURCES, source
 from gdp_core.sources.facts import Delivery, Fact, Reject
+from gdp_core.sources.people import NAMESPACES
 
 GOLDEN = Path(__file__).parent / "golden"
 PURE = ("segment", "posthog", "resend", "generic")
@@ -84,3 +85,12 @@ def test_a_source_is_found_by_its_key() -> None:
     assert all(source(one.key) is one for one in SOURCES)
     with pytest.raises(NotFound, match="segment"):
         source("sgement")
+
+
+def test_every_kind_of_identifier_is_registered() -> None:
+    named = set()
+    for path in GOLDEN.rglob("*.facts.json"):
+        named |= {
+            actor.partition(":")[0] for fact in orjson.loads(path.read_bytes()) for actor in fact.get("actors", ())
+        }
+    assert {"user", "resend"} <= named <= {*NAMESPACES, "person"}

@@ -1,5 +1,6 @@
 """Finds somebody by any id or identifier they ever had: what a script holds is a user id or an address, not a person's id."""
 
+import re
 from uuid import UUID
 
 from sqlmodel import Session
@@ -7,23 +8,25 @@ from sqlmodel import Session
 from gdp_core.db import rows, workspace_of
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.identity import actor_id
-from gdp_core.sources.people import identifier
+from gdp_core.sources.facts import Identifier
+from gdp_core.sources.people import NAMESPACES, identifier
 
-NAMESPACES = ("user", "email", "phone", "anonymous", "stripe", "posthog", "meta")
 _LONGEST = 1000
+_OURS = "person"
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def find_person(session: Session, text: str) -> tuple[UUID, int]:
     """(id, lasting number) of the person of an id of ours, or of an identifier: ada@example.com, 42, or user:42.
 
-    Raises NotFound, and InvalidInput when several people have it, each in another namespace.
+    `person:` before an id says that it is ours. Raises NotFound, and InvalidInput when several people have it, each in another namespace.
     """
     given = text.replace("\x00", "").strip()[:_LONGEST]
     found = rows(
         session,
         "SELECT DISTINCT p.id, p.number FROM actor a JOIN actor p ON p.workspace_id = a.workspace_id AND p.id = a.person_id"
         " WHERE a.workspace_id = app_ws() AND a.id = ANY(:ids)",
-        ids=_ids(workspace_of(session), given),
+        ids=list(_ids(workspace_of(session), given)),
     )
     if not found:
         raise NotFound("Nobody has this id or identifier.")
@@ -32,14 +35,21 @@ def find_person(session: Session, text: str) -> tuple[UUID, int]:
     return found[0].id, int(found[0].number)
 
 
-def _ids(workspace_id: UUID | None, given: str) -> list[UUID]:
-    """The actors it may be: an id of ours is no identifier of theirs."""
+def _ids(workspace_id: UUID | None, given: str) -> set[UUID]:
+    """The actors it may be: of an id of ours, or of an identifier of any kind, which may look like one of ours."""
+    if workspace_id is None:
+        return set()
+    kind, _, value = given.partition(":")
+    spelt = [(kind, value)] if value and _KIND.fullmatch(kind) else []
+    known = {_OURS, *NAMESPACES}
+    asked = spelt if kind in known and spelt else [*spelt, *((name, given) for name in sorted(known))]
+    found = (identifier(*pair) for pair in asked)
+    return {actor_id(workspace_id, one) for one in found if one is not None and (one.namespace != _OURS or _is_id(one))}
+
+
+def _is_id(one: Identifier) -> bool:
     try:
-        return [UUID(given)]
+        UUID(one.value)
     except ValueError:
-        pass
-    namespace, _, value = given.partition(":")
-    spelt = [(namespace, value)] if namespace in NAMESPACES and value else []
-    asked = spelt or [(name, given) for name in NAMESPACES]
-    known = [one for one in (identifier(*pair) for pair in asked) if one is not None]
-    return [actor_id(workspace_id, one) for one in known] if workspace_id else []
+        return False
+    return True

@@ -17,6 +17,8 @@ import phonenumbers
 from gdp_core.sources.facts import Identifier, Json, Link, Trait, Trust
 from gdp_core.sources.payload import Unusable, as_object
 
+NAMESPACES = ("user", "email", "phone", "anonymous", "stripe", "posthog", "resend", "meta")
+"""The kinds of identifiers that sources name people by."""
 MAX_ID = 200
 MAX_EMAIL = 254
 
