@@ -313,6 +313,115 @@ def test_a_slow_segment_rests(life):
     assert life.cycle().segments == 2
 
 
+def test_a_slow_segment_that_fails_rests_too(life, monkeypatch):
+    (a,) = life.born()
+    life.does(a, "order", life.now - HOUR)
+    odd = life.segment("Odd", performed("visit"))
+    life.segment("Fine", performed("order"))
+    holds = Performed.holds
+    monkeypatch.setattr(
+        Performed, "holds", lambda self, facts: 1 / 0 if "visit" in self.event.names else holds(self, facts)
+    )
+    for before in (None, life.now):  # it never was counted; it was, but for its new rule
+        assert life.cycle().failed == 1
+        with life.database.worker.transaction(life.ws) as session:
+            run(session, "UPDATE segment_state SET seconds = 30 WHERE segment_id = :id", id=odd.id)
+            if before:
+                run(session, "UPDATE segment_state SET evaluated_at = :at, definition = 'x'", at=before)
+        life.now += timedelta(seconds=100)
+        done = life.cycle()
+        assert (done.segments, done.failed, done.postponed) == (1, 0, 1)
+        life.now += timedelta(seconds=21)
+    assert "ZeroDivisionError" in life.reads(keeping.find_segment, "Odd").error
+    life.cycle()
+    with life.database.worker.transaction(life.ws) as session:
+        run(session, "UPDATE segment_state SET seconds = 30 WHERE segment_id = :id", id=odd.id)
+    life.keeps(keeping.change, odd.id, rule_of(performed("order")), expected_version=1)
+    life.now += timedelta(seconds=1)
+    assert life.cycle().segments == 2
+
+
+def test_those_that_are_slow_come_after_the_others_were_written(life, monkeypatch):
+    (a,) = life.born()
+    slow, fine = life.segment("Slow", performed("visit", "2d")), life.segment("Fine", performed("order"))
+    life.cycle()
+    with life.database.worker.transaction(life.ws) as session:
+        run(session, "UPDATE segment_state SET seconds = 30 WHERE segment_id = :id", id=slow.id)
+    life.does(a, "order", life.now)
+    life.does(a, "visit", life.now)
+    life.now += HOUR
+    holds = Performed.holds
+
+    def asked(self, facts):
+        if "visit" in self.event.names:
+            assert life.who(fine) == {a.id}
+            raise Unavailable("The lake is away.")
+        return holds(self, facts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Performed, "holds", asked)
+        with pytest.raises(Unavailable):
+            life.cycle()
+    (last,) = life.reads(membership.read_cycles)
+    assert (last.at, last.segments, last.entered) == (life.now, 1, 1)
+    life.now += timedelta(seconds=10)
+    done = life.cycle()
+    assert (done.segments, done.entered) == (2, 1)
+    assert life.who(slow) == {a.id}
+
+
+def test_what_cannot_be_written_is_told_and_holds_nobody_up(life, monkeypatch):
+    monkeypatch.setattr(cycling, "_BATCH", 1)
+    a, b = life.born(2)
+    first, odd, last = (life.segment(name, performed("order")) for name in ("First", "Odd", "Last"))
+    life.cycle()
+    life.does(a, "order", life.now)
+    life.now += HOUR
+    write, read = recording.write, recording._read
+
+    def refused(pool, ws, group, *more):
+        if any(one.segment_id == odd.id for one in group):
+            raise Unavailable("Something else was changing this.")
+        return write(pool, ws, group, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "write", refused)
+        done = life.cycle()
+    assert (done.segments, done.failed, done.entered) == (2, 1, 2)
+    assert life.who(first) == life.who(last) == {a.id}
+    found = life.reads(keeping.read_segment, odd.id)
+    assert found.error == "Its entries and exits could not be written: Something else was changing this."
+    assert (found.failed_at, found.people) == (life.now, 0)
+    life.does(b, "order", life.now)
+    life.now += HOUR
+    asked = []
+    monkeypatch.setattr(recording, "_read", lambda *args: asked.append(args[2]) or read(*args))
+    monkeypatch.setattr(cycling, "_BATCH", 10)
+    assert life.cycle().entered == 4
+    assert life.who(odd) == {a.id, b.id}
+    assert asked == []  # what was written was remembered
+    assert life.reads(keeping.read_segment, odd.id).error is None
+
+
+def test_what_very_many_moved_by_is_asked_of_each_segment_alone(life, monkeypatch):
+    a, b, c = life.born(3)
+    for who in (a, b, c):
+        life.does(who, "order", life.now - HOUR)
+    life.does(a, "visit", life.now - HOUR)
+    many, few = life.segment("Many", performed("order", "2d")), life.segment("Few", performed("visit", "2d"))
+    edited = life.segment("Edited", performed("order", "2d"))
+    life.cycle()
+    life.keeps(keeping.change, edited.id, rule_of(performed("order", "1d")), expected_version=1)
+    life.now += 3 * DAY
+    monkeypatch.setattr(cycling, "_BATCH", 2)
+    asked, some = [], cycling.some
+    monkeypatch.setattr(cycling, "some", lambda line, places: asked.append(len(places)) or some(line, places))
+    life.cycle()
+    assert sorted(asked) == [1, 3]
+    assert {row[3] for row in told(life, many) + told(life, few)} == {"first", "time"}
+    assert {row[3] for row in told(life, edited)} == {"first", "rule"}
+
+
 def test_who_becomes_somebody_else_while_a_segment_rests_is_still_known_to_be_in_it(life):
     a, b, c = life.born(3)
     for who in (a, b):
@@ -429,9 +538,31 @@ def test_a_clock_that_goes_back_undoes_nothing(life):
     life.segment("Buyers", performed("order", "2d"))
     life.cycle()
     first = life.now
-    life.now -= 3 * DAY
+    life.now -= timedelta(minutes=4)
     done = life.cycle()
     assert (done.at, done.entered, done.exited) == (first, 0, 0)
+
+
+def test_a_clock_that_was_far_ahead_is_not_waited_for(life):
+    (a,) = life.born()
+    life.does(a, "order", life.now - HOUR)
+    buyers = life.segment("Buyers", performed("order", "2d"))
+    slow = life.segment("Slow", performed("order", "3d"))
+    life.cycle()
+    right = life.now
+    life.now += 30 * DAY
+    life.cycle()
+    assert life.who(buyers) == set()
+    with life.database.worker.transaction(life.ws) as session:
+        run(session, "UPDATE segment_state SET seconds = 600 WHERE segment_id = :id", id=slow.id)
+    life.now = right + HOUR
+    done = life.cycle()
+    assert (done.at, done.entered, done.postponed) == (life.now, 2, 0)
+    assert told(life, buyers)[-1][1:] == ("exited", 1, "time")  # by its instant, which is ahead
+    assert life.members()[buyers.id, a.id] == (life.now, 2)
+    life.now += HOUR
+    assert life.cycle().at == life.now
+    assert life.reads(keeping.read_segment, buyers.id).evaluated_at == life.now
 
 
 # ------------------------------------------------------------------------------------- whatever happens meanwhile

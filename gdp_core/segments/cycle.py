@@ -6,18 +6,22 @@ last, a part in each cycle.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
+from sqlalchemy import exc
+from sqlmodel import Session
 
 from gdp_core.analytics.calendar import instant, micros
 from gdp_core.db import Database, one, rows
+from gdp_core.errors import Unavailable
 from gdp_core.segments import recording
 from gdp_core.segments.conditions.base import Mask
 from gdp_core.segments.evaluate import Evaluated, evaluate
@@ -32,6 +36,8 @@ from gdp_core.timeline.some import some
 _BATCH = 20_000  # entries and exits that are written together
 _AT_ONCE = 200_000  # of those that have more than a batch, in a cycle: about 8 seconds
 _SLOW, _SHARE = 2.0, 4.0  # seconds from which a segment is slow, and how many times as long it rests
+_SKEW = timedelta(minutes=5)  # by so much two clocks that are right may differ
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +68,32 @@ class _Known:
     """What stands in Postgres before a cycle at `at`."""
 
     at: datetime
+    last: datetime | None  # the cycle before it
     segments: tuple[_Kept, ...]
     states: Mapping[UUID, recording.State]
     surroundings: Surroundings
     definitions: Mapping[UUID, str]  # digests of the rules that decide each, those of the segments it is made of too
 
-    def is_due(self, segment: _Kept) -> bool:
-        """Whether it is to be evaluated: a slow one rests until it took only a small share of the time."""
+    def seconds(self, segment: _Kept) -> float:
+        """How long its conditions took the last time."""
         state = self.states.get(segment.id)
-        if state is None or state.evaluated_at is None or state.pending or (state.seconds or 0) < _SLOW:
+        return (state.seconds if state else None) or 0.0
+
+    def is_due(self, segment: _Kept) -> bool:
+        """Whether it is to be evaluated: a slow one rests until it took only a small share of the time, also where it
+        came to nothing."""
+        state, seconds = self.states.get(segment.id), self.seconds(segment)
+        if state is None or state.tried_at is None or state.pending or seconds < _SLOW:
             return True
-        changed = state.definition != self.definitions[segment.id]
-        return changed or (self.at - state.evaluated_at).total_seconds() >= _SHARE * (state.seconds or 0)
+        rested = abs((self.at - state.tried_at).total_seconds())
+        return state.tried != self.definitions[segment.id] or rested >= _SHARE * seconds
 
 
 def run_cycle(pool: Database, workspace_id: UUID, timeline: Timeline, folder: Path, now: datetime) -> Cycled:
-    """Evaluate the segments of a workspace at `now`, or at the last cycle's instant when that was later.
+    """Evaluate the segments of a workspace at `now`, or at the last cycle's instant when that was a little later.
 
     `pool` runs as gdp_worker, `folder` is that of timelines. Another process of this machine that does the same at the
-    moment does it for us.
+    moment does it for us. Raises Unavailable when the lake or Postgres stands still; what was written before is kept.
     """
     home = folder / workspace_id.hex / "segments"
     with files.alone(home) as mine:
@@ -88,36 +101,21 @@ def run_cycle(pool: Database, workspace_id: UUID, timeline: Timeline, folder: Pa
 
 
 def _run(pool: Database, workspace_id: UUID, timeline: Timeline, memory: Memory, now: datetime) -> Cycled:
+    """Those that are slow come after the others were written."""
     began = time.perf_counter()
     known = _known(pool, workspace_id, now)
     if known is None:
         return Cycled(now)
     due = [segment for segment in known.segments if known.is_due(segment)]
-    facts = Facts(timeline, micros(known.at), known.surroundings)
-    evaluated = evaluate(facts, [str(segment.id) for segment in due])
-    before = memory.before(
-        pool, workspace_id, known.states, [segment.id for segment in known.segments], timeline.numbers
-    )
-    failures = [
-        Failure(segment.id, told.error, told.seconds)
-        for segment in due
-        if (told := evaluated[str(segment.id)]).error is not None
-    ]
-    findings = _found(pool, workspace_id, known, facts, due, evaluated, before, memory)
-    parts = list(_parts(findings, timeline.numbers))
-    written = _write(pool, workspace_id, parts, known.at, timeline.snapshot)
-    _remember(memory, timeline, known, before, parts, written)
-    done = Cycled(
-        known.at,
-        segments=len(written.marks),
-        failed=len(failures),
-        postponed=sum(part.pending > 0 for part in parts) + len(known.segments) - len(due),
-        entered=written.entered,
-        exited=written.exited,
-        seconds=time.perf_counter() - began,
-    )
-    _record(pool, workspace_id, timeline, failures, done)
-    return done
+    cycle = _Cycle(pool, workspace_id, timeline, memory, known)
+    try:
+        for is_slow in (False, True):
+            cycle.bring_up([segment for segment in due if (known.seconds(segment) >= _SLOW) == is_slow])
+    except Unavailable:
+        if cycle.written.marks:
+            cycle.close(len(due), began)
+        raise
+    return cycle.close(len(due), began)
 
 
 def _known(pool: Database, workspace_id: UUID, now: datetime) -> _Known | None:
@@ -130,16 +128,26 @@ def _known(pool: Database, workspace_id: UUID, now: datetime) -> _Known | None:
         if not found:
             return None
         workspace = one(session, "SELECT timezone FROM workspace WHERE id = app_ws()")
-        last = one(session, "SELECT max(at) AS at FROM segment_cycle").at
         segments = tuple(_Kept(*row) for row in found)
         surroundings = read_surroundings(session, timezone=workspace.timezone)
+        last = _last(session, now)
         return _Known(
             max(now, last) if last else now,
+            last,
             segments,
             recording.read_states(session),
             surroundings,
             dict(_definitions(surroundings.rules, segments)),
         )
+
+
+def _last(session: Session, now: datetime) -> datetime | None:
+    """The instant of the last cycle. One that is far ahead was of a clock that was wrong, and is not waited for."""
+    last = "SELECT at FROM segment_cycle WHERE workspace_id = app_ws() AND at <= :most ORDER BY at DESC LIMIT 1"
+    found, ahead = (one(session, last, most=most) for most in (now + _SKEW, datetime.max.replace(tzinfo=now.tzinfo)))
+    if ahead != found and (found is None or recording.quarter_of(found.at) != recording.quarter_of(now)):
+        log.warning("cycles are ahead of the clock", action="segments.clock", at=str(now), ahead=str(ahead.at))
+    return found.at if found else None
 
 
 def _definitions(rules: Mapping[str, Rule], segments: Sequence[_Kept]) -> Iterator[tuple[UUID, str]]:
@@ -149,100 +157,199 @@ def _definitions(rules: Mapping[str, Rule], segments: Sequence[_Kept]) -> Iterat
         yield segment.id, blake2b(told.encode(), digest_size=16).hexdigest()
 
 
-# ------------------------------------------------------------------------------------------------------ differences
+class _Cycle:
+    """A cycle under way: what was written to be in each segment before it, and what it did so far."""
 
+    def __init__(self, pool: Database, workspace_id: UUID, timeline: Timeline, memory: Memory, known: _Known) -> None:
+        self._pool, self._workspace_id, self._timeline = pool, workspace_id, timeline
+        self._memory, self._known = memory, known
+        self._facts = Facts(timeline, micros(known.at), known.surroundings)
+        wanted = [segment.id for segment in known.segments]
+        self._before = memory.before(pool, workspace_id, known.states, wanted, timeline.numbers)
+        self._now: dict[UUID, Before] = {}
+        self._failures: list[Failure] = []
+        self._in_parts = 0
+        self._room = _AT_ONCE
+        self.written = recording.Written()
 
-def _found(
-    pool: Database,
-    workspace_id: UUID,
-    known: _Known,
-    facts: Facts,
-    due: Sequence[_Kept],
-    evaluated: Mapping[str, Evaluated],
-    before: Mapping[UUID, Before],
-    memory: Memory,
-) -> list[Finding]:
-    away = [before[segment.id].away for segment in due]
-    with pool.transaction(workspace_id, read_only=True) as session:
-        absorbed = recording.read_absorbed(session, np.concatenate([np.empty(0, np.int64), *away]))
-    members = {segment.id: held for segment in due if (held := evaluated[str(segment.id)].members) is not None}
-    by_time = _by_time(known, facts, members, before)
-    numbers, findings = facts.timeline.numbers, []
-    for segment in due:
-        if segment.id not in members:
-            continue
-        state, was, held = known.states.get(segment.id), before[segment.id], members[segment.id]
-        definition = known.definitions[segment.id]
+    def bring_up(self, segments: Sequence[_Kept]) -> None:
+        """Evaluate these segments and write who entered and exited. Raises Unavailable when the lake stands still."""
+        evaluated = evaluate(self._facts, [str(segment.id) for segment in segments])
+        for segment in segments:
+            told = evaluated[str(segment.id)]
+            if told.error is not None:
+                self._fails(segment.id, told.error, told.seconds)
+        parts = list(self._parts(self._found(segments, evaluated)))
+        for group in _groups([part for part in parts if part.changes or not part.pending]):
+            self._write(group)
+        self._in_parts += sum(part.pending > 0 for part in parts)
+
+    def close(self, due: int, began: float) -> Cycled:
+        """Remember who is written now, say what failed, and record the cycle. Raises Unavailable."""
+        self._remember()
+        done = Cycled(
+            self._known.at,
+            segments=len(self.written.marks),
+            failed=len(self._failures),
+            postponed=self._in_parts + len(self._known.segments) - due,
+            entered=self.written.entered,
+            exited=self.written.exited,
+            seconds=time.perf_counter() - began,
+        )
+        self._record(done)
+        return done
+
+    def _fails(self, segment_id: UUID, error: str, seconds: float) -> None:
+        self._failures.append(Failure(segment_id, self._known.definitions[segment_id], error, seconds))
+
+    # ---------------------------------------------------------------------------------------------- differences
+
+    def _found(self, segments: Sequence[_Kept], evaluated: Mapping[str, Evaluated]) -> list[Finding]:
+        members = {one.id: held for one in segments if (held := evaluated[str(one.id)].members) is not None}
+        why = {one.id: self._why(one) for one in segments if one.id in members}
+        by_time = self._by_time({key: held for key, held in members.items() if why[key] == FACTS})
+        absorbed = self._absorbed(members)
+        return [
+            self._finding(one, evaluated[str(one.id)], members[one.id], why[one.id], by_time.get(one.id), absorbed)
+            for one in segments
+            if one.id in members
+        ]
+
+    def _finding(
+        self,
+        segment: _Kept,
+        evaluated: Evaluated,
+        held: Mask,
+        why: int,
+        moved: Mask | None,
+        absorbed: Mapping[int, int],
+    ) -> Finding:
+        numbers, was, state = self._timeline.numbers, self._before[segment.id], self._known.states.get(segment.id)
         entered, exited = np.flatnonzero(held & ~was.members), np.flatnonzero(was.members & ~held)
-        why = _why(state, segment, definition)
-        moved = by_time.get(segment.id) if why == FACTS else None
         gone = np.isin(was.away, [*absorbed])
         into = np.array([absorbed[number] for number in was.away[gone].tolist()], np.int64)
         why_entered = _reasons(entered, why, moved)
         why_entered[np.isin(numbers[entered], into)] = MERGED
         why_away = np.where(gone, MERGED, why).astype(np.int8)
-        findings.append(
-            Finding(
-                segment.id,
-                segment.version,
-                definition,
-                state,
-                held,
-                numbers[entered],
-                why_entered,
-                np.concatenate([was.away, numbers[exited]]),
-                np.concatenate([why_away, _reasons(exited, why, moved)]),
-                evaluated[str(segment.id)].seconds,
-                state is not None and memory.marks.get(segment.id.hex) == state.mark.hex,
-            )
+        return Finding(
+            segment.id,
+            segment.version,
+            self._known.definitions[segment.id],
+            state,
+            held,
+            numbers[entered],
+            why_entered,
+            np.concatenate([was.away, numbers[exited]]),
+            np.concatenate([why_away, _reasons(exited, why, moved)]),
+            evaluated.seconds,
+            state is not None and self._memory.marks.get(segment.id.hex) == state.mark.hex,
         )
-    return findings
 
+    def _absorbed(self, keys: Iterable[UUID]) -> Mapping[int, int]:
+        """Who of those whom the timeline knows no more became part of whom."""
+        away = [self._before[key].away for key in keys]
+        with self._pool.transaction(self._workspace_id, read_only=True) as session:
+            return recording.read_absorbed(session, np.concatenate([np.empty(0, np.int64), *away]))
 
-def _why(state: recording.State | None, segment: _Kept, definition: str) -> int:
-    """The reason that all changes of a segment have, unless they are of the facts."""
-    if state is None or state.evaluated_at is None:
-        return FIRST
-    if state.evaluated_at < segment.resumed_at:
-        return RESUMED
-    return RULE if state.definition != definition else FACTS
+    def _why(self, segment: _Kept) -> int:
+        """The reason that all changes of a segment have, unless they are of the facts."""
+        state = self._known.states.get(segment.id)
+        if state is None or state.evaluated_at is None:
+            return FIRST
+        if state.evaluated_at < segment.resumed_at:
+            return RESUMED
+        return RULE if state.definition != self._known.definitions[segment.id] else FACTS
+
+    def _by_time(self, members: Mapping[UUID, Mask]) -> dict[UUID, Mask]:
+        """Whom the passing of time alone moved: at the instant of the last evaluation they were what they were found to
+        be then, by what is known now, and nothing happened to them since. Only those who moved are asked about."""
+        found = {}
+        moved = {key: held ^ self._before[key].members for key, held in members.items()}
+        for at, keys in self._together(moved):
+            places = np.flatnonzero(np.any([moved[key] for key in keys], axis=0))
+            then = Facts(some(self._timeline, places), at, self._facts.surroundings)
+            still = ~_happened(then, at, self._facts.at)
+            for key, told in evaluate(then, [str(key) for key in keys], threads=1).items():
+                if told.members is not None:
+                    by_time = np.zeros(self._facts.people, np.bool_)
+                    by_time[places] = still & (told.members != members[UUID(key)][places])
+                    found[UUID(key)] = by_time
+        return found
+
+    def _together(self, moved: Mapping[UUID, Mask]) -> Iterator[tuple[int, list[UUID]]]:
+        """The segments that are asked of the same people at the instant of their last evaluation: those that somebody
+        moved in; those that very many did alone."""
+        found: dict[int, list[UUID]] = {}
+        for key, mask in moved.items():
+            state, people = self._known.states[key], np.count_nonzero(mask)
+            if state.evaluated_at is None or not people:
+                continue
+            if people > _BATCH:
+                yield micros(state.evaluated_at), [key]
+            else:
+                found.setdefault(micros(state.evaluated_at), []).append(key)
+        yield from found.items()
+
+    # -------------------------------------------------------------------------------------------------- writing
+
+    def _parts(self, findings: Sequence[Finding]) -> Iterator[Finding]:
+        """What is to be written now, those with few changes first; those with many share what a cycle has room for."""
+        for finding in sorted(findings, key=lambda one: one.changes):
+            if finding.changes <= _BATCH:
+                yield finding
+                continue
+            part = finding.first(self._room, self._timeline.numbers)
+            self._room -= part.changes
+            yield part
+
+    def _write(self, group: Sequence[Finding]) -> None:
+        """One group that cannot be written holds no other up."""
+        try:
+            done = recording.write(self._pool, self._workspace_id, group, self._known.at, self._timeline.snapshot)
+        except (Unavailable, exc.DBAPIError) as error:
+            log.warning("entries and exits could not be written", action="segments.unwritten", exc_info=error)
+            said = str(error) if isinstance(error, Unavailable) else f"Postgres refused it ({type(error).__name__})."
+            for finding in group:
+                self._fails(finding.segment_id, f"Its entries and exits could not be written: {said}", finding.seconds)
+            return
+        self.written.marks |= done.marks
+        self.written.entered += done.entered
+        self.written.exited += done.exited
+        self._now |= {one.segment_id: Before(one.members, one.away) for one in group if one.segment_id in done.marks}
+
+    def _remember(self) -> None:
+        """Note who is written now; of those that were not, who was."""
+        known = {key: self._known.states[key].mark for key in self._before if key in self._known.states}
+        marks = known | self.written.marks
+        if {key.hex: mark.hex for key, mark in marks.items()} == self._memory.marks:
+            return
+        members = {key: was for key, was in self._before.items() if key in marks} | self._now
+        self._memory.write(self._timeline.numbers, members, marks)
+
+    def _record(self, done: Cycled) -> None:
+        last = self._known.last
+        with self._pool.transaction(self._workspace_id) as session:
+            recording.write_failures(session, self._failures, done.at)
+            recording.write_cycle(
+                session,
+                {
+                    "at": done.at,
+                    "snapshot": self._timeline.snapshot,
+                    "complete_at": instant(self._timeline.watermark),
+                    "seconds": done.seconds,
+                    "segments": done.segments,
+                    "failed": done.failed,
+                    "entered": done.entered,
+                    "exited": done.exited,
+                },
+                tidy=last is None or recording.quarter_of(last) != recording.quarter_of(done.at),
+            )
 
 
 def _reasons(places: NDArray[np.int64], why: int, moved: Mask | None) -> NDArray[np.int8]:
     found = np.full(len(places), why, np.int8)
     if moved is not None:
         found[moved[places]] = TIME
-    return found
-
-
-def _by_time(
-    known: _Known, facts: Facts, members: Mapping[UUID, Mask], before: Mapping[UUID, Before]
-) -> dict[UUID, Mask]:
-    """Whom the passing of time alone moved: at the instant of the last evaluation they were what they were found to be
-    then, by what is known now, and nothing happened to them since. Only those who moved are asked about."""
-    found = {}
-    for at, segments in _by_last(known, members).items():
-        moved = {key: members[key] ^ before[key].members for key in segments}
-        places = np.flatnonzero(np.any([*moved.values()], axis=0))
-        if not len(places):
-            continue
-        then = Facts(some(facts.timeline, places), at, facts.surroundings)
-        still = ~_happened(then, at, facts.at)
-        for key, told in evaluate(then, [str(key) for key in segments], threads=1).items():
-            if told.members is not None:
-                by_time = np.zeros(facts.people, np.bool_)
-                by_time[places] = still & (told.members != members[UUID(key)][places])
-                found[UUID(key)] = by_time
-    return found
-
-
-def _by_last(known: _Known, members: Mapping[UUID, Mask]) -> dict[int, list[UUID]]:
-    """The segments by the instant of their last evaluation; those that had none are left out."""
-    found: dict[int, list[UUID]] = {}
-    for key in members:
-        state = known.states.get(key)
-        if state is not None and state.evaluated_at is not None:
-            found.setdefault(micros(state.evaluated_at), []).append(key)
     return found
 
 
@@ -257,33 +364,6 @@ def _happened(facts: Facts, since: int, until: int) -> Mask:
     return np.asarray(found | np.isin(facts.timeline.numbers, stops.numbers[new]))
 
 
-# ---------------------------------------------------------------------------------------------------------- writing
-
-
-def _parts(findings: Sequence[Finding], numbers: NDArray[np.int64]) -> Iterator[Finding]:
-    """What is to be written now, those with few changes first; those with many share what a cycle has room for."""
-    room = _AT_ONCE
-    for finding in sorted(findings, key=lambda one: one.changes):
-        if finding.changes <= _BATCH:
-            yield finding
-            continue
-        part = finding.first(room, numbers)
-        room -= part.changes
-        yield part
-
-
-def _write(
-    pool: Database, workspace_id: UUID, parts: Sequence[Finding], at: datetime, snapshot: str
-) -> recording.Written:
-    done = recording.Written()
-    for group in _groups([part for part in parts if part.changes or not part.pending]):
-        written = recording.write(pool, workspace_id, group, at, snapshot)
-        done.marks |= written.marks
-        done.entered += written.entered
-        done.exited += written.exited
-    return done
-
-
 def _groups(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
     group: list[Finding] = []
     changes = 0
@@ -295,40 +375,3 @@ def _groups(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
         changes += finding.changes
     if group:
         yield group
-
-
-def _remember(
-    memory: Memory,
-    timeline: Timeline,
-    known: _Known,
-    before: Mapping[UUID, Before],
-    findings: Sequence[Finding],
-    written: recording.Written,
-) -> None:
-    """Note who is written now; of those that were not, who was."""
-    marks = {key: known.states[key].mark for key in before if key in known.states} | written.marks
-    if {key.hex: mark.hex for key, mark in marks.items()} == memory.marks:
-        return
-    members = {key: was for key, was in before.items() if key in marks}
-    for finding in findings:
-        if finding.segment_id in written.marks:
-            members[finding.segment_id] = Before(finding.members, finding.away)
-    memory.write(timeline.numbers, members, marks)
-
-
-def _record(pool: Database, workspace_id: UUID, timeline: Timeline, failures: Sequence[Failure], done: Cycled) -> None:
-    with pool.transaction(workspace_id) as session:
-        recording.write_failures(session, failures, done.at)
-        recording.write_cycle(
-            session,
-            {
-                "at": done.at,
-                "snapshot": timeline.snapshot,
-                "complete_at": instant(timeline.watermark),
-                "seconds": done.seconds,
-                "segments": done.segments,
-                "failed": done.failed,
-                "entered": done.entered,
-                "exited": done.exited,
-            },
-        )

@@ -45,6 +45,8 @@ class State:
     evaluated_at: datetime | None
     seconds: float | None
     pending: int
+    tried_at: datetime | None
+    tried: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +121,7 @@ class Failure:
     """A segment that could not be evaluated, and why."""
 
     segment_id: UUID
+    definition: str
     error: str
     seconds: float
 
@@ -222,7 +225,8 @@ def _read(pool: Database, workspace_id: UUID, segment_id: UUID) -> Numbers:
 def read_states(session: Session) -> dict[UUID, State]:
     """What the last evaluation of each segment came to."""
     found = rows(
-        session, "SELECT segment_id, mark, version, definition, evaluated_at, seconds, pending FROM segment_state"
+        session,
+        "SELECT segment_id, mark, version, definition, evaluated_at, seconds, pending, tried_at, tried FROM segment_state",
     )
     return {row.segment_id: State(*row[1:]) for row in found}
 
@@ -408,16 +412,18 @@ def _put_states(
                 "evaluated_at": None if one.pending else at,
                 "snapshot": None if one.pending else snapshot,
                 "seconds": one.seconds,
+                "tried": one.definition,
             }
             for one in group
         ],
         "ON CONFLICT (segment_id, workspace_id) DO UPDATE SET mark = excluded.mark, people = excluded.people,"
         " pending = excluded.pending, seconds = excluded.seconds, error = NULL, failed_at = NULL,"
+        " tried_at = excluded.tried_at, tried = excluded.tried,"
         " version = coalesce(excluded.version, segment_state.version),"
         " definition = coalesce(excluded.definition, segment_state.definition),"
         " evaluated_at = coalesce(excluded.evaluated_at, segment_state.evaluated_at),"
         " snapshot = coalesce(excluded.snapshot, segment_state.snapshot)",
-        shared={"workspace_id": _workspace(session)},
+        shared={"workspace_id": _workspace(session), "tried_at": at},
     )
 
 
@@ -429,32 +435,41 @@ def write_failures(session: Session, failures: Sequence[Failure], at: datetime) 
         session,
         SegmentState,
         [
-            {"segment_id": one.segment_id, "mark": uuid4(), "error": one.error, "seconds": one.seconds, "pending": 0}
+            {
+                "segment_id": one.segment_id,
+                "mark": uuid4(),
+                "error": one.error,
+                "seconds": one.seconds,
+                "pending": 0,
+                "tried": one.definition,
+            }
             for one in failures
         ],
         "ON CONFLICT (segment_id, workspace_id) DO UPDATE SET error = excluded.error, seconds = excluded.seconds,"
+        " tried_at = excluded.tried_at, tried = excluded.tried,"
         " failed_at = coalesce(segment_state.failed_at, excluded.failed_at)",
-        shared={"workspace_id": _workspace(session), "failed_at": at},
+        shared={"workspace_id": _workspace(session), "failed_at": at, "tried_at": at},
     )
 
 
-def write_cycle(session: Session, cycle: Mapping[str, Any]) -> None:
-    """Record a cycle. Of those that changed nothing only the latest are kept."""
+def write_cycle(session: Session, cycle: Mapping[str, Any], *, tidy: bool) -> None:
+    """Record a cycle. `tidy`: of those that changed nothing only the latest stay."""
     insert(
         session,
         SegmentCycle,
         [dict(cycle)],
-        "ON CONFLICT (at, workspace_id) DO UPDATE SET snapshot = excluded.snapshot,"
+        "ON CONFLICT (workspace_id, at) DO UPDATE SET snapshot = excluded.snapshot,"
         " complete_at = excluded.complete_at, seconds = excluded.seconds, segments = excluded.segments,"
         " failed = excluded.failed, entered = segment_cycle.entered + excluded.entered,"
         " exited = segment_cycle.exited + excluded.exited",
         shared={"workspace_id": _workspace(session)},
     )
-    run(
-        session,
-        "DELETE FROM segment_cycle WHERE at < :old AND entered = 0 AND exited = 0",
-        old=cycle["at"] - _QUIET_KEPT,
-    )
+    if tidy:
+        run(
+            session,
+            "DELETE FROM segment_cycle WHERE workspace_id = app_ws() AND at < :old AND entered = 0 AND exited = 0",
+            old=cycle["at"] - _QUIET_KEPT,
+        )
 
 
 def forget(pool: Database, workspace_id: UUID, person_id: UUID) -> int:

@@ -78,6 +78,8 @@ class SegmentState(SQLModel, table=True):
     evaluated_at: datetime | None = instant(default=None)
     snapshot: str | None = word(default=None)  # the lake's
     seconds: float | None = None
+    tried_at: datetime | None = instant(default=None)  # when it was last tried, well or not
+    tried: str | None = word(default=None)  # the digest it was tried by
     error: str | None = word(default=None)  # why it could not be evaluated
     failed_at: datetime | None = instant(default=None)  # since when
 
@@ -112,8 +114,8 @@ class SegmentTransition(SQLModel, table=True):
         Index("segment_transition_by_person", "workspace_id", "person_id", "segment_id", "seq"),
     )
 
-    seq: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     workspace_id: UUID = key()
+    seq: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     segment_id: UUID
     person_id: UUID
     kind: str = word()
@@ -140,9 +142,12 @@ class SegmentCycle(SQLModel, table=True):
     """One evaluation of all segments, at an instant and a state of the lake."""
 
     __tablename__ = "segment_cycle"
+    __table_args__ = (
+        Index("segment_cycle_quiet", "workspace_id", "at", postgresql_where=text("entered = 0 AND exited = 0")),
+    )
 
-    at: datetime = instant(primary_key=True)
     workspace_id: UUID = key()
+    at: datetime = instant(primary_key=True)
     snapshot: str = word()
     complete_at: datetime = instant()  # everything applied before it was looked at
     seconds: float
