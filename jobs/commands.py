@@ -346,8 +346,8 @@ def key_create(
         ),
     ] = None,
     role: Annotated[
-        KeyRole, typer.Option(help="What a server key may ask and change by the API; none: it only sends.")
-    ] = KeyRole.MEMBER,
+        KeyRole, typer.Option(help="What a server key may ask and change by the API besides sending; none: nothing.")
+    ] = KeyRole.NONE,
 ) -> None:
     """Make a tracking key and print it; it is shown this once. Connects the source if need be."""
     with connected():

@@ -779,6 +779,7 @@ class TestKeys:
         with database.web.transaction(acme) as session:
             row = keys.list_keys(session, ann)[0]
             assert (row.prefix, row.name, row.kind) == (made.secret[:11], "Shop server", "server")
+            assert row.role is None  # it only sends unless asked for more
             keys.revoke(session, ann, made.id, now=NOW)
         assert self._door(database, made.secret) is None
         with psycopg.connect(database.admin) as connection:

@@ -1,6 +1,7 @@
 """Keys: public ones for browsers, secret ones for servers. Runs as gdp_web.
 
-Every key sends; a server key with a role also asks and changes what that role may, by the API. A key's text is shown once, when it is made; only its SHA-256 and its first characters are kept.
+Every key sends, and only that unless it is given a role: a server key with one also asks and changes what that role may, by
+the API, people's addresses included for a Member. A key's text is shown once, when it is made; only its SHA-256 and its first characters are kept.
 """
 
 import re
@@ -93,7 +94,7 @@ def create(
     name: str,
     kind: Kind,
     allowed_origins: Sequence[str] = (),
-    role: Role | None = Role.MEMBER,
+    role: Role | None = None,
     now: datetime,
 ) -> NewKey:
     """Make a key of a source. A browser key without origins is accepted from every site, and has no role.

@@ -32,10 +32,10 @@ class WantedKey(BaseModel):
         "browser", description="A browser key may be read by anybody; a server key must stay secret."
     )
     name: str = Field(max_length=80, description="Who uses it.", examples=["Website"])
-    role: Literal["Member", "Viewer", "Only sends"] = Field(
-        "Member",
+    role: Literal["Only sends", "Viewer", "Member"] = Field(
+        "Only sends",
         title="May ask the API as",
-        description="Of a server key: a Member makes and changes segments, a Viewer sees them.",
+        description="Of a server key: a Viewer reads segments; a Member changes them too, and reads people's addresses.",
     )
     allowed_origins: list[str] = Field(
         default_factory=list,
