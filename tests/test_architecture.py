@@ -59,7 +59,7 @@ HOMES = {
     "phonenumbers": {"gdp_core/sources/people.py"},
     "plotly": {"pages/ui/"},
     "prometheus_client": {"jobs/door/"},
-    "pyarrow": {"gdp_core/importer/", "gdp_core/lake/", "gdp_core/timeline/matching.py"},
+    "pyarrow": {"gdp_core/importer/", "gdp_core/lake/", "gdp_core/timeline/matching.py", "gdp_core/timeline/values.py"},
     "rich": {"jobs/"},
     "schedule": {"jobs/"},
     "starlette": {"app.py", "pages/gate/", "pages/api.py", "jobs/api/", "jobs/door/"},

@@ -1,5 +1,6 @@
 """What a rule would mean now, and why somebody is meant: by hand on small histories."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from gdp_core.segments.explaining import event_ids, explain
 from gdp_core.segments.facts import Surroundings
 from gdp_core.segments.previewing import preview
 from gdp_core.segments.rules import BadRule, Rule, read
+from gdp_core.timeline.arrays import NOTHING
 
 from .crowd import fill, identify, track
 from .lives import micros_of
@@ -57,6 +59,23 @@ def test_a_sample_is_of_members_from_all_over_and_stays_when_others_leave() -> N
     stayed = preview(timeline, all_of(VISITED, half), HERE, NOW, sample=50).sample.tolist()
     everybody = np.sort(preview(timeline, all_of(VISITED, half), HERE, NOW, sample=3000).sample)
     assert [number for number in numbers if number in everybody] == stayed[: len(np.intersect1d(numbers, everybody))]
+
+
+class _Whole:
+    """Columns of people that are numbers alone: a million different instants are never codes."""
+
+    def person(self, field: str) -> None:
+        raise AssertionError(f"{field} was read as codes")
+
+    def whole(self, _: str) -> np.ndarray:
+        return np.array([AT - DAY, NOTHING])
+
+
+def test_instants_are_never_read_as_codes() -> None:
+    timeline = replace(timeline_of([BUYER, VISITOR]), columns=_Whole())
+    rule = all_of({"kind": "person", "field": "signup_at", "op": "within_last", "length": "7d"})
+    found = preview(timeline, rule, HERE, NOW)
+    assert (found.people, found.remarks) == (1, ())
 
 
 def test_what_was_never_recorded_is_remarked() -> None:

@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import product
 
+import duckdb
 import numpy as np
 import pytest
 
 from gdp_core import clock
 from gdp_core.analytics.calendar import micros
 from gdp_core.db import rows, run
-from gdp_core.errors import Unavailable
+from gdp_core.errors import InvalidInput, Unavailable
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.upkeep import GRACE, maintain
 from gdp_core.lake.writing import flush, watermark
@@ -23,6 +24,7 @@ from gdp_core.timeline.files import Damaged
 from gdp_core.timeline.matching import Condition, Match
 from gdp_core.timeline.some import some
 from gdp_core.timeline.store import Store
+from gdp_core.timeline.values import Block, Values
 
 from . import history
 from .conftest import NOW
@@ -314,14 +316,14 @@ def test_renewed_wholly_nothing_older_is_left(database, lake, tmp_path, ws, segm
         drain(database, ws)
         following.follow(lake, database.worker, tmp_path / "timeline", ws, NOW)
         store.open(lake).columns.event("plan")
-    assert b"aardvark" in b"".join(path.read_bytes() for path in store.folder.rglob("*.json"))
+    assert b"aardvark" in b"".join(path.read_bytes() for path in store.folder.rglob("*.*"))
     with ThreadPoolExecutor(1) as beside, files.alone(store.folder):  # another process is at it, and is waited for
         renewed = beside.submit(following.renew, lake, database.worker, tmp_path / "timeline", ws, wholly=True)
         with pytest.raises(TimeoutError):
             renewed.result(0.2)
     latest = store.latest()
     assert {path.name for path in store.folder.iterdir()} == {latest.base, latest.layer, "latest.json", ".lock"}
-    assert b"aardvark" not in b"".join(path.read_bytes() for path in store.folder.rglob("*.json"))
+    assert b"aardvark" not in b"".join(path.read_bytes() for path in store.folder.rglob("*.*"))
     assert in_timeline(store.open(lake)) == in_postgres(database, ws)
 
 
@@ -361,6 +363,39 @@ def test_a_property_of_any_name_is_read(database, lake, tmp_path, ws, segment):
     timeline = brought_up(database, lake, Store(tmp_path / "timeline", ws), ws)
     assert [timeline.columns.event(name).values for name in names] == [(f"of {name}",) for name in names]
     assert timeline.columns.person("*").values == ()
+
+
+def test_what_comes_again_and_again_takes_the_room_of_one(monkeypatch):
+    monkeypatch.setattr(storing.scan, "_BATCH", 2048)
+    monkeypatch.setattr(storing.scan, "MOST_BYTES", 1500)  # three batches' dictionaries
+    query = (
+        "SELECT i AS key, CASE WHEN i % 12 < 2 THEN 'null' ELSE '\"' || repeat('x', 30) || i % 12 || '\"' END AS value"
+    )
+    coded = storing.scan._coded(duckdb.connect(), f"{query} FROM range(20000) t(i) ORDER BY i", [], "plan")
+    values = Values(Block.read(coded.texts))
+    assert coded.key.tolist() == list(range(20000))
+    assert [values[code] if code >= 0 else None for code in coded.codes.tolist()] == [
+        None if i % 12 < 2 else f"{'x' * 30}{i % 12}" for i in range(20000)
+    ]
+    assert len(values) == 10
+
+
+def test_lists_and_null_are_read_and_too_much_is_refused(database, lake, tmp_path, ws, segment, monkeypatch):
+    store = Store(tmp_path / "timeline", ws)
+    plans = ["pro", None, "free", 10, "10", "pro", "pro", ["a"], {"b": None}]
+    tracks = (track(message=f"m{n}", user=f"u{n}", plan=plan) for n, plan in enumerate(plans))
+    put(database, delivery(ws, segment, batch(*tracks)))
+    drain(database, ws)
+    brought_up(database, lake, store, ws)
+    timeline = store.open(lake)
+    column = timeline.columns.event("plan")
+    told = [column.values[code] if code >= 0 else None for code in column.codes[0].tolist()]
+    assert sorted(map(str, told)) == sorted(["pro", "None", "free", "10", "10", "pro", "pro", '["a"]', '{"b":null}'])
+    assert len(column.values) == 6
+    monkeypatch.setattr(storing.scan, "MOST_VALUES", 5)
+    version = storing.scan.version(lake)
+    with pytest.raises(InvalidInput, match="plan has too many different values, 6"):
+        storing.scan.event_column(lake, ws, version, "plan", storing.scan.who(lake, ws, version))
 
 
 def test_there_is_none_before_the_first_refresh(lake, tmp_path, ws):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import MISSING, Value
 from gdp_core.timeline.matching import Condition
+from gdp_core.timeline.values import types_of
 
 MOST_GROUPS = 50
 
@@ -87,7 +88,7 @@ def split(values: Sequence[Value], seen: NDArray[np.bool_], weights: NDArray[np.
 
 def _places(values: Sequence[Value]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each value the place it shares with those that read the same, and of each place the first value."""
-    if len(set(map(type, values))) <= 1:
+    if len(types_of(values)) <= 1:
         return np.arange(len(values)), np.arange(len(values))
     places: dict[str, int] = {}
     place_of = np.array([places.setdefault(label(value), len(places)) for value in values])

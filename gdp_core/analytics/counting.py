@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gdp_core.analytics.calendar import Interval, edges, micros, starts
 from gdp_core.analytics.scope import Scope
 from gdp_core.errors import InvalidInput
-from gdp_core.timeline.arrays import FLAGS, MACHINE, EventColumn, PersonColumn, Shard, Timeline, still
+from gdp_core.timeline.arrays import FLAGS, MACHINE, NOTHING, Shard, Timeline, still
 from gdp_core.timeline.engine import over
 from gdp_core.timeline.kernels.history import History
 from gdp_core.timeline.matching import Condition, Match, mark
@@ -73,9 +73,10 @@ def unheard(timeline: Timeline, matches: Sequence[Match], fields: Iterable[str |
 
 
 def _has_values(timeline: Timeline, one: Condition) -> bool:
-    of: Callable[[str], EventColumn | PersonColumn]
-    of = timeline.columns.person if one.of_person else timeline.columns.event
-    return bool(of(one.name).values)
+    if not one.of_person:
+        return len(timeline.columns.event(one.name).values) > 0
+    whole = timeline.columns.whole(one.name)
+    return len(timeline.columns.person(one.name).values) > 0 if whole is None else bool((whole != NOTHING).any())
 
 
 def people_where(

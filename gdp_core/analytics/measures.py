@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.timeline.arrays import Timeline, Value
-from gdp_core.timeline.matching import Condition, Match, number
+from gdp_core.timeline.matching import Condition, Match, numbers_of
+from gdp_core.timeline.values import types_of
 
 MONEY = "value_micros"
 CURRENCY = "currency"
@@ -68,14 +69,14 @@ def left_out(others: Sequence[str]) -> str:
 
 def read_numbers(values: Sequence[Value]) -> tuple[Numbers, NDArray[np.bool_]]:
     """The values as numbers, 0 for what is none, and which are. Whole numbers of 64 bits stay exact."""
-    if set(map(type, values)) <= {int}:
+    if types_of(values) <= {int}:
         try:
-            return np.array(values, np.int64), np.ones(len(values), np.bool_)
+            return np.array(list(values), np.int64), np.ones(len(values), np.bool_)
         except OverflowError:
             pass  # beyond 64 bits: as floats, like every other number
-    read = [number(value) for value in values]
-    known = np.array([value is not None for value in read], np.bool_)
-    return np.array([0.0 if value is None else value for value in read], np.float64), known
+    read = numbers_of(values)
+    known = ~np.isnan(read)
+    return np.where(known, read, 0.0), known
 
 
 def _is_whole(found: Numbers) -> bool:

@@ -33,6 +33,7 @@ from gdp_core.settings import settings
 from gdp_core.timeline import files
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Shard, Timeline
 from gdp_core.timeline.matching import Match
+from gdp_core.timeline.values import Block, Values
 
 _DAY = date(2026, 3, 2)
 _NOW = datetime(2026, 3, 12, tzinfo=UTC)
@@ -122,6 +123,7 @@ def _others() -> Iterator[Ask]:
     fields = {"sum": _NUMBER, "distinct": _NUMBER}
     features = [Feature(by, by, "", "", Tally(_A, by, Window.parse("30d"), fields.get(by))) for by in kinds]
     yield lambda on: measure(on, features, {}, micros(_NOW))
+    yield lambda _on: Values.of(("a",)).and_those(Block.of(("a", "b")))
 
 
 # ----------------------------------------------------------------------------------------------------- one at a time

@@ -64,7 +64,7 @@ class _Column:
     kind: Kind
     values: Values
     signs: Values
-    words: tuple[Value, ...] = ()
+    words: Sequence[Value] = ()
     scores: Scores | None = None
 
 

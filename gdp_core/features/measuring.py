@@ -26,6 +26,7 @@ from gdp_core.timeline.kernels.features import (
     tallies,
 )
 from gdp_core.timeline.matching import MOST_MATCHES, Marks, Match, mark
+from gdp_core.timeline.values import types_of
 
 DAY = 86_400_000_000
 _KINDS = {"count": COUNT, "sum": SUM, "distinct": DISTINCT, "days": DAYS, "since": LAST, "first": FIRST, "last": LAST}
@@ -43,7 +44,7 @@ class Measured:
     features: tuple[Feature, ...]
     at: int
     values: NDArray[np.float64]
-    words: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    words: Mapping[str, Sequence[Value]] = field(default_factory=dict)
 
     def numbers(self, feature: int) -> NDArray[np.float64]:
         """A feature as numbers one can compare: for instants the whole days since then."""
@@ -67,7 +68,7 @@ def measure(
     must not be among them. An event role that is not in `roles` is played by no event.
     """
     values = np.full((timeline.people, len(features)), np.nan)
-    words: dict[str, tuple[Value, ...]] = {}
+    words: dict[str, Sequence[Value]] = {}
     live = _live(timeline)
     passes = _passes(features, roles)
     reached = {place for group in passes for place in group.places}
@@ -208,7 +209,7 @@ def _of_field(
     if any(made.by == "sum" for made in group.tallies):
         read = amounts(timeline, group.field)
         numbers = np.where(read.known, read.numbers.astype(np.float64), np.nan)
-    if len(set(map(type, column.values))) <= 1:
+    if len(types_of(column.values)) <= 1:
         return numbers, column.codes
     first: dict[str, int] = {}
     same = np.array([first.setdefault(_read(value), code) for code, value in enumerate(column.values)] + [-1], np.int32)

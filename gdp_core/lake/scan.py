@@ -7,8 +7,8 @@ from uuid import UUID
 
 import duckdb
 import numpy as np
-import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gdp_core.errors import InvalidInput
@@ -16,8 +16,8 @@ from gdp_core.lake.connection import Lake
 from gdp_core.lake.tables import ACTOR, EVENT_FIELDS, PERSON, PERSON_FIELDS, current, schema_of, written
 
 _BATCH = 1_000_000  # rows
-MOST_VALUES = 1_000_000
-Value = str | float | int | bool
+MOST_VALUES = 20_000_000
+MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +46,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coded:
-    """Values and their codes; -1 is missing. `row` or number says whose each code is."""
+    """Different values, as JSON texts, and their codes; -1 is missing. `key`, a row or number, says whose each code is."""
 
     key: NDArray[np.int64]
     codes: NDArray[np.int32]
-    values: tuple[Value, ...]
+    texts: pa.LargeStringArray
 
 
 def version(lake: Lake) -> int:
@@ -162,7 +162,7 @@ def event_column(
 ) -> Coded:
     """A field of events of everybody or of some people: a column by its name, else a property. Keyed by row number.
 
-    Raises InvalidInput for one with more than a million different values.
+    Raises InvalidInput for one whose different values are more than 20 million, or a gigabyte.
     """
     actors, _ = (who.actors, who.owner) if only is None else _restricted(who, only)
     is_column = field in EVENT_FIELDS
@@ -235,30 +235,33 @@ def _path(field: str) -> str:
 
 
 def _coded(cursor: duckdb.DuckDBPyConnection, query: str, given: list[str], field: str) -> Coded:
-    keys, codes, place = [], [], dict[str | None, int]()
+    keys, parts, size = [np.empty(0, np.int64)], list[pa.DictionaryArray](), 0
     for batch in cursor.execute(query, given).to_arrow_reader(_BATCH):
-        column = batch.column("value").cast(pa.string()).dictionary_encode()
-        here = np.array([_place(place, text) for text in column.dictionary.to_pylist()] or [-1], np.int32)
-        if len(place) > MOST_VALUES:
-            raise InvalidInput(f"{field} has more than {MOST_VALUES:,} different values: choose another field.")
-        local = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        codes.append(np.where(local < 0, np.int32(-1), here[local]))
+        texts = batch.column("value").cast(pa.large_string())
+        parts.append(pc.if_else(pc.equal(texts, "null"), None, texts).dictionary_encode())
         keys.append(batch.column("key").to_numpy())
-    values = tuple(_value(text) for text in place)
-    return Coded(
-        np.concatenate(keys) if keys else np.empty(0, np.int64),
-        np.concatenate(codes) if codes else np.empty(0, np.int32),
-        values,
-    )
+        size += parts[-1].dictionary.nbytes
+        if size > MOST_BYTES:  # what comes again and again is in many of them
+            parts = _together(parts)
+            size = parts[0].dictionary.nbytes
+            _check(field, parts[0].dictionary)
+    parts = _together(parts)
+    texts = parts[0].dictionary
+    _check(field, texts)
+    codes = [part.indices.fill_null(-1).to_numpy() for part in parts]
+    return Coded(np.concatenate(keys), np.concatenate(codes), texts)
 
 
-def _place(place: dict[str | None, int], text: str | None) -> int:
-    return -1 if text is None or text == "null" else place.setdefault(text, len(place))
+def _together(parts: list[pa.DictionaryArray]) -> list[pa.DictionaryArray]:
+    """The same with one dictionary, of one part at least."""
+    whole = pa.chunked_array(parts, pa.dictionary(pa.int32(), pa.large_string())).unify_dictionaries()
+    return list(whole.chunks) or [pa.array([], pa.large_string()).dictionary_encode()]
 
 
-def _value(text: str | None) -> Value:
-    value = orjson.loads(text or "")
-    return value if isinstance(value, str | int | float | bool) else str(text)
+def _check(field: str, texts: pa.LargeStringArray) -> None:
+    """Codes of that many are no short way: every process that asks for them has them in memory."""
+    if len(texts) > MOST_VALUES or texts.nbytes > MOST_BYTES:
+        raise InvalidInput(f"{field} has too many different values, {len(texts):,}: choose another field.")
 
 
 def _at(workspace_id: UUID, table: str, at: int) -> str:

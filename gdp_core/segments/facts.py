@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from gdp_core.analytics.beginnings import NEVER, instants_of
 from gdp_core.analytics.calendar import instant
-from gdp_core.analytics.measures import read_numbers
 from gdp_core.analytics.warning import Model, scores
 from gdp_core.errors import InvalidInput
 from gdp_core.features.base import Feature, Held, Scored
@@ -39,9 +38,10 @@ from gdp_core.timeline.kernels.streams import (
     standing,
     unanswered,
 )
-from gdp_core.timeline.matching import Comparison, Match, as_text, decided
+from gdp_core.timeline.matching import Comparison, Match, decided, held_by, numbers_of
 from gdp_core.timeline.some import some
 from gdp_core.timeline.streams import Stream, streams
+from gdp_core.timeline.values import types_of
 
 Floats = NDArray[np.float64]
 Answer = TypeVar("Answer")
@@ -91,22 +91,20 @@ class Told:
     """A feature of everybody: numbers, NaN for nothing; whole days for instants; for texts codes into `words`."""
 
     values: Floats
-    words: tuple[Value, ...] | None = None
+    words: Sequence[Value] | None = None
 
     @property
     def numbers(self) -> Floats:
         """As numbers: of texts, those they read as."""
         if self.words is None:
             return self.values
-        numbers, known = read_numbers(self.words)
-        return self._by_word(np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan))
+        return self._by_word(np.append(numbers_of(self.words), np.nan))
 
     def is_one_of(self, texts: Sequence[str]) -> Mask:
         """Whose text is one of these, without regard to case. A number is no text."""
         if self.words is None:
             return np.zeros(len(self.values), np.bool_)
-        wanted = {text.casefold() for text in texts}
-        return self._by_word(np.array([*(as_text(word).casefold() in wanted for word in self.words), False], np.bool_))
+        return self._by_word(np.append(held_by(self.words, matching.Condition("word", "is", tuple(texts))), False))
 
     def _by_word(self, found: NDArray[Number]) -> NDArray[Number]:
         """What is found of each word, and last of none, for everybody."""
@@ -337,8 +335,7 @@ class Facts:
         """(codes by shard, number by code and last for code -1). Values that read the same have one code."""
         column = self.column(name)
         if by != "distinct":
-            numbers, known = read_numbers(column.values)
-            return column.codes, np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan)
+            return column.codes, np.append(numbers_of(column.values), np.nan)
         return self.alike(name), np.empty(0)
 
     def column(self, name: str) -> EventColumn:
@@ -350,7 +347,7 @@ class Facts:
 
         def make() -> tuple[NDArray[np.int32], ...]:
             column = self.column(name)
-            if len(set(map(type, column.values))) <= 1:
+            if len(types_of(column.values)) <= 1:
                 return column.codes
             first: dict[str, int] = {}
             texts = map(_text, column.values)
@@ -378,8 +375,7 @@ class Facts:
             if whole is not None:
                 return np.where(whole == NEVER, np.nan, whole.astype(np.float64))
             column = self.person(name)
-            numbers, known = read_numbers(column.values)
-            return np.append(np.where(known, numbers.astype(np.float64), np.nan), np.nan)[column.codes]
+            return np.append(numbers_of(column.values), np.nan)[column.codes]
 
         return self._last(("person", name), make)
 

@@ -87,7 +87,7 @@ class EventColumn:
     """A field of events as codes into `values`: one array per shard, aligned with its rows."""
 
     codes: tuple[NDArray[np.int32], ...]
-    values: tuple[Value, ...]
+    values: Sequence[Value]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codes", tuple(map(still, self.codes)))
@@ -98,7 +98,7 @@ class PersonColumn:
     """A field of people as codes into `values`, aligned with Timeline.numbers."""
 
     codes: NDArray[np.int32]
-    values: tuple[Value, ...]
+    values: Sequence[Value]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codes", still(self.codes))

@@ -1,11 +1,12 @@
 """Which events and which people a question is about: names, and conditions on fields. A closed set of comparisons.
 
-A condition is decided once for every distinct value of a field and then looked up, so it costs a pass over codes.
+A condition is decided once for every distinct value of a field and then looked up, so it costs a pass over codes. What
+was decided of the values of a file is kept with them: of a million e-mail addresses it is not decided anew each time.
 """
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value, still
+from gdp_core.timeline.values import Block, Values
 
 Comparison = Literal[
     "is",
@@ -235,9 +237,103 @@ def people(timeline: Timeline, conditions: Sequence[Condition]) -> NDArray[np.bo
 
 def decided(column: EventColumn | PersonColumn, condition: Condition) -> NDArray[np.bool_]:
     """Whether it holds, by code; the last one, which code -1 finds, is for a missing value."""
-    if condition.comparison == "matches":
-        return np.append(_searched(column.values, str(condition.values[0])), False)
-    return np.array([*map(condition.holds, column.values), condition.holds(None)], np.bool_)
+    return np.append(held_by(column.values, condition), condition.holds(None))
+
+
+def held_by(values: Sequence[Value], condition: Condition) -> NDArray[np.bool_]:
+    """Whether it holds for each of these values."""
+    if isinstance(values, Values):
+        return np.concatenate([np.empty(0, np.bool_), *(_remembered(block, condition) for block in values.blocks)])
+    return _decided(values, condition)
+
+
+def _remembered(block: Block, condition: Condition) -> NDArray[np.bool_]:
+    # Of 1, True and "1" Python says that the first two are equal; as texts they are three.
+    key = ("decided", condition.comparison, repr(condition.values))
+    bits = block.remember(key, lambda: np.packbits(_decided(block, condition)), lambda made: made.nbytes)
+    return np.unpackbits(bits, count=len(block)).view(np.bool_)
+
+
+def _decided(values: Sequence[Value] | Block, condition: Condition) -> NDArray[np.bool_]:
+    comparison, wanted = condition.comparison, condition.values
+    if comparison == "matches":
+        parts = [_searched(part, str(wanted[0])) for part in _slices(values)]
+        return np.concatenate([np.empty(0, np.bool_), *parts])
+    if comparison in _SOUGHT and len(values) * len(wanted) > _FEW:
+        with contextlib.suppress(UnicodeEncodeError):  # half of a sign, which no database keeps
+            return _SOUGHT[comparison](_folded(values), _sought(wanted))
+    if comparison in _ORDERED and isinstance(values, Block):
+        limits = [limit for limit in map(number, wanted) if limit is not None]
+        return np.asarray(_ORDERED[comparison](numbers_of(values), limits[0]))  # NaN is neither more nor less
+    return np.fromiter(map(condition.holds, values), np.bool_, len(values))
+
+
+def numbers_of(values: Sequence[Value] | Block) -> NDArray[np.float64]:
+    """The numbers that values are, or read as; NaN for what is none."""
+    if isinstance(values, Values):
+        return np.concatenate([np.empty(0), *map(numbers_of, values.blocks)])
+
+    def make() -> NDArray[np.float64]:
+        read = map(number, values)
+        return np.fromiter((np.nan if one is None else one for one in read), np.float64, len(values))
+
+    return values.remember(("numbers",), make, lambda made: made.nbytes) if isinstance(values, Block) else make()
+
+
+def _folded(values: Sequence[Value] | Block) -> pa.ChunkedArray:
+    """The values as texts without regard to case."""
+
+    def make() -> pa.ChunkedArray:
+        parts = [pa.array(map(_text, part), pa.large_string()) for part in _slices(values)]
+        return pa.chunked_array(parts, pa.large_string())
+
+    return values.remember(("folded",), make, lambda made: int(made.nbytes)) if isinstance(values, Block) else make()
+
+
+def _slices(values: Sequence[Value] | Block) -> Iterator[Sequence[Value]]:
+    return values.slices() if isinstance(values, Block) else iter([values])
+
+
+def _sought(wanted: Sequence[Value]) -> list[str]:
+    """What is looked for, each once. Half of a sign is nowhere."""
+    texts = dict.fromkeys(map(_text, wanted))
+    return [text for text in texts if text.isascii() or text == text.encode(errors="ignore").decode()]
+
+
+def _is(texts: pa.ChunkedArray, sought: Sequence[str]) -> NDArray[np.bool_]:
+    return _mask(pc.is_in(texts, value_set=pa.array(sought, pa.large_string())))
+
+
+def _each(find: Callable[..., pa.ChunkedArray]) -> Callable[[pa.ChunkedArray, Sequence[str]], NDArray[np.bool_]]:
+    def found(texts: pa.ChunkedArray, sought: Sequence[str]) -> NDArray[np.bool_]:
+        held = np.zeros(len(texts), np.bool_)
+        for one in sought:
+            held |= _mask(find(texts, pattern=one))
+        return held
+
+    return found
+
+
+def _not(
+    found: Callable[[pa.ChunkedArray, Sequence[str]], NDArray[np.bool_]],
+) -> Callable[[pa.ChunkedArray, Sequence[str]], NDArray[np.bool_]]:
+    return lambda texts, sought: ~found(texts, sought)
+
+
+def _mask(found: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+_SOUGHT: dict[str, Callable[[pa.ChunkedArray, Sequence[str]], NDArray[np.bool_]]] = {
+    "is": _is,
+    "is_not": _not(_is),
+    "contains": _each(pc.match_substring),
+    "not_contains": _not(_each(pc.match_substring)),
+    "starts_with": _each(pc.starts_with),
+    "ends_with": _each(pc.ends_with),
+}
+"""Of many values at once, in the texts of `_folded`: what `_TESTS` say of one."""
+_FEW = 256  # pairs of texts that are compared sooner than Arrow is asked
 
 
 def _searched(values: Sequence[Value], pattern: str) -> NDArray[np.bool_]:
@@ -316,9 +412,10 @@ def number(value: Value | None) -> float | None:
     """The number a value is, or reads as; None for everything else."""
     if isinstance(value, bool) or value is None:
         return None
-    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+    read = value.strip() if isinstance(value, str) else value
+    if isinstance(read, str) and not _NUMBER.fullmatch(read):
         return None
-    found = float(value)
+    found = float(read)
     return found if isfinite(found) else None
 
 
@@ -352,7 +449,12 @@ def _ordered(test: Callable[[float, float], bool]) -> Callable[[Value | None, tu
     return holds
 
 
-_ORDERED = ("gt", "gte", "lt", "lte")
+_ORDERED: dict[str, Callable[[NDArray[np.float64], float], NDArray[np.bool_]]] = {
+    "gt": np.greater,
+    "gte": np.greater_equal,
+    "lt": np.less,
+    "lte": np.less_equal,
+}
 _TESTS: dict[str, Callable[[Value | None, tuple[Value, ...]], bool]] = {
     "is": _any(str.__eq__),
     "is_not": _none(str.__eq__),

@@ -23,11 +23,14 @@ from gdp_core.lake import scan
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.scan import Coded, Rows, Who
 from gdp_core.lake.tables import PERSON_WHOLE
-from gdp_core.timeline import files
-from gdp_core.timeline.arrays import MISSING, NOTHING, EventColumn, PersonColumn, Shard, Timeline, Value, still
+from gdp_core.timeline import files, streams
+from gdp_core.timeline.arrays import MISSING, NOTHING, EventColumn, PersonColumn, Shard, Timeline, still
 from gdp_core.timeline.files import Damaged
+from gdp_core.timeline.kept import Kept
+from gdp_core.timeline.values import Block, Values
 
-_FORMAT = 2
+_FORMAT = 3
+_MOST_BYTES = 1 << 31  # of the values of columns, in memory or in files that are in use
 _LARGE = 300_000  # rows of a layer that make a new base worth its while,
 _SHARE = 10  # when they are more than one in so many
 _KEPT = 3  # layers: a reader that opened one a moment ago still finds its columns
@@ -114,6 +117,7 @@ class Store:
     def open(self, lake: Lake) -> Timeline:
         """The newest timeline; `lake` is asked when a report wants a further column. Raises Damaged when there is none."""
         latest, base, layer, facts = self._read()
+        self._let_go({base.name, latest.layer})
         rows = base.rows
         everybody = rows["offsets"], rows["at"], rows["code"], rows["flags"]
         changed = layer["offsets"], layer["at"], layer["code"], layer["flags"]
@@ -128,6 +132,14 @@ class Store:
     def forget(self) -> None:
         """Remove everything: the next refresh makes it again."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._let_go(set())
+
+    def _let_go(self, standing: set[str]) -> None:
+        """What this process made of a base or layer that was replaced is asked for no more, and would hold its files."""
+        for name in _opened.pop(self.folder, set()) - standing:
+            streams.drop(name)
+            _kept.drop(name)
+        _opened[self.folder] = standing
 
     def _read(self) -> tuple[Latest, _Base, dict[str, NDArray[Any]], dict[str, Any]]:
         """The newest timeline's base, layer and facts, of one refresh: while they were read they may be replaced."""
@@ -246,6 +258,10 @@ def _shard(rows: Rows, people: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     return {"offsets": offsets, "at": rows.at, "code": rows.code, "flags": rows.flags, "row": rows.row}
 
 
+_kept = Kept(_MOST_BYTES)
+_opened: dict[Path, set[str]] = {}
+"""Which base and layer of a folder this process opened last."""
+
 _Filed = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 """Arrays and facts, as files.py keeps them."""
 
@@ -269,8 +285,8 @@ class _Columns:
             base, layer = self._base, self._latest.layer
             everybody, values = self._kept(base.name, field, base.rows["row"], lambda: self._of_base(field))
             changed, theirs = self._kept(layer, field, self._layer["row"], lambda: self._of_layer(field))
-            merged, codes = _merged(values, theirs)
-            self._events[field] = EventColumn((everybody, codes[changed]), merged)
+            merged, codes = Values(values).and_those(theirs)
+            self._events[field] = EventColumn((everybody, np.append(codes, np.int32(MISSING))[changed]), merged)
         return self._events[field]
 
     def person(self, field: str) -> PersonColumn:
@@ -280,7 +296,8 @@ class _Columns:
             made = partial(scan.person_column, self._lake, workspace, base.version, field)
             then, values = self._kept(base.name, f"person.{field}", base.who.people, made)
             changed = scan.person_column(self._lake, workspace, version, field, since=base.since)
-            merged, recoded = _merged(values, changed.values)
+            merged, recoded = Values(values).and_those(Block.read(changed.texts))
+            recoded = np.append(recoded, np.int32(MISSING))
             codes = np.append(then, np.int32(MISSING))[self._in_base]
             place = np.searchsorted(self._layer["numbers"], changed.key)
             here = np.append(self._layer["numbers"], -1)[place] == changed.key
@@ -343,15 +360,19 @@ class _Columns:
 
     def _kept(
         self, part: str, field: str, keys: NDArray[np.int64], made: Callable[[], Coded]
-    ) -> tuple[NDArray[np.int32], tuple[Value, ...]]:
+    ) -> tuple[NDArray[np.int32], Block]:
         """A column of a part, aligned with its keys, from its file or else made and kept."""
 
         def write() -> _Filed:
             coded = made()
-            return {"codes": _aligned(coded, keys)}, {"values": coded.values}
+            block = Block.read(coded.texts)
+            return {"codes": _aligned(coded, keys), "starts": block.starts, "texts": block.texts}, {"made": uuid4().hex}
 
         arrays, facts = self._file(part, field, write)
-        return arrays["codes"], tuple(facts["values"])
+        # What is found of a base's values serves every snapshot that stands on it; made again, they have other codes.
+        key = (part, field, facts["made"])
+        block = _kept.get(key, lambda: Block(arrays["starts"], arrays["texts"]), lambda made: 4 * made.nbytes)
+        return arrays["codes"], block
 
     def _file(self, part: str, field: str, made: Callable[[], _Filed]) -> _Filed:
         """What is kept of a field beside a part; made where it is not there, by one process while others wait."""
@@ -377,18 +398,6 @@ def _told(keys: NDArray[np.int64], told: NDArray[np.int64], wanted: NDArray[np.i
     place = np.searchsorted(keys, wanted)
     found = np.append(keys, -1)[place] == wanted
     return {"told": np.where(found, np.append(told, NOTHING)[place], NOTHING)}, {}
-
-
-def _merged(values: tuple[Value, ...], others: tuple[Value, ...]) -> tuple[tuple[Value, ...], NDArray[np.int32]]:
-    """Values with the others behind those that are new, and the code there of each of the others; MISSING for -1."""
-    if not others:
-        return values, np.array([MISSING], np.int32)
-    place = {(type(value), value): code for code, value in enumerate(values)}
-    merged = list(values)
-    for value in others:
-        if place.setdefault((type(value), value), len(place)) == len(merged):
-            merged.append(value)
-    return tuple(merged), np.array([*(place[type(value), value] for value in others), MISSING], np.int32)
 
 
 def _aligned(coded: Coded, keys: NDArray[np.int64]) -> NDArray[np.int32]:

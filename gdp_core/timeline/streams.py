@@ -4,21 +4,18 @@ A stream of a shard depends on nothing but the shard, so those of a base serve e
 whatever `now` is. They are kept in memory up to a limit; what is asked least goes first.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdp_core.timeline.arrays import MACHINE, Shard, Timeline
+from gdp_core.timeline.kept import Kept
 from gdp_core.timeline.kernels.streams import Keyed, between, by_code, by_person, matched
 from gdp_core.timeline.matching import Match, decided
 
 _MOST_BYTES = 1 << 30
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,32 +51,7 @@ class _ByCode:
     starts: NDArray[np.int64]
 
 
-class _Kept:
-    """What was made of shards, up to a number of bytes. Threads that ask for the same wait for the one that makes it."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: OrderedDict[tuple[object, ...], tuple[object, int]] = OrderedDict()
-        self._size = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[object, ...], make: Callable[[], Made], size: Callable[[Made], int]) -> Made:
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key][0]  # type: ignore[return-value]
-        made = make()
-        with self._lock:
-            if key not in self._held:
-                self._held[key] = made, size(made)
-                self._size += size(made)
-            while self._size > self._most and len(self._held) > 1:
-                _, (_, gone) = self._held.popitem(last=False)
-                self._size -= gone
-        return made
-
-
-_kept = _Kept(_MOST_BYTES)
+_kept = Kept(_MOST_BYTES)
 
 
 def streams(timeline: Timeline, match: Match, *, machines: bool = False) -> tuple[Stream, ...]:
@@ -88,6 +60,11 @@ def streams(timeline: Timeline, match: Match, *, machines: bool = False) -> tupl
     `machines` counts what machines did too.
     """
     return tuple(_stream(timeline, number, match, machines) for number in range(len(timeline.shards)))
+
+
+def drop(shard: str) -> None:
+    """Let go of what was made of a shard that was replaced."""
+    _kept.drop(shard)
 
 
 def _stream(timeline: Timeline, number: int, match: Match, machines: bool) -> Stream:
