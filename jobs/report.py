@@ -61,7 +61,7 @@ from gdp_core.analytics.workspace import read_workspace
 from gdp_core.errors import InvalidInput
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
-from gdp_core.segments import grouping
+from gdp_core.segments import grouping, keeping
 from gdp_core.settings import settings
 from gdp_core.timeline import following
 from gdp_core.timeline.arrays import Timeline
@@ -641,18 +641,22 @@ def revenue(
 def overlap(
     workspace: WorkspaceOption,
     lists: Annotated[
-        list[str], typer.Option("--list", metavar="NAME", help="A saved list of people; give two to five.")
-    ],
+        list[str] | None, typer.Option("--list", metavar="NAME", help="A saved list of people; several: each.")
+    ] = None,
+    segments: Annotated[
+        list[str] | None, typer.Option("--segment", metavar="NAME", help="A segment; together two to five.")
+    ] = None,
     of: PeopleOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How many people are in several lists at once."""
+    """How many people are in several lists and segments at once."""
 
-    def compared(session: Session, scope: Scope, names: tuple[str, ...], *, within: list[UUID] | None) -> Overlap:
-        asked = overlaps.Asked(tuple(reports.find_list(session, name).id for name in names))
-        return overlaps.report(session, scope, asked, within=within)
+    def compared(session: Session, scope: Scope, _: None, *, within: list[UUID] | None) -> Overlap:
+        chosen = [reports.find_list(session, name).id for name in lists or ()]
+        chosen += [keeping.find_segment(session, name).id for name in segments or ()]
+        return overlaps.report(session, scope, overlaps.Asked(tuple(chosen)), within=within)
 
-    found = _of_postgres(_Asked(workspace, "", "", people=tuple(of or ())), tuple(lists), compared)
+    found = _of_postgres(_Asked(workspace, "", "", people=tuple(of or ())), None, compared)
     if as_json:
         _print_json(found)
         return

@@ -269,7 +269,7 @@ def counted_as(scope=SCOPE, watermark=AT, **people) -> Counted:
         (Trend((VISIT,), cumulative=True), TrendCell(WEEK), "did visit from 2026-02-19 to 2026-03-09"),
         (Trend((VISIT,), breakdown=Breakdown("plan")), TrendCell(group=NONE), "(plan is not known) from"),
         (Trend((VISIT,), breakdown=Breakdown("plan")), TrendCell(group=Group("value", "free")), "(plan is free) from"),
-        (Trend((VISIT,), "sum", "value_micros"), TrendCell(), "(value_micros is known) from"),
+        (Trend((VISIT,), "sum", "value_micros"), TrendCell(), "(value is known) from"),
         (Lifecycle(VISIT), LifecycleCell(WEEK, "new"), "for the first time from 2026-03-09 to 2026-03-15"),
         (Lifecycle(VISIT), LifecycleCell(WEEK, "dormant"), "did not do visit from 2026-03-09 to 2026-03-15 and did"),
         (Lifecycle(VISIT), LifecycleCell(WEEK, "resurrecting"), "and did visit until 2026-03-01"),

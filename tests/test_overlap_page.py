@@ -12,6 +12,7 @@ from gdp_core import reports
 from gdp_core.accounts.roles import Principal
 from gdp_core.analytics.overlap import Asked as Question
 from gdp_core.db import rows
+from gdp_core.segments import cycle, keeping, rules
 from gdp_core.timeline.matching import Condition
 from jobs import report
 from pages.ui.reporting import asking
@@ -57,7 +58,7 @@ def open_page(browser, lists, who=None, **query):
 
 SHARED = [
     ("overlap.upset", 1, "1", ["u2", "u3", "u4"]),
-    ("overlap.lists", 0, "People", ["u1", "u2", "u3"]),
+    ("overlap.sets", 0, "People", ["u1", "u2", "u3"]),
     ("overlap.pairs", 0, "In both", ["u2", "u3"]),
     ("overlap.pairs", 2, "In both", ["u3"]),
 ]
@@ -86,7 +87,7 @@ def test_a_number_its_drawer_and_its_saved_list_are_the_same_people(browser, wor
         assert not shown.exception
         assert listed(shown) == people, (of, row, column)
         assert workspace.members(f"List {number}") == people, (of, row, column)
-    pairs = table(shown, "Lists")
+    pairs = table(shown, "Two")
     assert [*pairs["Jaccard"]] == ["50%", "25%", "25%"]
 
     monkeypatch.setattr(report, "connected", contextlib.nullcontext)
@@ -119,12 +120,12 @@ def test_only_some_people_and_what_cannot_be_compared(browser, workspace):
     assert metrics(open_page(browser, ids[:2], some)) | {"In any of them": "2", "In both": "2"} == metrics(
         open_page(browser, ids[:2], some)
     )
-    assert len(table(browser.open("overlap"), "List")) == 2
-    assert "Choose one more list" in words(open_page(browser, ids[:1]))
-    assert "Choose two lists" in words(open_page(browser, []))
+    assert len(table(browser.open("overlap"), "Name")) == 2
+    assert "Choose one more list or segment" in words(open_page(browser, ids[:1]))
+    assert "Choose two lists or segments" in words(open_page(browser, []))
     six = '{"v":1,"ask":{"lists":[' + ",".join(f'"{uuid4()}"' for _ in range(6)) + "]}}"
-    assert "Compare 2 to 5 different lists of people." in words(browser.open("overlap", q=six))
-    assert "This list was deleted" in words(open_page(browser, [ids[0], uuid4()]))
+    assert "Compare 2 to 5 different lists and segments." in words(browser.open("overlap", q=six))
+    assert "This list or segment was deleted" in words(open_page(browser, [ids[0], uuid4()]))
     twice = '{"v":1,"ask":{"lists":["' + str(ids[0]) + '","' + str(ids[0]) + '"]}}'
     for shown in (browser.open("overlap", q=twice), open_page(browser, ids[:2], period="2025-02-01..2025-01-01")):
         assert not shown.exception
@@ -137,8 +138,64 @@ def test_a_list_that_is_deleted_after_it_was_counted_is_said(browser, workspace,
     with database.web.transaction(workspace.id) as session:
         reports.delete_list(session, Principal.system(workspace.id), ids[0], now=workspace.now)
     shown = open_page(browser, ids)
-    assert "This list was deleted" in words(shown)
+    assert "This list or segment was deleted" in words(shown)
     assert "reference" not in words(shown)
+    assert not shown.exception
+
+
+@pytest.fixture
+def segments(workspace, database, tmp_path):
+    """A segment of who has the free plan, one of the name of a list, and one that was never evaluated."""
+    rules_of = {"Free": ["free"], "Buyers": ["pro"], "New": ["pro"]}
+    who = Principal.system(workspace.id)
+    with database.web.transaction(workspace.id) as session:
+        for name, plans in rules_of.items():
+            node = {"kind": "person", "field": "plan", "op": "is", "values": plans}
+            rule = rules.read({"version": 1, "match": {"kind": "all", "of": [node]}})
+            workspace.lists[f"{name}!"] = keeping.create(
+                session, who, name, rule, enabled=name != "New", now=workspace.now
+            ).id
+    cycle.run_cycle(database.worker, workspace.id, workspace.store.open(workspace.lake), tmp_path, workspace.now)
+    return workspace
+
+
+def test_segments_are_compared_with_lists_and_what_is_behind_is_a_rule(browser, segments, database, monkeypatch):
+    ids = [segments.lists[name] for name in ("Readers", "Free!", "Buyers", "Buyers!")]
+    shown = open_page(browser, ids)
+    assert not shown.exception
+    sizes = table(shown, "Name")
+    assert [*zip(sizes["Name"], sizes["People"], strict=True)] == [
+        ("Readers (list)", "3"),
+        ("Free (segment)", "3"),
+        ("Buyers (list)", "3"),
+        ("Buyers (segment)", "3"),
+    ]
+    with database.web.transaction(segments.id) as session:
+        assert keeping.read_segment(session, ids[1]).people == 3
+    two = open_page(browser, ids[:2])
+    clicked(two, "overlap.pairs", 0, "In both", save="Free readers")
+    assert listed(two) == segments.members("Free readers") == ["u2"]
+    only = clicked(open_page(browser, ids[:2]), "overlap.region-table", 0, "People")
+    assert listed(only) == ["u4", "u6"]
+    assert "People who are not on the list “Readers” and are in the segment “Free”." in words(only)
+    assert "Its days stay" not in words(only)
+
+    monkeypatch.setattr(report, "connected", contextlib.nullcontext)
+    said = shlex.split(open_page(browser, ids).code[0].value)
+    assert said[7:] == "--list Readers --list Buyers --segment Free --segment Buyers --json".split()
+    found = orjson.loads(CliRunner().invoke(report.app, said[4:]).stdout)
+    assert found["sizes"] == {"Readers (list)": 3, "Buyers (list)": 3, "Free (segment)": 3, "Buyers (segment)": 3}
+
+
+def test_a_segment_that_has_nobody_yet_and_one_that_is_gone_are_said(browser, segments, database):
+    ids = [segments.lists[name] for name in ("Readers", "New!")]
+    shown = open_page(browser, ids)
+    assert "New has not been counted yet" in words(shown)
+    assert [*table(shown, "Name")["People"]] == ["3", "0"]
+    with database.web.transaction(segments.id) as session:
+        keeping.delete(session, Principal.system(segments.id), ids[1], now=segments.now)
+    shown = open_page(browser, ids)
+    assert "This list or segment was deleted" in words(shown)
     assert not shown.exception
 
 
@@ -148,6 +205,6 @@ def test_without_lists_it_says_how_they_are_made(database, browser, ws, tmp_path
         made.send(database.source(ws, "segment"), identify("u1", message="u1", at=made.now))
         made.count()
         shown = browser.open("overlap")
-    assert "No list of people is saved yet" in words(shown)
+    assert "There is no saved list and no segment yet" in words(shown)
     assert "choose Save as list" in words(shown)
     assert not shown.exception

@@ -1,12 +1,14 @@
 """How sets of people overlap: every exclusive region, every pair, and all of them together.
 
-A set is an array of lasting ids, so it may come from a saved list or from behind any number of any report. Every share
-names what it is a share of; a share of nobody is None.
+A set is an array of lasting ids, so it may come from a saved list, from a segment or from behind any number of any
+report. A segment's people are its members, as its own page counts them: those of its last evaluation. Every share names
+what it is a share of; a share of nobody is None.
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,22 +17,47 @@ from numpy.typing import NDArray
 from sqlmodel import Session
 
 from gdp_core import reports
+from gdp_core.analytics import segments
 from gdp_core.analytics.scope import Scope
-from gdp_core.errors import InvalidInput
+from gdp_core.db import rows
+from gdp_core.errors import InvalidInput, NotFound
 
 FEWEST, MOST = 2, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which saved lists are compared. Raises InvalidInput for the same one twice and for too many; too few are refused
-    by `report`, so that a page can ask for one more."""
+    """Which saved lists and segments are compared, by their ids. Raises InvalidInput for the same one twice and for too
+    many; too few are refused by `report`, so that a page can ask for one more."""
 
     lists: tuple[UUID, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.lists) > MOST or len(set(self.lists)) < len(self.lists):
-            raise InvalidInput(f"Compare {FEWEST} to {MOST} different lists of people.")
+            raise InvalidInput(f"Compare {FEWEST} to {MOST} different lists and segments.")
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapCell:
+    """Who is in all of the sets `inside` and, with `only`, in no other that is compared; `people` are the lasting numbers
+    that were counted, ascending."""
+
+    inside: tuple[UUID, ...]
+    only: bool = False
+    people: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A saved list or segment that can be compared. `people`: of a list when it was saved, of a segment at its last
+    evaluation; None while it has never been evaluated. `mark` changes with every writing of a segment's members."""
+
+    id: UUID
+    name: str
+    is_segment: bool
+    people: int | None
+    mark: UUID | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +95,22 @@ class Overlap:
     pairs: tuple[Pair, ...]
 
 
-def report(session: Session, _: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> Overlap:
-    """How saved lists overlap, of everybody in them or of the persons `within`; a set is called as its list.
+def read_choices(session: Session) -> tuple[Choice, ...]:
+    """Everything that can be compared, by name."""
+    found = rows(
+        session,
+        "SELECT id, name, FALSE AS is_segment, people, NULL::uuid AS mark, created_at FROM static_list UNION ALL"
+        " SELECT s.id, s.name, TRUE, t.people, t.mark, s.created_at FROM segment s LEFT JOIN segment_state t"
+        " ON t.workspace_id = s.workspace_id AND t.segment_id = s.id WHERE s.archived_at IS NULL ORDER BY name, id",
+    )
+    return tuple(Choice(*row) for row in found)
 
-    Lists are as their people are now, whatever the period. Raises InvalidInput, NotFound for a list that was deleted.
+
+def report(session: Session, _: Scope, asked: Asked, *, within: Sequence[UUID] | None = None) -> Overlap:
+    """How lists and segments overlap, of everybody in them or of the persons `within`; a set is called as its list or
+    segment, and where two have one name, as what it is, too.
+
+    They are as their people are now, whatever the period. Raises InvalidInput, NotFound for what was deleted.
     """
     return overlap(read_sets(session, asked, within))
 
@@ -85,20 +124,29 @@ def people_of(
     only: bool = True,
     within: Sequence[UUID] | None = None,
 ) -> NDArray[np.int64]:
-    """The lasting numbers of who is in all lists `named`, and, with `only`, in no other. Raises as `report` does."""
+    """The lasting numbers of who is in all sets `named`, and, with `only`, in no other. Raises as `report` does."""
     return people_in(read_sets(session, asked, within), named, only=only)
 
 
 def read_sets(session: Session, asked: Asked, within: Sequence[UUID] | None = None) -> dict[str, NDArray[np.int64]]:
-    """The lasting numbers of the people of each list, by its name. Raises NotFound for a list that was deleted."""
+    """The lasting numbers of the people of each set, by what it is called. Raises NotFound for what was deleted."""
     chosen = None if within is None else reports.numbers_of(session, within)
     found = {}
-    for list_id in asked.lists:
-        numbers = reports.read_numbers(session, list_id)
-        found[reports.read_list(session, list_id).name] = (
-            numbers if chosen is None else numbers[np.isin(numbers, chosen)]
-        )
+    for name, one in named(read_choices(session), asked).items():
+        numbers = (segments.read_numbers if one.is_segment else reports.read_numbers)(session, one.id)
+        found[name] = numbers if chosen is None else numbers[np.isin(numbers, chosen)]
     return found
+
+
+def named(known: Sequence[Choice], asked: Asked) -> dict[str, Choice]:
+    """What is compared, by names that are all different. Raises NotFound for what was deleted."""
+    by_id = {one.id: one for one in known}
+    if not by_id.keys() >= set(asked.lists):
+        raise NotFound("This list or segment was deleted: choose another.")
+    chosen = [by_id[key] for key in asked.lists]
+    if len({one.name for one in chosen}) == len(chosen):
+        return {one.name: one for one in chosen}
+    return {f"{one.name} ({'segment' if one.is_segment else 'list'})": one for one in chosen}
 
 
 def overlap(sets: Mapping[str, NDArray[Any]]) -> Overlap:
@@ -147,7 +195,7 @@ def people_in(sets: Mapping[str, NDArray[Any]], within: tuple[str, ...], *, only
 
 def _checked(sets: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
     if not FEWEST <= len(sets) <= MOST:
-        raise InvalidInput(f"Compare {FEWEST} to {MOST} different sets of people.")
+        raise InvalidInput(f"Compare {FEWEST} to {MOST} different lists and segments.")
     return tuple(sets)
 
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlmodel import Session
 
-from gdp_core.db import Database, rows
+from gdp_core.db import Database, one, rows
 
 _EXPORT_PAGE = 5_000
 
@@ -60,6 +62,19 @@ def read_shared(session: Session, segment_id: UUID, most: int = 50) -> list[Shar
         most=most,
     )
     return [Shared(row.id, row.name, int(row.people or 0), int(row.both)) for row in found]
+
+
+def read_numbers(session: Session, segment_id: UUID) -> NDArray[np.int64]:
+    """The lasting numbers of the persons its members are now, ascending; nobody for a segment that is gone."""
+    found = one(
+        session,
+        "SELECT string_agg(n::text, ',' ORDER BY n) AS numbers FROM (SELECT DISTINCT p.number AS n FROM segment_member m"
+        " JOIN actor a ON a.workspace_id = m.workspace_id AND a.id = m.person_id"
+        " JOIN actor p ON p.workspace_id = a.workspace_id AND p.id = a.person_id"
+        " WHERE m.workspace_id = app_ws() AND m.segment_id = :id) x",
+        id=segment_id,
+    )
+    return np.fromstring(found.numbers or "", np.int64, sep=",")
 
 
 def stream_members(database: Database, workspace_id: UUID, segment_id: UUID) -> Iterator[UUID]:

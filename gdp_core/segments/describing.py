@@ -21,16 +21,19 @@ from gdp_core.analytics.engagement_churn import ChurnCell, EngagementChurn, mome
 from gdp_core.analytics.funnel.question import FunnelQuestion
 from gdp_core.analytics.lifecycle import Lifecycle, LifecycleCell
 from gdp_core.analytics.measures import in_currency, is_money, read_numbers
+from gdp_core.analytics.overlap import Asked as Overlapping
+from gdp_core.analytics.overlap import OverlapCell
 from gdp_core.analytics.retention import Retention, RetentionCell
 from gdp_core.analytics.scope import Scope, midnight
 from gdp_core.analytics.stickiness import Stickiness, StickinessCell
 from gdp_core.analytics.trends import Trend, TrendCell
-from gdp_core.errors import InvalidInput
+from gdp_core.errors import GrowthError, InvalidInput
 from gdp_core.segments import grouping, rules
 from gdp_core.segments.facts import Facts, Surroundings
+from gdp_core.segments.grouping import Belonging
 from gdp_core.segments.rules import Rule
 from gdp_core.timeline.arrays import Timeline
-from gdp_core.timeline.matching import Condition, Match
+from gdp_core.timeline.matching import Condition, Match, people
 
 Node = dict[str, Any]
 _A_DAY = timedelta(days=1)
@@ -50,13 +53,19 @@ class Counted:
     conditions: tuple[Condition, ...] = ()
     belong: UUID | None = None
 
+    @property
+    def people(self) -> tuple[Condition, ...]:
+        """Of whom, as conditions alone."""
+        if self.belong is None:
+            return self.conditions
+        return (*self.conditions, Condition(f"person.{grouping.PREFIX}{self.belong}", "starts_with", ("In ",)))
+
 
 def rule_of(counted: Counted, asked: object, cell: object) -> Rule | None:
     """The rule of a cell of a report, or None where none means the same people. `cell` of a funnel: what its `people` is
     asked by name."""
     try:
-        people = counted.conditions if counted.belong is None else (*counted.conditions, _in(counted.belong))
-        return _rule([*_nodes(counted, asked, cell), *_people(counted.timeline, people)])
+        return _rule([*_nodes(counted, asked, cell), *_people(counted.timeline, counted.people)])
     except _NoRule:
         return None
 
@@ -88,14 +97,12 @@ def _nodes(counted: Counted, asked: object, cell: object) -> Iterable[Node]:
             return _engagement(counted, asked, cell)
         case Activation(), ActivationCell():
             return _activation(counted, asked, cell)
+        case Overlapping(), OverlapCell():
+            return _overlap(counted, asked, cell)
     raise _NoRule
 
 
 # --------------------------------------------------------------------------------------------------------- people
-
-
-def _in(key: UUID) -> Condition:
-    return Condition(f"person.{grouping.PREFIX}{key}", "starts_with", ("In ",))
 
 
 def _people(timeline: Timeline, conditions: Iterable[Condition]) -> Iterator[Node]:
@@ -109,9 +116,13 @@ def _people(timeline: Timeline, conditions: Iterable[Condition]) -> Iterator[Nod
         inside, outside = map(one.holds, found.words)
         if not (inside or outside):
             raise _NoRule
-        named = {"kind": "segment", "segment": str(key)} if found.is_segment else {"kind": "list", "people": str(key)}
         if inside != outside:
-            yield named | {"member": inside}
+            yield _member(key, found, inside)
+
+
+def _member(key: UUID, of: Belonging, inside: bool) -> Node:
+    named = {"kind": "segment", "segment": str(key)} if of.is_segment else {"kind": "list", "people": str(key)}
+    return named | {"member": inside}
 
 
 def _of_group(timeline: Timeline, by: Breakdown | None, group: Group) -> Iterator[Condition]:
@@ -408,3 +419,21 @@ def _means(counted: Counted, nodes: list[Node], asked: Activation, cell: Activat
     except InvalidInput:  # a criterion names a segment or a list
         return False
     return np.array_equal(timeline.numbers[found], activation_people(timeline, scope, asked, cell))
+
+
+def _overlap(counted: Counted, asked: Overlapping, cell: OverlapCell) -> Iterator[Node]:
+    """In some sets and not in others. Members are those of the last evaluation, so it may be that a rule, which is asked
+    anew, has others by now; and internal people may be on a list."""
+    timeline, scope = counted.timeline, counted.scope
+    held = Facts(timeline, micros(scope.now), Surroundings(scope.zone)).live & people(timeline, counted.people)
+    for key in asked.lists:
+        inside = key in cell.inside
+        if inside or cell.only:
+            try:
+                of = grouping.belonging_of(timeline, key)
+            except GrowthError:  # its rule broke, and it has the people it had
+                raise _NoRule from None
+            held = held & (of.members == inside)
+            yield _member(key, of, inside)
+    if not np.array_equal(timeline.numbers[held], cell.people):
+        raise _NoRule

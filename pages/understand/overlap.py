@@ -1,4 +1,4 @@
-"""Overlap: how many people are in several saved lists at once, and who they are."""
+"""Overlap: how many people are in several saved lists and segments at once, and who they are."""
 
 import streamlit as st
 
@@ -13,14 +13,16 @@ if len(turn.question.lists) < FEWEST:
     overlap.wanting(place, turn.question)
     st.stop()
 
-command = overlap.command(turn)  # before what is remembered: a list may be gone since
+compared = overlap.chosen(turn)  # before what is remembered: one of them may be gone since
+overlap.remarks(compared)
 found: Overlap
-found, opened = turn.ask(count, overlap.behind)
+found, opened = turn.ask(count, overlap.behind, state=tuple(compared.values()))
 if not found.union:
-    layout.empty(":material/join_inner:", "Nobody is in these lists", "Choose other lists, or more people.")
+    layout.empty(":material/join_inner:", "Nobody is in any of them", "Choose others, or more people.")
 else:
     overlap.headline(place, found)
     overlap.picture(place, found)
-overlap.lists(place, found)
-explaining.foot(overlap.DEFINITION, command.of(turn.asked.who))  # lists have no period
+overlap.sets(place, found)
+command = overlap.command(turn, compared).of(turn.asked.who)
+explaining.foot(overlap.DEFINITION, command)  # they have no period
 turn.drawer(opened)

@@ -1,15 +1,13 @@
-"""The overlap page's parts: the lists in a picker, and how they overlap in a picture and tables."""
+"""The overlap page's parts: lists and segments in a picker, and how they overlap in a picture and tables."""
 
 from typing import Any
 
 import streamlit as st
 from sqlmodel import Session
 
-from gdp_core import reports
 from gdp_core.analytics import overlap
 from gdp_core.analytics.fields import Fields
-from gdp_core.analytics.overlap import FEWEST, MOST, Asked, Overlap
-from gdp_core.reports import StaticList
+from gdp_core.analytics.overlap import FEWEST, MOST, Asked, Choice, Overlap, OverlapCell
 from pages.ui import layout, nav
 from pages.ui.charts import overlap as charts
 from pages.ui.context import Here
@@ -23,19 +21,21 @@ from pages.ui.reporting.page import Report, Turn
 from pages.ui.reporting.sight import Sight
 
 DEFINITION = (
-    "A list holds the people who were behind a number when it was saved, as the persons they are now; the period above"
-    " plays no part. A region are the people in exactly those lists and in no other of those compared: regions add up to"
-    " everybody. The share of everybody is of those in any of the lists; of two lists it is the Jaccard index, people in"
-    " both divided by people in either."
+    "A list holds the people who were behind a number when it was saved, as the persons they are now. A segment holds its"
+    " members, as its own page counts them: those of its last evaluation, and those it had when it was turned off. The"
+    " period above plays no part. A region are the people in exactly those and in no other of those compared: regions add"
+    " up to everybody. The share of everybody is of those in any of them; of two it is the Jaccard index, people in both"
+    " divided by people in either."
 )
-_DELETED = "A list that was deleted"
-_MORE = {0: "two lists", 1: "one more list"}
+_DELETED = "A list or segment that was deleted"
+_MORE = {0: "two lists or segments", 1: "one more list or segment"}
 
 
 def usual_question(place: Here, _: Fields) -> Asked:
-    """The lists saved last, as far as there are two."""
-    newest = sorted(place.read(reports.list_lists), key=lambda item: item.created_at, reverse=True)
-    return Asked(tuple(item.id for item in newest[:FEWEST]))
+    """The lists and segments made last that have people, as far as there are two."""
+    known = (one for one in place.read(overlap.read_choices) if one.people)
+    newest = sorted(known, key=lambda one: one.created_at, reverse=True)
+    return Asked(tuple(one.id for one in newest[:FEWEST]))
 
 
 class Form:
@@ -51,58 +51,73 @@ class Form:
         return Asked(tuple(self.draft.value(list(self._begins.lists), "lists")))
 
     def draw(self, sight: Sight, fields: Fields, people: picking.People) -> None:
-        """Which lists, and of whom."""
+        """Which lists and segments, and of whom."""
         place, draft = sight.place, self.draft
-        known = {item.id: item for item in place.read(reports.list_lists)}
+        known = {one.id: one for one in place.read(overlap.read_choices)}
         chosen = draft.value([], "lists")
         with (
             layout.card(key="overlap-question"),
             st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"),
         ):
             st.multiselect(
-                "Lists",
+                "Lists and segments",
                 [*dict.fromkeys([*known, *chosen])],
                 key=draft.key("lists"),
                 format_func=lambda item: _named(place, known.get(item)),
                 max_selections=MOST,
-                placeholder=f"Choose {FEWEST} to {MOST} saved lists",
+                placeholder=f"Choose {FEWEST} to {MOST} lists or segments",
                 label_visibility="collapsed",
                 width="stretch",
             )
             people.draw(sight, fields)
 
 
-def _named(place: Here, item: StaticList | None) -> str:
-    return _DELETED if item is None else clean(f"{item.name} · {place.write.number(item.people)}", longest=80)
+def _named(place: Here, one: Choice | None) -> str:
+    if one is None:
+        return _DELETED
+    people = "not counted yet" if one.people is None else place.write.number(one.people)
+    return clean(f"{one.name} · {'segment' if one.is_segment else 'list'} · {people}", longest=80)
 
 
 REPORT = Report("overlap", "overlap", "Overlap", usual_question, Form, lambda _: (), dated=False)
 
 
-def command(turn: Turn) -> Command:
-    """The command that gives the same numbers. Raises NotFound for a list that was deleted."""
-    names = [turn.place.read(reports.read_list, each).name for each in turn.question.lists]
-    return Command("overlap", turn.place).options("--list", names)
+def chosen(turn: Turn) -> dict[str, Choice]:
+    """What is compared, by what it is called. Raises NotFound for what was deleted."""
+    return overlap.named(turn.place.read(overlap.read_choices), turn.question)
+
+
+def command(turn: Turn, compared: dict[str, Choice]) -> Command:
+    """The command that gives the same numbers."""
+    made = Command("overlap", turn.place)
+    made.options("--list", [one.name for one in compared.values() if not one.is_segment])
+    return made.options("--segment", [one.name for one in compared.values() if one.is_segment])
+
+
+def remarks(compared: dict[str, Choice]) -> None:
+    """Which segments have no people because nobody has counted them."""
+    waiting = [clean(name, longest=60) for name, one in compared.items() if one.people is None]
+    if waiting:
+        verb = "has" if len(waiting) == 1 else "have"
+        layout.remark(f"{' and '.join(waiting)} {verb} not been counted yet, so nobody is in it: turn it on first.")
 
 
 def wanting(place: Here, asked: Asked) -> None:
-    """Instead of an answer, while fewer than two lists are chosen: how lists are made, or that one is missing."""
-    known = place.read(reports.list_lists)
+    """Instead of an answer, while fewer than two are chosen: how they are made, or that one is missing."""
+    known = place.read(overlap.read_choices)
     if len(known) >= FEWEST:
         layout.empty(":material/join_inner:", f"Choose {_MORE[len(asked.lists)]}", f"Compared are {FEWEST} to {MOST}.")
         return
-    said = (
-        "No list of people is saved yet"
-        if not known
-        else f"There is only one saved list, {clean(known[0].name, longest=80)}"
-    )
+    said = "There is no saved list and no segment yet"
+    if known:
+        said = f"There is only one list or segment, {clean(known[0].name, longest=80)}"
     with layout.empty(
         ":material/join_inner:",
         said,
-        "Lists are made of numbers: click one in a report, Funnels or Revenue for example, and choose Save as list."
-        " Two of them can be compared here.",
+        "A segment is a rule, and holds whoever it is true of. A list is made of a number: click one in a report, Funnels"
+        " or Revenue for example, and choose Save as list. Two of them can be compared here.",
     ):
-        for name in ("funnels", "revenue"):
+        for name in ("segments", "funnels", "revenue"):
             if nav.may_open(place, name):
                 nav.link(place, name)
 
@@ -111,7 +126,7 @@ def wanting(place: Here, asked: Asked) -> None:
 
 
 def headline(place: Here, found: Overlap) -> None:
-    """How many there are in any of the lists and in all of them."""
+    """How many there are in any of them and in all."""
     write = place.write
     all_of = "both" if len(found.sizes) == FEWEST else "all"
     with layout.numbers():
@@ -120,13 +135,13 @@ def headline(place: Here, found: Overlap) -> None:
         layout.metric(
             f"In {all_of}, of everybody",
             write.percent(found.of_union),
-            help="People in every list, of people in any of them (Jaccard).",
+            help="People in every one, of people in any of them (Jaccard).",
         )
         (largest, share) = max(found.of_each.items(), key=lambda item: item[1] or 0)
         layout.metric(
             f"Most contained: {clean(largest, longest=40)}",
             write.percent(share),
-            help=f"Of this list, so many are in {all_of}.",
+            help=f"Of its people, so many are in {all_of}.",
         )
 
 
@@ -137,7 +152,7 @@ def picture(place: Here, found: Overlap) -> None:
         clicking.chart(
             charts.upset(found, found.regions, write),
             "overlap.upset",
-            alt=f"{write.number(found.union)} people in any list, {write.number(found.people)} in all of them",
+            alt=f"{write.number(found.union)} people in any of them, {write.number(found.people)} in all of them",
         )
         layout.note("Each column are people in exactly the marked lists and in no other; together they are everybody.")
         table = {
@@ -162,33 +177,33 @@ def picture(place: Here, found: Overlap) -> None:
         explaining.below(place, "overlap regions", csv, key="overlap-regions-csv")
 
 
-def lists(place: Here, found: Overlap) -> None:
-    """Each list and each two of them, with their shares."""
+def sets(place: Here, found: Overlap) -> None:
+    """Each set and each two of them, with their shares."""
     write, names = place.write, list(found.sizes)
     left, right = st.columns([2, 3], gap="small")
-    with left, layout.card("Lists", key="overlap-lists"):
+    with left, layout.card("Each of them", key="overlap-sets"):
         clicking.table(
             {
-                "List": [clean(name, longest=80) for name in names],
+                "Name": [clean(name, longest=80) for name in names],
                 "People": [write.number(found.sizes[name]) for name in names],
                 "In all": [write.percent(found.of_each[name]) for name in names],
             },
-            "overlap.lists",
-            alt="Lists with their people",
+            "overlap.sets",
+            alt="Lists and segments with their people",
             numbers=("People",),
             config=_right("In all"),
         )
     with right, layout.card("Two and two", key="overlap-pairs"):
         clicking.table(
             {
-                "Lists": [f"{clean(pair.a, longest=40)} and {clean(pair.b, longest=40)}" for pair in found.pairs],
+                "Two": [f"{clean(pair.a, longest=40)} and {clean(pair.b, longest=40)}" for pair in found.pairs],
                 "In both": [write.number(pair.people) for pair in found.pairs],
                 "Of the first": [write.percent(pair.of_a) for pair in found.pairs],
                 "Of the second": [write.percent(pair.of_b) for pair in found.pairs],
                 "Jaccard": [write.percent(pair.of_union) for pair in found.pairs],
             },
             "overlap.pairs",
-            alt="Each two lists with who is in both",
+            alt="Each two with who is in both",
             numbers=("In both",),
             config=_right("Of the first", "Of the second", "Jaccard"),
         )
@@ -214,15 +229,17 @@ def behind(turn: Turn, session: Session, found: Overlap, click: Click) -> Behind
     """The people of the region, list or pair that was clicked."""
     names, only = list(found.sizes), False
     if click.of == "overlap.region-table" or (click.of == "overlap.upset" and click.column == str(charts.BARS)):
-        chosen, only = found.regions[click.row].sets, True
-    elif click.of == "overlap.lists" or (click.of == "overlap.upset" and click.column == str(charts.SETS)):
-        chosen = (names[click.row],)
+        inside, only = found.regions[click.row].sets, True
+    elif click.of == "overlap.sets" or (click.of == "overlap.upset" and click.column == str(charts.SETS)):
+        inside = (names[click.row],)
     elif click.of == "overlap.pairs":
-        chosen = (found.pairs[click.row].a, found.pairs[click.row].b)
+        inside = (found.pairs[click.row].a, found.pairs[click.row].b)
     elif click.of == "overlap.all":
-        chosen = tuple(names)
+        inside = tuple(names)
     else:
         return None
-    people = turn.sight.answer(session, overlap.people_of, turn.question, chosen, only=only)
-    title = f"{'Only in' if only else 'In'} {' and '.join(chosen)}"
-    return turn.behind(clean(title, longest=200), " and ".join(names), people)
+    people = turn.sight.answer(session, overlap.people_of, turn.question, inside, only=only)
+    title = f"{'Only in' if only else 'In'} {' and '.join(inside)}"
+    ids = dict(zip(names, turn.question.lists, strict=True))
+    cell = OverlapCell(tuple(ids[name] for name in inside), only, people)
+    return turn.behind(clean(title, longest=200), " and ".join(names), people, rule=turn.rule(cell))

@@ -93,10 +93,12 @@ class Turn:
         report: Callable[..., Any],
         find: Callable[["Turn", Session, Any, Click], Behind | None],
         height: int = 600,
+        state: tuple[Any, ...] = (),
     ) -> tuple[Any, Behind | None]:
         """The answer of a report that asks Postgres, and the people behind its number that was clicked, as `read` does."""
         key, question = (report.__module__, report.__qualname__, self.question), self.question
-        return self.read(key, lambda session: self.sight.answer(session, report, question), find, height=height)
+        answer = partial(self.sight.answer, report=report, asked=question)
+        return self.read(key, answer, find, height=height, state=state)
 
     def read(
         self,
@@ -106,19 +108,21 @@ class Turn:
         *,
         of: str = "",
         height: int = 600,
+        state: tuple[Any, ...] = (),
     ) -> tuple[R, Behind | None]:
         """What `answer` reads of Postgres, and the people behind its number that was clicked, for `drawer`.
 
         Both are read in one view of the database, so they agree whatever arrives. `find` is given the answer that was
         shown when it was clicked, by which it knows which number was meant. `key` says what is asked; `of` how the names
-        of its charts and tables begin, on a page that has others.
+        of its charts and tables begin, on a page that has others; `state` what else the answer stands for, which may
+        change while the data does not.
         """
         asked = repr((key, self.asked.who, self.sight.scope.start, self.sight.scope.end))
         click = self.click if self.click and self.click.of.startswith(of) else None
         shown: tuple[str, R] | None = _SHOWN.get()
         with st.skeleton(height=height):
             if click is None:
-                found, opened = self.sight.read(key, answer), None
+                found, opened = self.sight.read((*key, *state), answer), None
             else:
                 with self.place.still() as session:
                     found = answer(session)
