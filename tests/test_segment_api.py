@@ -457,7 +457,7 @@ def _has_example(described, schema):
 
 def test_who_waits_long_for_a_turn_is_told_to_come_back(shop, monkeypatch):
     monkeypatch.setattr(asking, "_PATIENCE", 0.01)
-    with asking.turn():
+    with asking.turn(shop.ws):
         busy = shop.ask("POST", f"{PATH}/preview", json={"rule": BUYERS})
     assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")
     assert shop.ask("POST", f"{PATH}/preview", json={"rule": BUYERS}).status_code == 200

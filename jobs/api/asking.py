@@ -1,10 +1,9 @@
 """Who asks, and what rules are asked of: a key's transactions, and the workspace's newest timeline.
 
-Rules are evaluated one at a time, for a kernel takes every core by itself; who would wait long is told to come back.
+Rules are evaluated one at a time (`turns.py`).
 """
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +22,6 @@ from gdp_core.analytics.calendar import instant
 from gdp_core.analytics.workspace import read_workspace
 from gdp_core.errors import Unavailable
 from gdp_core.lake import process
-from gdp_core.limits import TooMany
 from gdp_core.runtime import database
 from gdp_core.segments.facts import Surroundings
 from gdp_core.segments.rules import Rule
@@ -32,12 +30,15 @@ from gdp_core.settings import settings
 from gdp_core.timeline.arrays import Timeline
 from gdp_core.timeline.files import Damaged
 from gdp_core.timeline.store import Store
+from jobs.api.turns import Turns
 
 WORKSPACE, KEY, ADDRESS = "x-gdp-workspace", "x-gdp-key", "x-gdp-address"
 """What the door says of who asks. Nobody else reaches this process."""
 
 _PATIENCE = 10.0  # seconds that a rule waits for its turn
-_turn = threading.Lock()
+TURNS = Turns()
+HUNG_SECONDS = 60.0
+"""A turn that lasts longer does not end by itself, and nobody waits for its answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +107,13 @@ def _timeline(workspace_id: UUID, _layer: str) -> Timeline:
 
 
 @contextlib.contextmanager
-def turn() -> Iterator[None]:
+def turn(workspace_id: UUID) -> Iterator[None]:
     """Inside, no other rule is evaluated. Raises TooMany when it takes too long until that is so."""
-    if not _turn.acquire(timeout=_PATIENCE):
-        raise TooMany("Too many rules are being evaluated; try again.", retry_after=2)
-    try:
-        warming.wait()
-        yield
-    except Unavailable:  # Postgres was away: what was connected to it is of no use
-        _timeline.cache_clear()
-        process.reopen()
-        raise
-    finally:
-        _turn.release()
+    warming.wait()
+    with TURNS.of(workspace_id, _PATIENCE):
+        try:
+            yield
+        except Unavailable:  # Postgres was away: what was connected to it is of no use
+            _timeline.cache_clear()
+            process.reopen()
+            raise

@@ -63,7 +63,7 @@ def preview(caller: Asking, asked: shapes.RuleOnly) -> shapes.Preview:
         found = world(caller, session, rule)
     reader = Reader(principal, found.surroundings.names)
     reader.check(rule)
-    with turn():
+    with turn(caller.workspace_id):
         told = previewing.preview(found.timeline, rule, found.surroundings, found.now)
     with caller.reading() as (session, _):
         sample = reports.persons_of(session, told.sample.tolist())
@@ -92,7 +92,7 @@ def explain(caller: Asking, asked: shapes.Question) -> shapes.Why:
             reader.check(rule)
         person_id, number = find_person(session, asked.person)
     own = str(saved.id) if saved else None
-    with turn():
+    with turn(caller.workspace_id):
         told = explaining.explain(found.timeline, rule, found.surroundings, number, found.now, own=own)
     happenings = [one for part in told.parts if part.evidence for one in part.evidence.happenings]
     with caller.reading() as (session, _):

@@ -2,7 +2,8 @@
 
 Evaluating a rule keeps a process busy for as long as it takes, and the door must answer senders in milliseconds: so the
 API runs beside it, at a lower priority, started by the first question and ended with the door. It listens on a socket
-that nobody but this user reaches, and believes what the door says of who asks.
+that nobody but this user reaches, and believes what the door says of who asks. No workspace can take all places, and a
+process that does not answer at all is ended, so that the next question starts another.
 """
 
 import asyncio
@@ -11,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import structlog
@@ -22,14 +25,15 @@ from starlette.routing import BaseRoute, Route
 from gdp_core.accept import Request, query_of
 from gdp_core.addresses import client_address
 from gdp_core.errors import GrowthError, Unavailable
+from gdp_core.limits import TooMany
 from jobs.door.answers import JSON, Receive, Scope, Send, refuse, respond
 from jobs.door.door import Door
 from jobs.door.hot import read_body
 
 PATH = "/api/v1"
 BODY_BYTES = 512 * 1024
-MOST_ASKED = 32  # at once
-START_SECONDS, ANSWER_SECONDS = 30.0, 60.0
+MOST_ASKED, MOST_OF_ONE = 32, 8  # at once, of all workspaces and of one
+START_SECONDS, ANSWER_SECONDS, ALIVE_SECONDS = 30.0, 60.0, 5.0
 _LOOK_EVERY = 0.05
 _PAUSE = 2.0  # seconds between two attempts to start it
 _PASSED_ON = ("content-type",)
@@ -56,7 +60,18 @@ class Api:
             return await client.request(method, target, headers=dict(headers), content=body)
         except httpx.HTTPError as error:
             log.warning("no answer", action="api.silent", error=type(error).__name__)
+            if isinstance(error, httpx.TimeoutException):
+                await self._end_if_dead(client)
             raise Unavailable("The API does not answer; try again.", retry_after=_PAUSE) from None
+
+    async def _end_if_dead(self, client: httpx.AsyncClient) -> None:
+        """It may be busy with a rule and answer all the same; or it hangs as a whole."""
+        try:
+            await client.get("/livez", timeout=ALIVE_SECONDS)
+        except httpx.HTTPError:
+            if client is self._client and self._process is not None:
+                log.error("it hangs, and is started again", action="api.hung")
+                self._process.kill()
 
     async def close(self) -> None:
         """End it."""
@@ -111,7 +126,7 @@ class _Question:
     def __init__(self, door: Door, api: Api) -> None:
         self._door = door
         self._api = api
-        self._asked = 0
+        self._asked: Counter[UUID] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question."""
@@ -127,6 +142,7 @@ class _Question:
             body, held = await read_body(self._door, headers, receive, BODY_BYTES)
             answer = await self._ask(
                 scope,
+                sender.workspace_id,
                 body,
                 {name: headers[name] for name in _PASSED_ON if name in headers}
                 | {
@@ -144,17 +160,21 @@ class _Question:
         finally:
             self._door.held -= held
 
-    async def _ask(self, scope: Scope, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        if self._asked >= MOST_ASKED:
+    async def _ask(self, scope: Scope, workspace_id: UUID, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        if self._asked[workspace_id] >= MOST_OF_ONE:
+            raise TooMany(f"Ask at most {MOST_OF_ONE} questions at once.", retry_after=_PAUSE)
+        if self._asked.total() >= MOST_ASKED:
             raise Unavailable("The API is busy; try again.", retry_after=_PAUSE)
-        self._asked += 1
+        self._asked[workspace_id] += 1
         try:
             target = scope["raw_path"].decode("latin-1").partition("?")[0]
             if scope["query_string"]:
                 target += "?" + scope["query_string"].decode("latin-1")
             return await self._api.ask(scope["method"], target, headers, body)
         finally:
-            self._asked -= 1
+            self._asked[workspace_id] -= 1
+            if not self._asked[workspace_id]:
+                del self._asked[workspace_id]
 
 
 def routes(door: Door, api: Api) -> list[BaseRoute]:
