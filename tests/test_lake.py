@@ -58,19 +58,22 @@ def test_an_event_is_there_once_however_often_it_is_flushed(database, lake, ws, 
 
 
 def test_a_lake_of_an_earlier_release_gets_the_columns_it_lacks(database, lake, ws, segment):
-    put(database, delivery(ws, segment, batch(identify(message="i1", tags=["vip"]), track(message="m1"))))
+    put(
+        database,
+        delivery(ws, segment, batch(identify(message="i1", tags=["vip"], phone="+4930901820"), track(message="m1"))),
+    )
     drain(database, ws)
     flush(lake, database.worker, ws, NOW)
     with lake.transaction() as cursor:
-        for column in ("tags", "subscription_status", "mrr_micros"):
+        for column in ("tags", "subscription_status", "mrr_micros", "phone"):
             cursor.execute(f"ALTER TABLE {schema_of(ws)}.person DROP COLUMN {column}")
     with database.worker.transaction(ws) as session:
         run(session, "UPDATE person SET tx = pg_current_xact_id()")  # as the migration that adds one does
     assert flush(lake, database.worker, ws, NOW).people == 1
     assert is_equal(lake, ws)["person"] == 1
     with lake.reading() as cursor:
-        last = f"SELECT tags, mrr_micros FROM {schema_of(ws)}.person ORDER BY tx DESC LIMIT 1"
-        assert cursor.execute(last).fetchone() == ('["vip"]', 0)
+        last = f"SELECT tags, mrr_micros, phone FROM {schema_of(ws)}.person ORDER BY tx DESC LIMIT 1"
+        assert cursor.execute(last).fetchone() == ('["vip"]', 0, "+4930901820")
 
 
 def refreshed(database, ws):
@@ -322,6 +325,7 @@ def everything_in(folder, database):
 @pytest.mark.parametrize("many", [3, 1500])  # inlined in the catalogue, and in files
 def test_of_who_was_erased_no_byte_is_left(database, lake, tmp_path, ws, segment, many):
     secret = {"email": "zebra.quagga@acme.example", "name": "Zebra Quagga", "anonymous": "aardvark-77"}
+    further = {"phone": "+4930901820", "first_name": "Zebrina", "last_name": "Quaggason"}
     put(
         database,
         delivery(
@@ -334,6 +338,7 @@ def test_of_who_was_erased_no_byte_is_left(database, lake, tmp_path, ws, segment
                     anonymous=secret["anonymous"],
                     email=secret["email"],
                     name=secret["name"],
+                    **further,
                 ),
                 *(track(message=f"m{n}", user="victim-9001", colour="xanthic-mauve") for n in range(many)),
                 *(track(message=f"o{n}", user=f"u{n % 5}", colour="blue") for n in range(many)),
@@ -342,7 +347,7 @@ def test_of_who_was_erased_no_byte_is_left(database, lake, tmp_path, ws, segment
     )
     drain(database, ws)
     flush(lake, database.worker, ws, NOW)
-    needles = [b"zebra.quagga", b"Zebra Quagga", b"xanthic-mauve"]
+    needles = [b"zebra.quagga", b"Zebra Quagga", b"xanthic-mauve", *(value.encode() for value in further.values())]
     before = everything_in(tmp_path / "lake", database)
     assert all(needle in before for needle in needles)
     with database.worker.transaction(ws, read_only=True) as session:

@@ -5,6 +5,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import product
+from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
@@ -17,6 +18,8 @@ from gdp_core.errors import InvalidInput, Unavailable
 from gdp_core.lake.connection import Lake
 from gdp_core.lake.upkeep import GRACE, maintain
 from gdp_core.lake.writing import flush, watermark
+from gdp_core.segments.facts import Facts, Surroundings
+from gdp_core.segments.rules import read
 from gdp_core.timeline import files, following, matching
 from gdp_core.timeline import store as storing
 from gdp_core.timeline.arrays import MISSING, NOTHING
@@ -28,7 +31,7 @@ from gdp_core.timeline.values import Block, Values
 
 from . import history
 from .conftest import NOW
-from .test_pipeline import batch, delivery, drain, put, track
+from .test_pipeline import batch, delivery, drain, identify, put, track
 
 
 @pytest.fixture
@@ -363,6 +366,34 @@ def test_a_property_of_any_name_is_read(database, lake, tmp_path, ws, segment):
     timeline = brought_up(database, lake, Store(tmp_path / "timeline", ws), ws)
     assert [timeline.columns.event(name).values for name in names] == [(f"of {name}",) for name in names]
     assert timeline.columns.person("*").values == ()
+
+
+def test_rules_and_reports_ask_for_the_names_and_phones_of_people(database, lake, tmp_path, ws, segment):
+    """Postgres has a column for each, so they are no traits."""
+    store = Store(tmp_path / "timeline", ws)
+    ada = identify("ada", message="i1", phone="+4930901820", first_name="Ada", last_name="Lovelace")
+    put(
+        database,
+        delivery(ws, segment, batch(ada, identify("bob", message="i2", first_name="Bob", email="b@b.example"))),
+    )
+    drain(database, ws)
+    timeline = brought_up(database, lake, store, ws)
+    is_ada = timeline.columns.person("first_name").codes == 0
+    if timeline.columns.person("first_name").values[0] != "Ada":
+        is_ada = ~is_ada
+    facts = Facts(timeline, micros(NOW), Surroundings(ZoneInfo("UTC")))
+
+    def held(**asked):
+        rule = read({"match": {"kind": "all", "of": [{"kind": "person", **asked}]}})
+        return rule.holds(facts).tolist()
+
+    assert held(field="first_name", op="is", values=["ada"]) == is_ada.tolist()
+    assert held(field="last_name", op="set") == is_ada.tolist()
+    assert held(field="phone", op="not_set") == (~is_ada).tolist()
+    assert held(field="phone", op="starts_with", values=["+49"]) == is_ada.tolist()
+    assert (
+        matching.people(timeline, (Condition("person.last_name", "contains", ("love",)),)).tolist() == is_ada.tolist()
+    )
 
 
 def test_what_comes_again_and_again_takes_the_room_of_one(monkeypatch):

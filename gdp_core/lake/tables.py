@@ -81,7 +81,8 @@ ACTOR = Table(
     actor="number",
 )
 _PERSON_TEXTS = (
-    "stage status source medium campaign cohort plan_name subscription_status currency company industry email name"
+    "stage status source medium campaign cohort plan_name subscription_status currency company industry email phone"
+    " first_name last_name name"
 ).split()
 _PERSON_NUMBERS = (
     "identifiers active_days core_actions total_events total_spent_micros lifetime_value_micros mrr_micros"
