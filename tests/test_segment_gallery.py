@@ -103,4 +103,12 @@ def test_a_rule_of_another_system_becomes_a_draft(workspace, browser):
     again = opened(browser)
     again = labelled("text_area", again, "Rule as JSON").set_value(orjson.dumps(POWER_USERS).decode()).run()
     assert "this rule takes its place" in words(again)
+    again = press(again, "Replace my draft")
+    assert "Your draft now" in words(again)
+    with workspace.database.web.transaction(workspace.id) as session:
+        brought = keeping.read_draft(session, who, None).content
+        assert (brought["match"]["of"][0]["kind"], brought["before"]) == ("performed", draft.content["match"])
+        keeping.discard_draft(session, who, None)
+    again = again.run()
+    assert "Your draft now" not in words(again)
     assert kept(workspace) == {}

@@ -499,7 +499,7 @@ def test_saving_a_new_one_and_a_change(browser, workspace):
     assert "Added: +0" in said
     assert "Removed: −1" in said
     assert "Person u3" in said
-    page = page.button(key=f"builder.{made.id.hex}.saved").click().run()
+    page = press(page, "Save version 2")
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
         assert keeping.read_segment(session, made.id).version == 2
     said = words(browser.open("segment", id=made.id.hex, tab="versions"))
@@ -508,22 +508,122 @@ def test_saving_a_new_one_and_a_change(browser, workspace):
     assert "remove: did letter_created" in said
 
 
-def test_who_saved_meanwhile_is_not_overwritten(browser, workspace):
+def edited(browser, segment, times):
+    """The builder of a saved segment whose first condition is of so many times now."""
+    page = browser.open("builder", id=segment.id.hex)
+    page = next(item for item in page.button if ".open." in str(item.key)).click().run()
+    return labelled("number_input", page, "Times").set_value(times).run()
+
+
+def saved_by_another(workspace, segment, *conditions):
+    with workspace.database.web.transaction(workspace.id) as session:
+        version = keeping.read_segment(session, segment.id).version
+        who = Principal.system(workspace.id)
+        keeping.change(session, who, segment.id, rule(*conditions), expected_version=version, now=clock.now())
+
+
+def read(workspace, segment):
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        return keeping.read_segment(session, segment.id)
+
+
+def test_who_saved_meanwhile_is_overwritten_only_on_purpose(browser, workspace):
     made = kept(workspace, "Makers", MADE)
     browser.sign_in(workspace.id)
-    page = browser.open("builder", id=made.id.hex)
-    page = next(item for item in page.button if ".open." in str(item.key)).click().run()
-    page = labelled("number_input", page, "Times").set_value(7).run()
+    page = edited(browser, made, 7)
     assert "You have a draft of it, not saved" in words(browser.open("segment", id=made.id.hex))
-    with workspace.database.web.transaction(workspace.id) as session:
-        keeping.change(
-            session, Principal.system(workspace.id), made.id, rule(SENT), expected_version=1, now=clock.now()
-        )
-    page = page.run()
-    assert "Somebody saved version 2" in words(page)
-    page = page.button(key=f"builder.{made.id.hex}.saved").click().run()
+    saved_by_another(workspace, made, SENT)
+    unaware = page.button(key=f"builder.{made.id.hex}.saved.1").click().run()
+    assert "Somebody saved version 2" in words(unaware)
+    assert read(workspace, made).rule == rule(SENT)
+    said = words(unaware)
+    assert "remove: did letter_sent" in said
+    assert "add: did letter_created at least 7 times" in said
+    press(unaware, "Save over version 2")
+    assert (read(workspace, made).version, read(workspace, made).rule) == (3, rule(MADE | {"times": 7}))
+
+
+def test_ones_own_becomes_a_new_segment(browser, workspace):
+    made = kept(workspace, "Makers", MADE)
+    browser.sign_in(workspace.id)
+    page = edited(browser, made, 7)
+    saved_by_another(workspace, made, SENT)
+    (way,) = [item for item in page.get("button_group") if str(item.key).endswith(".way")]
+    page = way.set_value("new").run()
+    labelled("text_input", page, "Name").set_value("Makers of seven")
+    press(page, "Save the segment")
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
-        assert keeping.read_segment(session, made.id).rule == rule(SENT)
+        assert keeping.find_segment(session, "Makers of seven").rule == rule(MADE | {"times": 7})
+    assert read(workspace, made).rule == rule(SENT)
+    assert "Saved" in words(browser.open("builder", id=made.id.hex))
+
+
+def test_a_deleted_segment_takes_no_draft_with_it(browser, workspace):
+    made = kept(workspace, "Makers", MADE)
+    user = browser.sign_in(workspace.id)
+    edited(browser, made, 7)
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.delete(session, Principal.system(workspace.id), made.id, now=clock.now())
+    page = browser.open("builder", id=made.id.hex)
+    assert "This segment was deleted" in words(page)
+    page = press(page, "Go on as a new segment")
+    assert lines(page) == ["did letter_created at least 7 times"]
+    assert [one["times"] for one in kept_draft(workspace, user)] == [7]
+
+
+def test_of_two_tabs_both_drafts_are_offered(browser, workspace, monkeypatch):
+    made = kept(workspace, "Makers", MADE)
+    user = browser.sign_in(workspace.id)
+    one = edited(browser, made, 7)
+    other = browser.open("builder", id=made.id.hex)
+    monkeypatch.setattr(clock, "now", lambda: counting.NOW + timedelta(seconds=5))
+    other = next(item for item in other.button if ".open." in str(item.key)).click().run()
+    other = labelled("number_input", other, "Times").set_value(9).run()
+    monkeypatch.setattr(clock, "now", lambda: counting.NOW + timedelta(seconds=9))
+    one = labelled("number_input", one, "Times").set_value(8).run()
+    assert "In another tab you changed this too" in words(one)
+    assert kept_draft(workspace, user, made.id)[0]["times"] == 9
+    one = press(one, "Keep this one")
+    assert kept_draft(workspace, user, made.id)[0]["times"] == 8
+    assert "Choose which draft stays" not in words(one)
+    other = other.run()
+    assert "Choose which draft stays" in words(other)
+    other = press(other, "Show the other one")
+    assert lines(other) == ["did letter_created at least 8 times"]
+    press(one, "Save version 2")
+    other = other.run()
+    assert "Kept for you" not in words(other)
+    assert "Saved" in words(other)
+
+
+def test_what_was_begun_before_something_was_brought_is_a_step_of_undo_away(browser, workspace):
+    user = browser.sign_in(workspace.id)
+    who = Principal(user, "owner", workspace.id, Principal.system(workspace.id).role)
+    content = {
+        "match": {"kind": "all", "of": [SENT]},
+        "before": {"kind": "all", "of": [MADE]},
+        "base": None,
+    }
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.write_draft(session, who, None, content, now=clock.now())
+    page = browser.open("builder")
+    assert lines(page) == ["did letter_sent"]
+    page = page.button(key="builder.new.undo").click().run()
+    assert lines(page) == ["did letter_created"]
+
+
+def test_what_is_undone_is_no_draft(browser, workspace):
+    made = kept(workspace, "Makers", MADE)
+    browser.sign_in(workspace.id)
+    page = edited(browser, made, 7)
+    page = page.button(key=f"builder.{made.id.hex}.undo").click().run()
+    assert "Saved" in words(page)
+    assert "You have a draft of it" not in words(browser.open("segment", id=made.id.hex))
+    page = page.button(key=f"builder.{made.id.hex}.redo").click().run()
+    assert "Draft, not saved" in words(page)
+    saved_by_another(workspace, made, SENT)
+    page = page.button(key=f"builder.{made.id.hex}.undo").click().run()
+    assert lines(page) == ["did letter_sent"], "who changed nothing sees what is newest"
 
 
 HOSTILE = [
@@ -617,7 +717,7 @@ def test_a_segment_whose_feature_was_removed_can_be_mended(browser, workspace):
     assert not page.error
     assert metrics(page)["People now"] == "2"
     assert "As it is saved it cannot be counted" in words(page)
-    page = page.button(key=f"builder.{broken.id.hex}.saved").click().run()
+    page = press(page, "Save version 2")
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
         found = keeping.read_segment(session, broken.id)
     assert (found.version, found.rule.match.of[0].kind) == (2, "performed")
@@ -859,10 +959,12 @@ def test_turning_off_and_copying(browser, workspace):
 
 def test_no_address_breaks_the_page(browser, workspace):
     browser.sign_in(workspace.id)
-    for asked in ("", "nonsense", "1b4e28ba-2fa1-11d2-883f-0016d3cca427"):
+    for asked in ("", "nonsense", "-" * 36, "1b4e28ba-2fa1", "1b4e28ba-2fa1-11d2-883f-0016d3cca427"):
         for name in ("segment", "builder"):
             page = browser.open(name, id=asked)
             assert not page.exception
+            assert not page.error
+            assert ("New segment" in words(page)) == ((name, asked) == ("builder", ""))
     sent = kept(workspace, "Senders", SENT)
     for more in ({"tab": "why", "person": "x"}, {"tab": "people", "after": "zzz"}, {"tab": "nothing"}):
         page = browser.open("segment", id=sent.id.hex, **more)

@@ -228,8 +228,30 @@ def test_a_draft_is_each_users_own_and_may_be_unfinished(kept, database, ws):
         with pytest.raises(InvalidInput, match=said):
             does(ada, keeping.write_draft, None, content, now=NOW)
     kept.delete(made.id)
-    assert does(bob, keeping.read_draft, made.id) is None
+    assert does(bob, keeping.read_draft, made.id).content == {"of": None}, "it is theirs, whoever deleted the segment"
     assert kept.reads(keeping.list_segments) == []
+
+
+def test_of_two_tabs_none_overwrites_the_other(kept, database, ws):
+    ada = Principal(uuid.UUID(int=1), "x", ws, Role.MEMBER)
+    with database.gate.transaction(ws) as session:
+        _join(session, ada)
+
+    def does(act, *args, **more):
+        with database.web.transaction(ws) as session:
+            return act(session, ada, None, *args, **more)
+
+    does(keeping.write_draft, {"tab": 1}, expected=None, now=NOW)
+    does(keeping.write_draft, {"tab": 2}, expected=NOW, now=LATER)
+    for expected in (None, NOW):
+        with pytest.raises(Conflict, match="another tab"):
+            does(keeping.write_draft, {"tab": 1}, expected=expected, now=LATER)
+        does(keeping.discard_draft, expected=expected)
+    assert does(keeping.read_draft).content == {"tab": 2}
+    does(keeping.discard_draft, expected=LATER)
+    assert does(keeping.read_draft) is None
+    does(keeping.write_draft, {"tab": 1}, expected=NOW, now=LATER)
+    assert does(keeping.read_draft).content == {"tab": 1}
 
 
 def _join(session, who):

@@ -7,6 +7,7 @@ it names is there and it does not lead back to itself; who belongs to it, the cy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import EllipsisType
 from typing import Any
 from uuid import UUID
 
@@ -288,7 +289,8 @@ def set_enabled(session: Session, principal: Principal, segment_id: UUID, enable
 
 
 def delete(session: Session, principal: Principal, segment_id: UUID, *, now: datetime) -> None:
-    """Put a segment away: its name is free again, its history stays, `restore` brings it back.
+    """Put a segment away: its name is free again, its history and what others were writing of it stay, `restore` brings it
+    back.
 
     Raises Conflict while another segment is made of it, NotFound, Forbidden.
     """
@@ -296,7 +298,6 @@ def delete(session: Session, principal: Principal, segment_id: UUID, *, now: dat
     before = read_segment(session, segment_id)
     in_use.refuse_while_named(session, "segment", str(segment_id))
     _touch(session, principal, segment_id, "archived_at = :now", now)
-    run(session, "DELETE FROM segment_draft WHERE segment_id = :id", id=segment_id)
     _record(session, principal, segment_id, before=before.rule.plain, name=before.name, deleted=True, now=now)
 
 
@@ -372,30 +373,53 @@ def read_draft(session: Session, principal: Principal, segment_id: UUID | None) 
 
 
 def write_draft(
-    session: Session, principal: Principal, segment_id: UUID | None, content: Mapping[str, Any], *, now: datetime
+    session: Session,
+    principal: Principal,
+    segment_id: UUID | None,
+    content: Mapping[str, Any],
+    *,
+    expected: datetime | EllipsisType | None = ...,
+    now: datetime,
 ) -> None:
     """Keep what this user is writing, in place of what was kept before. Raises InvalidInput, Forbidden.
 
-    It is no change of the segment, so nobody is told of it.
+    `expected`: when what is replaced was written, None for nothing. Raises Conflict when there is another one by now:
+    the same user writes in two tabs. It is no change of the segment, so nobody is told of it.
+    """
+    authorise(session, principal, "segments.write")
+    made = run(
+        session,
+        "INSERT INTO segment_draft AS d (segment_id, workspace_id, user_id, content, updated_at)"
+        " VALUES (:id, app_ws(), :user, CAST(:content AS jsonb), :now) ON CONFLICT (segment_id, workspace_id, user_id)"
+        " DO UPDATE SET content = excluded.content, updated_at = excluded.updated_at"
+        " WHERE CAST(:anything AS boolean) OR d.updated_at = CAST(:expected AS timestamptz)",
+        content=_json(content, _LARGEST_DRAFT),
+        anything=expected is ...,
+        expected=None if expected is ... else expected,
+        now=now,
+        **_place(principal, segment_id),
+    )
+    if not made:
+        raise Conflict("This draft was changed in another tab of yours: choose which of the two to go on with.")
+
+
+def discard_draft(
+    session: Session,
+    principal: Principal,
+    segment_id: UUID | None,
+    *,
+    expected: datetime | EllipsisType | None = ...,
+) -> None:
+    """Forget what this user was writing of a segment; where it is `expected`, only what was written then. Raises
+    Forbidden.
     """
     authorise(session, principal, "segments.write")
     run(
         session,
-        "INSERT INTO segment_draft (segment_id, workspace_id, user_id, content, updated_at)"
-        " VALUES (:id, app_ws(), :user, CAST(:content AS jsonb), :now) ON CONFLICT (segment_id, workspace_id, user_id)"
-        " DO UPDATE SET content = excluded.content, updated_at = excluded.updated_at",
-        content=_json(content, _LARGEST_DRAFT),
-        now=now,
-        **_place(principal, segment_id),
-    )
-
-
-def discard_draft(session: Session, principal: Principal, segment_id: UUID | None) -> None:
-    """Forget what this user was writing of a segment. Raises Forbidden."""
-    authorise(session, principal, "segments.write")
-    run(
-        session,
-        "DELETE FROM segment_draft WHERE segment_id = :id AND user_id = :user",
+        "DELETE FROM segment_draft WHERE segment_id = :id AND user_id = :user"
+        " AND (CAST(:anything AS boolean) OR updated_at = CAST(:expected AS timestamptz))",
+        anything=expected is ...,
+        expected=None if expected is ... else expected,
         **_place(principal, segment_id),
     )
 

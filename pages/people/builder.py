@@ -2,18 +2,23 @@
 
 from uuid import UUID
 
+from gdp_core.errors import NotFound
 from pages.ui import nav, state
-from pages.ui.context import here
+from pages.ui.context import arrived
 from pages.ui.reporting import sight
 from pages.ui.segments import building
 
-place = here()
+place = arrived()
 state.adopt(building.FIELDS)
 nav.link(place, "segments", label="Segments", icon=":material/arrow_back:")
+try:
+    segment_id = UUID(building.ID.value) if building.ID.value else None
+except ValueError:
+    raise NotFound("This address names no segment: open one from the list.") from None
 shown = sight.look(place, None)
 if shown is None:
     sight.wait(place)
 else:
     sight.late(place, shown)
-    building.show(UUID(building.ID.value) if building.ID.value else None)
+    building.show(segment_id)
 state.publish(building.FIELDS)

@@ -16,4 +16,4 @@ else:
     listed.none_yet(place, has_draft=has_draft)
     state.publish(listed.FIELDS)
 starters.gallery(place, found.segments)
-bringing.section(place, has_draft=has_draft)
+bringing.section(place)

@@ -21,7 +21,7 @@ from gdp_core import reports
 from gdp_core.analytics import people_list
 from gdp_core.analytics.people_list import PersonRow
 from gdp_core.errors import InvalidInput, NotFound
-from gdp_core.segments import describing, keeping
+from gdp_core.segments import describing
 from gdp_core.segments.rules import Rule
 from gdp_core.tables.people import STAGES
 from pages.ui import boundary, layout, nav
@@ -29,8 +29,7 @@ from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
 from pages.ui.people import STAGE_TONES, name_of
-from pages.ui.segments import telling
-from pages.ui.segments.drafting import Desk
+from pages.ui.segments import drafting, telling
 
 SHOWN = 50
 _MOST_KEPT = 200
@@ -163,13 +162,10 @@ def _describing(rule: Rule) -> None:
         if describing.is_of_fixed_days(rule):
             said += " Its days stay as they are: choose “In the last” in the builder for time that moves along."
         layout.note(said)
-        if place.read(keeping.read_draft, place.principal, None) is not None:
-            layout.note("It takes the place of the new segment you have begun.")
+        if drafting.begun(place) is not None:
+            layout.note("It takes the place of the new segment you have begun; Undo in the builder brings that back.")
         if st.button("Put it into the builder", type="primary", key="behind-described"):
-            with place.change() as session:
-                content = {"match": rule.plain["match"], "base": None}
-                keeping.write_draft(session, place.principal, None, content, now=place.now)
-            Desk(None).clear()
+            drafting.bring(place, rule.plain["match"])
             nav.link(place, "builder", label="Open the builder", icon=":material/arrow_forward:")
 
 

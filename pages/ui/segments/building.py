@@ -6,6 +6,7 @@ finished is counted as far as it is.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 import streamlit as st
 
 from gdp_core.analytics.scope import midnight
-from gdp_core.errors import InvalidInput
+from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.segments import keeping, rules
 from gdp_core.segments.backtesting import Day
 from gdp_core.segments.keeping import Segment
@@ -27,13 +28,13 @@ from pages.ui.escape import clean, icon_text, safe_text
 from pages.ui.reporting import picking
 from pages.ui.reporting import sight as sights
 from pages.ui.reporting.sight import Sight
-from pages.ui.segments import counting, editor, looks, tree
-from pages.ui.segments.drafting import Desk, Work
+from pages.ui.segments import changes, counting, editor, looks, telling, tree
+from pages.ui.segments.drafting import Desk, Work, begun, bring
 from pages.ui.segments.offers import Offers
 from pages.ui.segments.people import people_table
 from pages.ui.segments.tree import Node
 
-ID = state.Field("builder", "id", pattern=r"[0-9a-f]{32}|[0-9a-f-]{36}")
+ID = state.Field("builder", "id")
 FIELDS = (ID,)
 GROUP_WORDS = {"all": "All of these", "any": "Any of these", "not": "None of these"}
 _JOINED = {"all": "and", "any": "or", "not": "nor"}
@@ -61,12 +62,16 @@ class Known:
 def show(segment_id: UUID | None) -> None:
     """The whole builder. It runs again alone, without the frame."""
     place = here()
-    segment = place.read(keeping.read_segment, segment_id) if segment_id else None
+    desk = Desk(segment_id)
+    try:
+        segment = place.read(keeping.read_segment, segment_id) if segment_id else None
+    except NotFound as error:
+        _without_segment(place, desk, error)
+        return
     sight = sights.look(place, None)
     if sight is None:
         st.rerun()
     around = counting.surroundings(place)
-    desk = Desk(segment_id)
     work = desk.sit_down(place, segment)
     offers = Offers(sight, picking.fields_of(place), around, str(segment_id) if segment_id else None)
     known = _known(work, offers)
@@ -78,7 +83,7 @@ def show(segment_id: UUID | None) -> None:
         if _is_changed(work, segment, known):
             _discarding(desk, segment)
         _saving(desk, work, segment, known, sight, offers)
-    _status(place, work, segment, known)
+    _status(place, desk, work, segment, known)
     _answer(place, sight, known, offers)
     with layout.card(key="builder-rule"):
         _group(desk, offers, known, tree.OUTERMOST, work.root, work)
@@ -116,7 +121,7 @@ def _known(work: Work, offers: Offers) -> Known:
 
 def _is_changed(work: Work, segment: Segment | None, known: Known) -> bool:
     """Whether the draft says something else than what is saved."""
-    return bool(work.root["of"]) if segment is None else known.rule != segment.rule
+    return work.is_changed and (segment is None or known.rule != segment.rule)
 
 
 # ------------------------------------------------------------------------------------------------------- above the rule
@@ -164,7 +169,56 @@ def _discard(desk: Desk) -> str:
     return "Draft discarded."
 
 
-def _status(place: Here, work: Work, segment: Segment | None, known: Known) -> None:
+_OTHER = "Another tab of yours wrote another draft."
+
+
+def _is_late(work: Work, segment: Segment) -> bool:
+    """Whether somebody saved another version since this was begun."""
+    return work.is_changed and work.base is not None and work.base < segment.version
+
+
+def _choosing(place: Here, desk: Desk, written: datetime) -> None:
+    """Two tabs of one user changed the same: which of them stays."""
+    layout.remark(f"In another tab you changed this too, at {place.write.clock(written)}. Choose which draft stays.")
+    with st.container(horizontal=True, gap="small"):
+        st.button("Keep this one", key=f"{desk.prefix}insist", on_click=desk.insist)
+        st.button("Show the other one", key=f"{desk.prefix}yield", on_click=desk.clear)
+
+
+def _behind(place: Here, segment: Segment, known: Known) -> None:
+    """A colleague saved meanwhile: what yours says instead, and what can be done."""
+    version = place.write.number(segment.version)
+    layout.remark(
+        f"Somebody saved version {version} since you began. Discard your draft to go on from theirs, or save yours over it"
+        " or as a new segment."
+    )
+    if known.rule is not None:
+        with st.expander(f"What yours says instead of version {version}", icon=":material/difference:"):
+            names = telling.names(place)
+            changes.show(telling.lines(place, names, segment.rule), telling.lines(place, names, known.rule))
+
+
+def _without_segment(place: Here, desk: Desk, error: NotFound) -> None:
+    """The segment was deleted; what somebody was changing of it is theirs all the same."""
+    left = desk.left(place)
+    if left is None or not place.may("segments.write"):
+        raise error
+    layout.title("Deleted segment")
+    layout.remark(f"{error} What you were changing of it is kept: go on with it as a new segment.")
+    if begun(place):
+        layout.note(
+            "You have begun a new segment already. This takes its place, and Undo in the builder brings it back."
+        )
+    if st.button("Go on as a new segment", type="primary", key=f"{desk.prefix}adopt"):
+        bring(place, left)
+        with place.change() as session:
+            keeping.discard_draft(session, place.principal, desk.segment_id)
+        desk.clear()
+        state.replace_query(nav.parameters(here()))
+        st.rerun()
+
+
+def _status(place: Here, desk: Desk, work: Work, segment: Segment | None, known: Known) -> None:
     """Whether what is shown is saved, and what saving would do."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if not _is_changed(work, segment, known):
@@ -174,9 +228,11 @@ def _status(place: Here, work: Work, segment: Segment | None, known: Known) -> N
             else:
                 layout.badge("Empty draft", "gray", ":material/edit_note:")
                 layout.note("Every change is kept as your draft; you can leave at any time.")
-        elif work.trouble:
+        elif work.trouble or work.rival is not None:
             layout.badge("Not saved, not even as a draft", "red", ":material/cloud_off:")
-            layout.note(f"{work.trouble} Keep this tab open: the next change tries again.")
+            layout.note(
+                f"{work.trouble or _OTHER} Keep this tab open{'' if work.rival else ': the next change tries again'}."
+            )
         else:
             layout.badge("Draft, not saved", "orange", ":material/edit_note:")
             when = f"Kept for you at {place.write.clock(work.kept_at)}. " if work.kept_at else ""
@@ -184,11 +240,10 @@ def _status(place: Here, work: Work, segment: Segment | None, known: Known) -> N
                 f"version {place.write.number(segment.version + 1)} of this segment" if segment else "a new segment"
             )
             layout.note(f"{when}You can leave and come back. Only you see it until saving makes it {saving}.")
-    if segment is not None and work.base is not None and work.base < segment.version:
-        layout.remark(
-            f"Somebody saved version {place.write.number(segment.version)} since you began. Discard your draft to go on"
-            " from theirs."
-        )
+    if work.rival is not None:
+        _choosing(place, desk, work.rival)
+    if segment is not None and _is_late(work, segment):
+        _behind(place, segment, known)
 
 
 def _answer(place: Here, sight: Sight, known: Known, offers: Offers) -> None:
@@ -620,13 +675,27 @@ def _saving(desk: Desk, work: Work, segment: Segment | None, known: Known, sight
         if known.rule is None or known.found is None or not ready:
             return
         if segment is None:
-            _save_new(desk, known.rule)
+            _save_new(desk, work, known.rule)
+            return
+        version = offers.sight.place.write.number(segment.version + 1)
+        ways = {"version": f"As version {version}", "new": "As a new segment"}
+        way = st.segmented_control(
+            "How to save it",
+            [*ways],
+            default="version",
+            key=f"{desk.prefix}way",
+            format_func=ways.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+        )
+        if way == "new":
+            _save_new(desk, work, known.rule)
         else:
             effect = counting.effect(sight, offers.around, segment.rule, known.rule)
-            _save_change(desk, segment, work, known.rule, known.found, effect)
+            _save_change(desk, work, segment, known.rule, known.found, effect)
 
 
-def _save_new(desk: Desk, rule: Rule) -> None:
+def _save_new(desk: Desk, work: Work, rule: Rule) -> None:
     name = st.text_input("Name", max_chars=120, key=f"{desk.prefix}name", placeholder="For example At-risk churners")
     about = st.text_area("What it is for (optional)", max_chars=1000, key=f"{desk.prefix}about", height=80)
     enabled = st.toggle("Keep it up to date from now on", value=True, key=f"{desk.prefix}enabled")
@@ -638,7 +707,7 @@ def _save_new(desk: Desk, rule: Rule) -> None:
             made = keeping.create(
                 session, place.principal, name, rule, description=about, enabled=enabled, now=place.now
             )
-            keeping.discard_draft(session, place.principal, None)
+            keeping.discard_draft(session, place.principal, desk.segment_id, expected=work.kept_at)
     except InvalidInput as error:
         editor.tell(str(error))
         return
@@ -646,10 +715,10 @@ def _save_new(desk: Desk, rule: Rule) -> None:
 
 
 def _save_change(
-    desk: Desk, segment: Segment, work: Work, rule: Rule, found: Preview, effect: counting.Effect | None
+    desk: Desk, work: Work, segment: Segment, rule: Rule, found: Preview, effect: counting.Effect | None
 ) -> None:
     place = here()
-    write = place.write
+    write, version = place.write, segment.version
     if effect is None:
         layout.note(_uncounted(place, segment, found))
     else:
@@ -657,20 +726,17 @@ def _save_change(
             f"+{write.number(effect.added)} enter and −{write.number(effect.removed)} leave once it is counted."
         )
     note = st.text_input("What changed (optional)", max_chars=200, key=f"{desk.prefix}note")
-    if not st.button(f"Save version {write.number(segment.version + 1)}", type="primary", key=f"{desk.prefix}saved"):
+    over = _is_late(work, segment)
+    said = f"Save over version {write.number(version)}" if over else f"Save version {write.number(version + 1)}"
+    # A click counts for the version it was offered for: of one that came meanwhile, the page says so first.
+    if not st.button(said, type="primary", key=f"{desk.prefix}saved.{'over.' if over else ''}{version}"):
         return
     try:
         with place.change() as session:
             made = keeping.change(
-                session,
-                place.principal,
-                segment.id,
-                rule,
-                note=note,
-                expected_version=work.base if work.base is not None else segment.version,
-                now=place.now,
+                session, place.principal, segment.id, rule, note=note, expected_version=version, now=place.now
             )
-            keeping.discard_draft(session, place.principal, segment.id)
+            keeping.discard_draft(session, place.principal, segment.id, expected=work.kept_at)
     except InvalidInput as error:
         editor.tell(str(error))
         return

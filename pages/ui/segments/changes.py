@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Literal
 
+import streamlit as st
+
+from pages.ui.escape import safe_text
+
 Line = tuple[int, str]
 """How deep, and what it says."""
 Sign = Literal["same", "added", "removed"]
@@ -19,3 +23,16 @@ def difference(before: Sequence[Line], after: Sequence[Line]) -> list[tuple[Sign
         told += [("removed", line) for line in before[first:end]]
         told += [("added", line) for line in after[begin:last]]
     return told
+
+
+def show(before: Sequence[Line], after: Sequence[Line]) -> None:
+    """The same, drawn."""
+    with st.container(gap=None):
+        for sign, (depth, text) in difference(before, after):
+            with st.container(horizontal=True, gap="small", wrap=False):
+                st.space(max(1, 22 * depth))
+                st.markdown(f"{_SIGNS[sign]}{safe_text(text, longest=500)}{_ENDS[sign]}")
+
+
+_SIGNS: dict[Sign, str] = {"same": "", "added": ":green[:material/add: ", "removed": ":red[:material/remove: "}
+_ENDS: dict[Sign, str] = {"same": "", "added": "]", "removed": "]"}

@@ -16,7 +16,7 @@ from pages.ui import boundary, layout, nav, state
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN
-from pages.ui.segments import telling
+from pages.ui.segments import drafting, telling
 
 WORDS = state.Field("segments", "q")
 AT = state.Field("segments", "n", kind="number", default=1)
@@ -52,10 +52,7 @@ def _users(segments: Sequence[Segment]) -> Mapping[str, Sequence[str]]:
 
 def draft_of(place: Here) -> bool:
     """Whether somebody left a new segment unfinished."""
-    if not place.may("segments.write"):
-        return False
-    draft = place.read(keeping.read_draft, place.principal, None)
-    return bool(draft and (draft.content.get("match") or {}).get("of"))
+    return drafting.begun(place) is not None
 
 
 def new_button(place: Here, *, has_draft: bool) -> None:

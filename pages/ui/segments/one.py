@@ -446,16 +446,7 @@ def _version(
         if before is None:
             st.markdown(safe_text(telling.sentence(place, known, version.rule), longest=3000))
             return
-        told = changes.difference(telling.lines(place, known, before.rule), telling.lines(place, known, version.rule))
-        with st.container(gap=None):
-            for sign, (depth, text) in told:
-                with st.container(horizontal=True, gap="small", wrap=False):
-                    st.space(max(1, 22 * depth))
-                    st.markdown(f"{_SIGNS[sign]}{safe_text(text, longest=500)}{_ENDS[sign]}")
-
-
-_SIGNS = {"same": "", "added": ":green[:material/add: ", "removed": ":red[:material/remove: "}
-_ENDS = {"same": "", "added": "]", "removed": "]"}
+        changes.show(telling.lines(place, known, before.rule), telling.lines(place, known, version.rule))
 
 
 def _restore(one: Segment, version: int) -> str:
