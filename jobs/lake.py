@@ -82,7 +82,7 @@ def erase(
 ) -> None:
     """Forget a person in the lake, in every version of it, in the timeline, and in what segments tell of them.
 
-    Postgres keeps their events.
+    Postgres keeps their events. If it ends with an error, run it again: it goes on.
     """
     try:
         person_id = UUID(person)
@@ -90,8 +90,8 @@ def erase(
         raise InvalidInput(f"{person[:40]!r} is not a person's id: copy it from the address of their page.") from None
     with connected():
         workspace_id = workspaces.find(database("gdp_gate"), workspace)
+        recording.forget(database("gdp_worker"), workspace_id, person_id)
         done = upkeep.erase(lake(), database("gdp_worker"), workspace_id, person_id, clock.now())
         following.renew(lake(), database("gdp_worker"), settings().timeline_folder, workspace_id, wholly=True)
-        recording.forget(database("gdp_worker"), workspace_id, person_id)
     result(f"Erased: {done:,} events.")
     note("Other workspaces' timelines are made again by the analyst within a minute.")

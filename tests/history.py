@@ -433,7 +433,7 @@ def clear(database: TestDatabase) -> None:
 
 CONFIGURED = frozenset(
     """api_key audit_log event_role feature_definition fx_rate internal_rule invitation membership plan_mapping
-    saved_report segment segment_cycle segment_draft segment_member segment_size segment_state segment_transition
+    saved_report segment segment_cycle segment_draft segment_forgotten segment_member segment_size segment_state segment_transition
     segment_version setting source_instance source_secret static_list static_list_member webhook_subscription
     workspace""".split()
 )

@@ -119,6 +119,7 @@ WRITERS = {
     "segment": {"segments"},
     "segment_cycle": {"segments"},
     "segment_draft": {"segments"},
+    "segment_forgotten": {"segments"},
     "segment_member": {"segments"},
     "segment_size": {"segments"},
     "segment_state": {"segments"},

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from gdp_core.accounts.roles import Principal
-from gdp_core.db import rows, run
+from gdp_core.db import one, rows, run
 from gdp_core.errors import TooMuch, Unavailable
 from gdp_core.segments import cycle as cycling
 from gdp_core.segments import keeping, membership, recording
@@ -163,10 +163,57 @@ def test_what_was_evaluated_before_somebody_was_erased_is_not_written_after(life
 
     monkeypatch.setattr(recording, "write", erased_meanwhile)
     life.cycle()
+    assert {kept.people for kept in life.reads(keeping.list_segments)} == {1}
     life.cycle()
     assert life.who(buyers) == {b.id}
     assert life.who(visitors) == {b.id}
     assert {row[1] for row in life.transitions()} == {b.id}
+
+
+def test_no_older_timeline_brings_back_who_was_erased(life):
+    a, b, part = life.born(3)
+    for who in (a, b, part):
+        life.does(who, "order", life.now - HOUR)
+    buyers = life.segment("Buyers", performed("order"))
+    quiet = life.segment("Quiet", performed("visit"))
+    life.cycle()
+    life.now += HOUR
+    life.merge(part, a)
+    for who in (a, b):
+        life.does(who, "visit", life.now - timedelta(minutes=1))
+    older = life.timeline()
+    state = life.reads(recording.read_states)
+    life.erase(a)
+    assert life.reads(recording.read_states)[quiet.id] == state[quiet.id]  # they were not in it: nobody is read again
+    for timeline in (older, older, life.timeline()):
+        life.cycle(timeline)
+        assert life.who(buyers) == life.who(quiet) == {b.id}
+        assert {kept.people for kept in life.reads(keeping.list_segments)} == {1}
+        life.now += HOUR
+    late = life.segment("Late", performed("order"))
+    life.cycle(older)
+    assert life.who(late) == {b.id}
+    assert {row[1] for row in life.transitions()} == {b.id}
+    sizes = life.reads(membership.read_sizes, late.id, life.now - DAY, life.now + DAY)
+    assert [size.people for size in sizes] == [1]
+
+
+def test_forgetting_waits_for_a_cycle_that_writes_for_long_and_may_be_repeated(life, monkeypatch):
+    (a,) = life.born()
+    life.does(a, "order", life.now - HOUR)
+    life.segment("Buyers", performed("order"))
+    life.cycle()
+    lock, waits = recording._lock, []
+
+    def locked(session):
+        waits.append(one(session, "SHOW lock_timeout").lock_timeout)
+        lock(session)
+
+    monkeypatch.setattr(recording, "_lock", locked)
+    life.erase(a)
+    life.erase(a)
+    assert waits == ["10min", "10min"]
+    assert life.members() == {}
 
 
 def test_a_disabled_segment_keeps_its_people_and_is_caught_up_when_enabled(life):

@@ -313,6 +313,7 @@ class _Cycle:
                 self._fails(finding.segment_id, f"Its entries and exits could not be written: {said}", finding.seconds)
             return
         self.written.marks |= done.marks
+        self.written.unlike |= done.unlike
         self.written.entered += done.entered
         self.written.exited += done.exited
         self._now |= {one.segment_id: Before(one.members, one.away) for one in group if one.segment_id in done.marks}
@@ -320,10 +321,10 @@ class _Cycle:
     def _remember(self) -> None:
         """Note who is written now; of those that were not, who was."""
         known = {key: self._known.states[key].mark for key in self._before if key in self._known.states}
-        marks = known | self.written.marks
+        marks = {key: mark for key, mark in (known | self.written.marks).items() if key not in self.written.unlike}
         if {key.hex: mark.hex for key, mark in marks.items()} == self._memory.marks:
             return
-        members = {key: was for key, was in self._before.items() if key in marks} | self._now
+        members = {key: was for key, was in (self._before | self._now).items() if key in marks}
         self._memory.write(self._timeline.numbers, members, marks)
 
     def _record(self, done: Cycled) -> None:

@@ -2,7 +2,8 @@
 
 What was written last is remembered in a file beside the timeline, for each segment under a mark that stands in Postgres
 too and changes with every writing of its members. Where the two differ (a crash, a restored backup, another machine),
-Postgres is asked who is there; and who finds another mark than they expected writes nothing of that segment.
+Postgres is asked who is there; and who finds another mark than they expected writes nothing of that segment. Who was
+erased enters none again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,9 +129,13 @@ class Failure:
 
 @dataclass(slots=True)
 class Written:
-    """What was written: of which segments, under which marks, how many entries and exits."""
+    """What was written: of which segments, under which marks, how many entries and exits.
+
+    `unlike`: segments of which not all that was found could be written; who is in them, Postgres alone knows.
+    """
 
     marks: dict[UUID, UUID] = field(default_factory=dict)
+    unlike: set[UUID] = field(default_factory=set)
     entered: int = 0
     exited: int = 0
 
@@ -256,11 +261,17 @@ def write(pool: Database, workspace_id: UUID, group: Sequence[Finding], at: date
         mine = [one for one in group if marks.get(one.segment_id) == (one.before.mark if one.before else None)]
         exited = _exits(session, mine, at)
         entered = _entries(session, mine, at)
-        _put_sizes(session, mine, entered, exited, at)
+        written.unlike = {
+            one.segment_id
+            for one in mine
+            if one.changes != entered.get(one.segment_id, 0) + exited.get(one.segment_id, 0)
+        }
+        people = {one.segment_id: one.people for one in mine} | _counted(session, written.unlike)
+        _put_sizes(session, mine, people, entered, exited, at)
         for finding in mine:
             keeps = finding.is_remembered and not finding.changes and finding.before is not None
             written.marks[finding.segment_id] = finding.before.mark if keeps and finding.before else uuid4()
-        _put_states(session, mine, written.marks, at, snapshot)
+        _put_states(session, mine, written.marks, people, at, snapshot)
         written.entered, written.exited = sum(entered.values()), sum(exited.values())
     failpoint("segments.written")
     return written
@@ -277,7 +288,7 @@ def _lock(session: Session) -> None:
 _GIVEN = """
 given AS MATERIALIZED (
     SELECT g.place, (CAST(:segments AS uuid[]))[g.place] AS segment_id, (CAST(:versions AS int[]))[g.place] AS version,
-        (CAST(:reasons AS text[]))[g.reason + 1] AS reason, a.id AS person_id, a.person_id AS became
+        (CAST(:reasons AS text[]))[g.reason + 1] AS reason, a.number, a.id AS person_id, a.person_id AS became
     FROM unnest(CAST(:places AS int[]), CAST(:numbers AS bigint[]), CAST(:codes AS int[])) AS g(place, number, reason)
     JOIN actor a ON a.workspace_id = app_ws() AND a.number = g.number
 )
@@ -305,7 +316,9 @@ _ENTRY = """1 + coalesce((
 _ENTRIES = """
 WITH {given}, changed AS (
     INSERT INTO segment_member (segment_id, workspace_id, person_id, entered_at, entry)
-    SELECT g.segment_id, app_ws(), g.person_id, :at, {entry} FROM given g ORDER BY 1, 3 ON CONFLICT DO NOTHING
+    SELECT g.segment_id, app_ws(), g.person_id, :at, {entry} FROM given g
+    WHERE NOT EXISTS (SELECT FROM segment_forgotten f WHERE f.workspace_id = app_ws() AND f.number = g.number)
+    ORDER BY 1, 3 ON CONFLICT DO NOTHING
     RETURNING segment_id, person_id, entry
 ), told AS ({told})
 SELECT segment_id, count(*) AS people FROM changed GROUP BY 1
@@ -359,6 +372,7 @@ def _change(
 def _put_sizes(
     session: Session,
     group: Sequence[Finding],
+    people: Mapping[UUID, int],
     entered: Mapping[UUID, int],
     exited: Mapping[UUID, int],
     at: datetime,
@@ -370,7 +384,7 @@ def _put_sizes(
         [
             {
                 "segment_id": one.segment_id,
-                "people": one.people,
+                "people": people[one.segment_id],
                 "entered": entered.get(one.segment_id, 0),
                 "exited": exited.get(one.segment_id, 0),
             }
@@ -380,6 +394,19 @@ def _put_sizes(
         " entered = segment_size.entered + excluded.entered, exited = segment_size.exited + excluded.exited",
         shared={"workspace_id": _workspace(session), "at": quarter_of(at)} if changed else {},
     )
+
+
+def _counted(session: Session, segments: Iterable[UUID]) -> dict[UUID, int]:
+    """How many are written to be in these."""
+    if not (wanted := list(segments)):
+        return {}
+    found = rows(
+        session,
+        "SELECT s.id, (SELECT count(*) FROM segment_member m WHERE m.workspace_id = app_ws() AND m.segment_id = s.id)"
+        " AS people FROM unnest(CAST(:segments AS uuid[])) AS s(id)",
+        segments=wanted,
+    )
+    return {row.id: row.people for row in found}
 
 
 def quarter_of(at: datetime) -> datetime:
@@ -393,7 +420,12 @@ def _workspace(session: Session) -> UUID:
 
 
 def _put_states(
-    session: Session, group: Sequence[Finding], marks: Mapping[UUID, UUID], at: datetime, snapshot: str
+    session: Session,
+    group: Sequence[Finding],
+    marks: Mapping[UUID, UUID],
+    people: Mapping[UUID, int],
+    at: datetime,
+    snapshot: str,
 ) -> None:
     """Of which instant and rule its members are is said once all of them are written."""
     if not group:
@@ -407,7 +439,7 @@ def _put_states(
                 "mark": marks[one.segment_id],
                 "version": None if one.pending else one.version,
                 "definition": None if one.pending else one.definition,
-                "people": one.people,
+                "people": people[one.segment_id],
                 "pending": one.pending,
                 "evaluated_at": None if one.pending else at,
                 "snapshot": None if one.pending else snapshot,
@@ -475,18 +507,27 @@ def write_cycle(session: Session, cycle: Mapping[str, Any], *, tidy: bool) -> No
 def forget(pool: Database, workspace_id: UUID, person_id: UUID) -> int:
     """Forget a person and every identifier of theirs: what they were in, and every entry and exit. Returns how many rows.
 
-    Nothing that was evaluated before is written after it.
+    They enter no segment after it, whatever was evaluated before. It may be repeated. Raises Unavailable when others write
+    for too long.
     """
     with pool.transaction(workspace_id, timeout=_SECONDS) as session:
+        run(session, f"SET LOCAL lock_timeout = '{_SECONDS}s'")
         _lock(session)
-        whose = "person_id IN (SELECT id FROM actor WHERE workspace_id = app_ws() AND person_id = :id)"
-        left = rows(session, f"DELETE FROM segment_member WHERE {whose} RETURNING segment_id", id=person_id)
-        told = run(session, f"DELETE FROM segment_transition WHERE {whose}", id=person_id)
-        run(session, "UPDATE segment_state SET mark = gen_random_uuid()")
+        theirs = "workspace_id = app_ws() AND person_id = :id"
         run(
             session,
-            "UPDATE segment_state s SET people = (SELECT count(*) FROM segment_member m"
-            " WHERE m.workspace_id = s.workspace_id AND m.segment_id = s.segment_id) WHERE segment_id = ANY(:left)",
-            left=[row.segment_id for row in left],
+            f"INSERT INTO segment_forgotten (workspace_id, number) SELECT workspace_id, number FROM actor WHERE {theirs}"
+            " ON CONFLICT DO NOTHING",
+            id=person_id,
         )
+        whose = f"person_id IN (SELECT id FROM actor WHERE {theirs})"
+        left = rows(session, f"DELETE FROM segment_member WHERE {whose} RETURNING segment_id", id=person_id)
+        told = run(session, f"DELETE FROM segment_transition WHERE {whose}", id=person_id)
+        for segment_id, people in _counted(session, {row.segment_id for row in left}).items():
+            run(
+                session,
+                "UPDATE segment_state SET mark = gen_random_uuid(), people = :people WHERE segment_id = :id",
+                id=segment_id,
+                people=people,
+            )
         return len(left) + told

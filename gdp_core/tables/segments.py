@@ -157,6 +157,15 @@ class SegmentCycle(SQLModel, table=True):
     exited: int = whole()
 
 
+class SegmentForgotten(SQLModel, table=True):
+    """An actor of somebody who was erased, by lasting number: they enter no segment again."""
+
+    __tablename__ = "segment_forgotten"
+
+    workspace_id: UUID = key()
+    number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
 class WebhookSubscription(SQLModel, table=True):
     """Where entries and exits are to be told. `position`: the transition up to which they were."""
 
