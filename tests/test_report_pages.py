@@ -8,6 +8,7 @@ import re
 import shlex
 from datetime import date, timedelta
 from itertools import count, pairwise
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -29,7 +30,7 @@ from jobs.commands import main
 from pages.api import API_ROUTES
 from pages.gate.asgi import Gate
 from pages.gate.headers import cookie_name
-from pages.ui.reporting import asking, behind
+from pages.ui.reporting import asking, behind, picking
 from pages.ui.reporting.asking import Asked, Who
 from pages.ui.reporting.clicking import Click
 
@@ -213,6 +214,23 @@ def test_the_people_of_a_number_become_a_segment_where_a_rule_means_them(browser
     browser.sign_in(workspace.id, "VIEWER")
     shown = clicked(browser.open("funnels"), "funnel.step-table", 1, "People")
     assert "behind-described" not in {button.key for button in shown.button}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_segments_and_lists_are_read_once_in_a_run_and_all_of_them_are_offered(browser, workspace, page):
+    by = Breakdown("plan")
+    steps = (Step(Match(("signup_completed",))), Step(Match(("letter_sent",))))
+    asked = FunnelQuestion(steps, breakdown=by) if page == "funnels" else Trend((Match(()),), "people", breakdown=by)
+    browser.sign_in(workspace.id)
+    many = {f"person.in:{uuid4()}": f"In List {number:04}" for number in range(600)}
+    reads = []
+    with pytest.MonkeyPatch.context() as made:
+        made.setattr(picking, "read_groups", lambda _: reads.append(1) or many)
+        shown = browser.open(page, q=asking.text_of(Asked(asked)))
+    assert not shown.exception
+    assert len(reads) == 1
+    (picker,) = [box for box in shown.selectbox if box.label == "Break down by"]
+    assert [name for name in picker.options if name.startswith("In List")] == list(many.values())
 
 
 def test_headlines_of_a_funnel_open_their_people(browser, workspace):

@@ -9,10 +9,12 @@ from gdp_core import reports
 from gdp_core.accounts.roles import Principal
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.calendar import micros
+from gdp_core.analytics.fields import read_groups
 from gdp_core.analytics.funnel.question import FunnelQuestion, Step
 from gdp_core.analytics.funnel.report import funnel
 from gdp_core.analytics.scope import scope
 from gdp_core.analytics.window import Window
+from gdp_core.db import run
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.segments import keeping, rules
 from gdp_core.segments.facts import Facts, Surroundings
@@ -72,3 +74,10 @@ def test_segments_and_lists_of_a_workspace_are_found_and_what_is_gone_is_said(da
         with pytest.raises(NotFound, match="deleted"):
             read_group(session, uuid4(), timezone="UTC")
         assert reports.list_lists(session) == []
+        run(
+            session,
+            "INSERT INTO static_list (id, workspace_id, name, people, created_at, updated_at) SELECT gen_random_uuid(),"
+            " app_ws(), 'List ' || n, 1, :now, :now FROM generate_series(1, 600) n",
+            now=NOW,
+        )
+        assert len(read_groups(session)) == 601

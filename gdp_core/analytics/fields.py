@@ -61,7 +61,7 @@ class Fields:
     properties: Mapping[str, tuple[str, ...]]
     traits: tuple[str, ...]
     groups: Mapping[str, str] = field(default_factory=dict)
-    """Segments and saved lists by the field that says who is in them: what they are called."""
+    """What `read_groups` reads, which is not remembered with the rest: a list is offered as soon as it is saved."""
 
     def of_events(self, names: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The columns of events, then the properties of these events, or of all."""
@@ -83,7 +83,7 @@ _PERSON = (*_FIRST_PERSON, *sorted(PERSON_FIELDS - {*_FIRST_PERSON}))
 
 
 def read_fields(session: Session, now: datetime) -> Fields:
-    """Everything a question of this workspace can name."""
+    """Everything a question of this workspace can name, but for segments and lists."""
     events = rows(
         session,
         "SELECT t.name, coalesce(sum(d.events), 0)::bigint AS events FROM event_type t LEFT JOIN event_type_day d"
@@ -110,17 +110,15 @@ def read_fields(session: Session, now: datetime) -> Fields:
         tuple((row.name, max(0, row.events)) for row in events),
         {name: tuple(found) for name, found in properties.items()},
         tuple(row.key for row in traits),
-        read_groups(session),
     )
 
 
 def read_groups(session: Session) -> dict[str, str]:
-    """Segments and saved lists by the field of people that says who is in them, by name."""
+    """All segments and saved lists by the field of people that says who is in them, by name: what they are called."""
     found = rows(
         session,
         "SELECT id, name FROM (SELECT id, name FROM segment WHERE archived_at IS NULL UNION ALL"
-        " SELECT id, name FROM static_list) g ORDER BY name, id LIMIT :most",
-        most=_MOST_NAMES,
+        " SELECT id, name FROM static_list) g ORDER BY name, id",
     )
     return {f"person.in:{row.id}": f"In {row.name}" for row in found}
 

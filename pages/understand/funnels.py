@@ -20,7 +20,7 @@ else:
     funnel.steps(place, found)
     funnel.over_time(place, found)
     if found.asked.breakdown:
-        funnel.groups(place, found, found.asked.breakdown)
+        funnel.groups(turn, found, found.asked.breakdown)
     with layout.card("What the dropped have in common", key="funnel-factors"):
         turn.form.factors(turn.sight, turn.fields)
         if found.factors and found.asked.factors:

@@ -28,7 +28,7 @@ else:
         if table.open:
             with table:
                 retention.table(place, found, triangle)
-    retention.groups(place, found)
+    retention.groups(turn, found)
     retention.curves(place, found)
     if found.asked.occurrence != "recurring":
         worths = retention.worth(turn, triangle)

@@ -145,7 +145,7 @@ class Form:
                 )
                 st.caption("within", width="content")
                 picking.window_fields(self.draft, "Within")
-                picking.breakdown(self.draft, sight.place, [*fields.of_events(), *fields.of_people])
+                picking.breakdown(self.draft, sight.place, fields)
                 people.draw(sight, fields)
                 self._more()
 
@@ -430,17 +430,18 @@ def named(place: Here, field_name: str, group: Group) -> str:
     return explaining.shown(place, field_name, group.label) if group.kind == "value" else group.label
 
 
-def groups(place: Here, found: FunnelResult, by: Breakdown) -> None:
+def groups(turn: Turn, found: FunnelResult, by: Breakdown) -> None:
     """The groups of the breakdown; they add up to everybody."""
     if not found.groups:
         return
+    place, called = turn.place, picking.field_name(by.field, turn.fields.groups)
     write = place.write
     names = [named(place, by.field, group) for group, _ in found.groups]
-    with layout.card(f"By {picking.field_name(by.field, picking.fields_of(place).groups)}", key="funnel-groups"):
+    with layout.card(f"By {called}", key="funnel-groups"):
         clicking.chart(
             charts.groups(list(zip(names, (tally for _, tally in found.groups), strict=True)), write),
             "funnel.groups",
-            alt=f"Conversion by {picking.field_name(by.field, picking.fields_of(place).groups)}",
+            alt=f"Conversion by {called}",
         )
         tallies = [tally for _, tally in found.groups]
         columns: dict[str, list[Any]] = {"Group": names}

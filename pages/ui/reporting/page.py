@@ -166,7 +166,7 @@ def begin(report: Report) -> Turn:
     fields = picking.fields_of(place)
     usual = Asked(report.usual(place, fields))
     draft = drafts.adopt(report.page, usual)
-    people, form = People(draft, place), report.form(draft)
+    people, form = People(draft, fields.groups), report.form(draft)
     asked = None
     try:
         asked = Asked(form.question, people.value)

@@ -302,10 +302,9 @@ def icon_button(
 class People:
     """Of whom a report counts: conditions on people, and one of the segments or saved lists."""
 
-    def __init__(self, draft: Draft, place: Here) -> None:
+    def __init__(self, draft: Draft, groups: Mapping[str, str]) -> None:
         begins = draft.asked.who
         self._draft = draft
-        groups = fields_of(place).groups
         self._lists = {UUID(field.rpartition(":")[2]): name.removeprefix("In ") for field, name in groups.items()}
         self._conditions = Conditions(draft, begins.conditions, "who.where")
         self._list = draft.value(begins.list_id, "who", "list")
@@ -345,12 +344,13 @@ def broken_down(draft: Draft, begins: Breakdown | None) -> Breakdown | None:
     return Breakdown(field, most) if field else None
 
 
-def breakdown(draft: Draft, place: Here, fields: Sequence[str]) -> None:
+def breakdown(draft: Draft, place: Here, fields: Fields) -> None:
     """The picker of the field whose value `broken_down` has read."""
-    field, groups = draft.value(None, "by"), fields_of(place).groups
+    field, groups = draft.value(None, "by"), fields.groups
+    offered = [*fields.of_events(), *fields.of_people, *groups]
     st.selectbox(
         "Break down by",
-        allowed(place, [*fields, *groups, *([field] if field else [])]),
+        allowed(place, [*offered, *([field] if field else [])]),
         index=None,
         key=draft.key("by"),
         format_func=lambda name: field_name(name, groups),

@@ -150,7 +150,7 @@ class Form:
                         label_visibility="collapsed",
                         width=104,
                     )
-                picking.breakdown(draft, sight.place, [*fields.of_events(), *fields.of_people])
+                picking.breakdown(draft, sight.place, fields)
                 people.draw(sight, fields)
                 self._more()
 
@@ -389,14 +389,15 @@ def _whole_percent(rate: float | None) -> str:
     return UNKNOWN if rate is None else f"{round(rate * 100)}%" if rate >= 0.01 or rate == 0 else "<1%"
 
 
-def groups(place: Here, found: RetentionResult) -> None:
+def groups(turn: Turn, found: RetentionResult) -> None:
     """The groups of the breakdown, a row each: the averages of their full cells."""
     by = found.asked.breakdown
     if by is None:
         return
+    place, called = turn.place, picking.field_name(by.field, turn.fields.groups)
     write, triangles = place.write, found.triangles
     names = [group_name(place, by.field, triangle.group) for triangle in triangles]
-    with layout.card(f"By {picking.field_name(by.field, picking.fields_of(place).groups)}", key="retention-groups"):
+    with layout.card(f"By {called}", key="retention-groups"):
         clicking.chart(
             charts.triangle(
                 [f"{name}  ·  {write.number(one.people)}" for name, one in zip(names, triangles, strict=True)],
@@ -404,7 +405,7 @@ def groups(place: Here, found: RetentionResult) -> None:
                 [cell for cell, _ in _group_cells(place, found, names)],
             ),
             "retention.groups",
-            alt=f"Who came back on average, by {picking.field_name(by.field, picking.fields_of(place).groups)}",
+            alt=f"Who came back on average, by {called}",
         )
         csv: dict[str, list[Any]] = {"group": names, "started": [triangle.people for triangle in triangles]}
         for index, column in enumerate(found.columns):

@@ -104,7 +104,7 @@ class Form:
                 if draft.value("events", "measure") in _OF_FIELD:
                     picking.number_field(draft, fields, "field")
                 picking.choice(draft, "Interval", picking.INTERVALS, "interval", width=116)
-                picking.breakdown(draft, sight.place, [*fields.of_events(), *fields.of_people])
+                picking.breakdown(draft, sight.place, fields)
                 people.draw(sight, fields)
                 with st.popover("More", icon=":material/tune:", key=draft.key("more")):
                     st.toggle("Cumulate: each interval with all before it", key=draft.key("cumulative"))
