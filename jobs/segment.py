@@ -4,9 +4,8 @@ A rule is JSON in a file, or - for standard input, as docs/segments.md describes
 """
 
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,7 +14,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import orjson
 import typer
-from sqlmodel import Session
 
 from gdp_core import clock, reports
 from gdp_core.accounts import workspaces
@@ -55,7 +53,6 @@ app = typer.Typer(
 )
 
 _DAYS = 90
-_PAGE = 5000
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", metavar="SLUG", help="The workspace's short name.")]
 RuleOption = Annotated[str, typer.Option("--rule", metavar="FILE", help="A rule as JSON; - is standard input.")]
@@ -158,13 +155,21 @@ def count(
 
 @app.command()
 def members(
-    workspace: WorkspaceOption, rule: RuleOption = "", segment: SegmentOption = "", as_json: JsonOption = False
+    workspace: WorkspaceOption,
+    rule: RuleOption = "",
+    segment: SegmentOption = "",
+    at: Annotated[
+        str, typer.Option("--at", metavar="INSTANT", help="Of a segment: who was in it then, like 2026-01-31T08:00Z.")
+    ] = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Everybody in a segment, as it was evaluated last; or everybody whom a rule means now."""
+    """Everybody in a segment, as it was evaluated last or by an instant; or everybody whom a rule means now."""
     with connected():
         if segment and not rule:
-            _kept_members(workspace, segment, as_json=as_json)
+            _kept_members(workspace, segment, _at(at) if at else None, as_json=as_json)
             return
+        if at:
+            raise InvalidInput("--at is for a --segment; how a rule would have gone, `segment backtest` says.")
         asked = _asked(workspace, rule, segment)
         _check(asked)
         held = asked.rule.holds(Facts(asked.timeline, micros(asked.now), asked.surroundings))
@@ -177,27 +182,21 @@ def members(
             result(str(person))
 
 
-def _kept_members(workspace: str, name: str, *, as_json: bool) -> None:
+def _kept_members(workspace: str, name: str, at: datetime | None, *, as_json: bool) -> None:
     workspace_id = workspaces.find(database("gdp_gate"), workspace)
     with database("gdp_web").transaction(workspace_id, read_only=True, timeout=120, still=True) as session:
         saved = keeping.find_segment(session, name)
         sentence = saved.rule.sentence(read_names(session))
-        found = list(_every_member(session, saved.id))
+        found = list(membership.every_member(session, saved.id, at))
+    as_of = at or saved.evaluated_at
     if as_json:
-        head = {"segment": str(saved.id), "sentence": sentence, "at": saved.evaluated_at}
+        head = {"segment": str(saved.id), "sentence": sentence, "at": as_of}
         told = [{"person": one.person_id, "entered_at": one.entered_at, "entry": one.entry} for one in found]
         _print(head | {"people": len(found), "members": told})
         return
     for one in found:
         result(str(one.person_id))
-    note(f"As of {saved.evaluated_at:%Y-%m-%d %H:%M:%S} UTC." if saved.evaluated_at else "It was not evaluated yet.")
-
-
-def _every_member(session: Session, segment_id: UUID) -> Iterator[membership.Member]:
-    after = None
-    while page := membership.read_members(session, segment_id, after=after, size=_PAGE):
-        yield from page
-        after = page[-1].entered_at, page[-1].person_id
+    note(f"As of {as_of:%Y-%m-%d %H:%M:%S} UTC." if as_of else "It was not evaluated yet.")
 
 
 @app.command()
@@ -352,6 +351,16 @@ def _scope(asked: _Asked, since: str, until: str) -> Scope:
     if not 0 <= (last - first).days < MOST_DAYS or not in_reach(first, last):
         raise InvalidInput(f"Choose 1 to {MOST_DAYS} days, --since the first and --until the last of them.")
     return Scope(asked.workspace_id, asked.timezone, "", first, last + timedelta(days=1), asked.now, "none")
+
+
+def _at(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+        at = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"--at is an instant like 2026-01-31T08:00Z, not {text[:40]!r}.") from None
+    membership.check_past(at, clock.now())
+    return at
 
 
 def _day(option: str, text: str) -> date:

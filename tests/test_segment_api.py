@@ -59,7 +59,7 @@ class Shop:
     """A workspace in which three people ordered twice, and three once; `u0` and `u1` are on the plan pro."""
 
     def __init__(self, database):
-        self.database, self.app = database, create_app(loopback=True)
+        self.database, self.app, self.now = database, create_app(loopback=True), NOW
         self.ws = database.workspace("shop")
         self.source = database.source(self.ws, "segment")
         put(database, delivery(self.ws, self.source, batch(*_happened())))
@@ -122,7 +122,9 @@ def shop(database, monkeypatch, tmp_path) -> Iterator[Shop]:
     caches = (settings, runtime.database, process.lake, vault._keyring, asking._timeline)
     for cached in caches:
         cached.cache_clear()
-    yield Shop(database)
+    made = Shop(database)
+    monkeypatch.setattr(clock, "now", lambda: made.now)
+    yield made
     process.lake().close()
     process.lake(read_only=True).close()
     for role in ("gdp_web", "gdp_worker"):
@@ -273,6 +275,39 @@ def test_the_feed_goes_on_from_where_it_was(shop):
     assert (told["flow"][-1], len(told["flow"])) == ({"day": "2026-11-18", "entered": 3, "exited": 0}, 31)
     long = shop.ask("GET", f"{PATH}/{made['id']}/history?since=1999-01-01")
     assert (long.status_code, shop.ask("GET", f"/api/v1/transitions?segment={NOBODY}").status_code) == (400, 404)
+
+
+def test_who_was_in_it_is_who_was_kept_then(shop):
+    made = shop.make(rule=BUYERS)
+    path = f"{PATH}/{made['id']}/members"
+    ordered = [track("order", user, message=f"late-{user}", at=NOW + timedelta(days=19)) for user in ("u0", "u2")]
+    put(shop.database, delivery(shop.ws, shop.source, batch(*ordered, at=NOW + timedelta(days=19))))
+    drain(shop.database, shop.ws, NOW + timedelta(days=19))
+    stored = {}
+    for days in (0, 19, 21, 40):  # two order again and enter; thirty days after their first order they leave
+        now = NOW + timedelta(days=days)
+        following.follow(process.lake(), shop.database.worker, settings().timeline_folder, shop.ws, now)
+        shop.cycle(now)
+        stored[now] = {one["person"]: one["entry"] for one in shop.ask("GET", path).json()["members"]}
+    assert [len(members) for members in stored.values()] == [3, 5, 2, 0]
+    shop.now = NOW + timedelta(days=50)
+    for now, members in stored.items():
+        at, told, after = (now + timedelta(hours=1)).isoformat(), {}, ""
+        while True:
+            page = shop.ask("GET", path, params={"at": at, "limit": 2, "after": after}).json()
+            told |= {one["person"]: one["entry"] for one in page["members"]}
+            after = page["next"]
+            if after is None:
+                break
+        assert told == members
+        for user in ("u0", "u1", "u4"):
+            one = shop.ask("GET", f"{path}/{user}", params={"at": at}).json()
+            assert (one["member"], one["entry"]) == (shop.person(user) in members, members.get(shop.person(user)))
+    before = shop.ask("GET", path, params={"at": (NOW - timedelta(days=1)).isoformat()}).json()
+    assert before == {"members": [], "next": None}
+    for params in ({"at": "2026-11-01T08:00:00"}, {"at": "2031-01-01T00:00:00Z"}, {"at": "x"}):
+        assert shop.ask("GET", path, params=params).status_code == 400
+    assert shop.ask("GET", path, params={"at": NOW.isoformat(), "after": "-1"}).status_code == 400
 
 
 def test_why_says_the_same_as_membership(shop):

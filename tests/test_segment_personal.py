@@ -90,6 +90,12 @@ def test_what_is_not(node):
     assert (VIEWER.plain(rule), VIEWER.sentence(rule)) == (rule.plain, rule.sentence(NAMES))
 
 
+def test_a_rule_that_cannot_be_read_is_covered_whole():
+    rule = rules.kept({"version": 9, "who": "ada@example.com"})
+    assert (MEMBER.plain(rule)["who"], VIEWER.plain(rule)) == ("ada@example.com", {})
+    assert "ada" not in VIEWER.sentence(rule)
+
+
 def test_what_was_found_is_masked_as_on_the_profile():
     asked, found = condition(person("contact", "set")), Evidence("contact is bob@acme.com", "bob@acme.com")
     assert MEMBER.evidence(asked, found) == found

@@ -3,7 +3,7 @@
 A person is found by any id they ever had. It evaluates nothing: a segment is as it was at its last good evaluation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from gdp_core.analytics.scope import midnight
 from gdp_core.db import one, rows
+from gdp_core.errors import InvalidInput
 
 Kind = Literal["entered", "exited"]
 Reason = Literal["first", "facts", "time", "rule", "merged", "resumed"]
@@ -81,6 +82,7 @@ class Cycle:
     exited: int
 
 
+_PAGE = 5_000
 Place = tuple[datetime, UUID]
 """Where a page of members ended: when that member entered, and who it is."""
 
@@ -203,17 +205,61 @@ def read_flow(session: Session, segment_id: UUID, since: date, until: date, time
     return [told.get(day, Flow(day, 0, 0)) for day in days]
 
 
+_THEN = """
+SELECT t.seq, t.person_id, t.at, t.entry FROM segment_transition t
+WHERE t.workspace_id = app_ws() AND t.segment_id = :id AND t.at <= :at AND t.kind = 'entered' AND t.seq > :after{}
+    AND NOT EXISTS (SELECT FROM segment_transition l WHERE l.workspace_id = t.workspace_id AND l.person_id = t.person_id
+        AND l.segment_id = t.segment_id AND l.seq > t.seq AND l.at <= :at)
+ORDER BY t.seq LIMIT :size
+"""
+"""An entry that nothing followed by then."""
+
+
+def check_past(at: datetime, now: datetime) -> None:
+    """Raises InvalidInput for an instant at which nobody knows yet who is in a segment."""
+    if at > now or at.year < 1990:
+        raise InvalidInput("Ask about an instant that is not ahead of now, from 1990 on.")
+
+
+def read_members_at(
+    session: Session, segment_id: UUID, at: datetime, *, after: int = 0, size: int = 100
+) -> tuple[list[Member], int | None]:
+    """Who was in it at an instant, by the last evaluation that was not after it, and where the next page begins after.
+
+    Who entered first comes first. Ids of persons are as they were then; None: this is the last page.
+    """
+    found = rows(session, _THEN.format(""), id=segment_id, at=at, after=after, size=size + 1)
+    members = [Member(row.person_id, row.at, row.entry) for row in found[:size]]
+    return members, found[size - 1].seq if len(found) > size else None
+
+
+def find_member_at(session: Session, segment_id: UUID, person_id: UUID, at: datetime) -> Member | None:
+    """Since when somebody, or anybody who is part of them now, was in it at an instant; None for who was not."""
+    theirs = (
+        " AND t.person_id IN (SELECT mine.id FROM actor a JOIN actor mine ON mine.workspace_id = a.workspace_id"
+        " AND mine.person_id = a.person_id WHERE a.workspace_id = app_ws() AND a.id = :person)"
+    )
+    found = rows(session, _THEN.format(theirs), id=segment_id, at=at, after=0, size=1, person=person_id)
+    return Member(found[0].person_id, found[0].at, found[0].entry) if found else None
+
+
+def every_member(session: Session, segment_id: UUID, at: datetime | None = None) -> Iterator[Member]:
+    """Everybody who is in it, or was at an instant, read page by page; in a transaction that stands still."""
+    if at is not None:
+        place: int | None = 0
+        while place is not None:
+            page, place = read_members_at(session, segment_id, at, after=place, size=_PAGE)
+            yield from page
+        return
+    after = None
+    while page := read_members(session, segment_id, after=after, size=_PAGE):
+        yield from page
+        after = page[-1].entered_at, page[-1].person_id
+
+
 def as_of(session: Session, segment_id: UUID, at: datetime) -> set[UUID]:
     """Who was in it at an instant: by the last evaluation that was not after it. Ids of persons as they were then."""
-    found = rows(
-        session,
-        "SELECT person_id FROM (SELECT DISTINCT ON (person_id) person_id, kind FROM segment_transition"
-        " WHERE workspace_id = app_ws() AND segment_id = :id AND at <= :at ORDER BY person_id, seq DESC) t"
-        " WHERE kind = 'entered'",
-        id=segment_id,
-        at=at,
-    )
-    return {row.person_id for row in found}
+    return {one.person_id for one in every_member(session, segment_id, at)}
 
 
 def read_cycles(session: Session, *, until: datetime | None = None, size: int = 1) -> list[Cycle]:

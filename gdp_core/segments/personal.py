@@ -16,7 +16,7 @@ from gdp_core.errors import Forbidden
 from gdp_core.features.base import Feature, Tally
 from gdp_core.lake.tables import PERSON_FIELDS, PERSON_WHOLE
 from gdp_core.segments.conditions.base import Condition, Evidence, Names
-from gdp_core.segments.rules import GROUP_SENTENCES, Group, Rule
+from gdp_core.segments.rules import GROUP_SENTENCES, Group, Rule, Unread
 from gdp_core.timeline.matching import as_text
 
 _HIDDEN = "meet a condition on personal data, which your role may not read"
@@ -70,6 +70,8 @@ class Reader:
 
     def plain(self, rule: Rule) -> dict[str, Any]:
         """A rule as JSON, the values of what they may not read covered."""
+        if isinstance(rule, Unread) and not self._sees_all:
+            return {}  # what it says of whom, nobody knows
         told = rule.plain
         for path, condition in rule.conditions():
             if self.hides(condition):

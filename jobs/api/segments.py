@@ -13,7 +13,7 @@ from sqlmodel import Session
 from gdp_core import reports
 from gdp_core.accounts.roles import Principal
 from gdp_core.analytics.calendar import instant
-from gdp_core.analytics.scope import midnight
+from gdp_core.analytics.scope import in_reach, midnight
 from gdp_core.analytics.workspace import read_workspace
 from gdp_core.db import rows
 from gdp_core.errors import InvalidInput
@@ -26,6 +26,7 @@ from jobs.api.asking import Asking, turn, world
 
 router = APIRouter(prefix="/api/v1", tags=["Segments"])
 
+At = Annotated[datetime | None, Query(description="As of an instant that is past, like 2026-01-31T08:00:00Z; now else")]
 MOST_MEMBERS, MOST_TRANSITIONS, MOST_DAYS = 1000, 1000, 800
 
 
@@ -156,11 +157,20 @@ def list_members(
     segment_id: UUID,
     after: Annotated[str, Query(description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=MOST_MEMBERS)] = 100,
+    at: At = None,
 ) -> shapes.Members:
-    """Who entered last comes first, so whoever enters while you read on is not among the later pages."""
-    place = _place(after) if after else None
+    """Who entered last comes first, so whoever enters while you read on is not among the later pages.
+
+    Of an instant: who was in it by the evaluation before it, who entered first comes first, by the ids they had then.
+    """
+    then = _then(caller, at)
+    place = _place(after) if after and not then else None
     with caller.reading() as (session, principal):
         keeping.read_segment(session, segment_id)
+        if then:
+            page, following = membership.read_members_at(session, segment_id, then, after=_seq(after), size=limit)
+            following_text = None if following is None else str(following)
+            return shapes.Members(members=_members(session, principal, page), next=following_text)
         found = membership.read_members(session, segment_id, after=place, size=limit + 1)
         shown = found[:limit]
         more = _cursor(shown[-1]) if len(found) > limit else None
@@ -172,18 +182,23 @@ def list_members(
     summary="Whether somebody is in it",
     responses=shapes.errors(400, 404),
 )
-def read_member(caller: Asking, segment_id: UUID, person: str) -> shapes.Membership:
+def read_member(caller: Asking, segment_id: UUID, person: str, at: At = None) -> shapes.Membership:
     """`person`: any id or identifier they ever had, such as 42, user:42 or ada@example.com."""
+    then = _then(caller, at)
     with caller.reading() as (session, _):
         segment = keeping.read_segment(session, segment_id)
         person_id, _number = find_person(session, person)
-        found = membership.find_member(session, segment_id, person_id)
+        found = (
+            membership.find_member_at(session, segment_id, person_id, then)
+            if then
+            else membership.find_member(session, segment_id, person_id)
+        )
     return shapes.Membership(
         person=person_id,
         member=found is not None,
         since=found.entered_at if found else None,
         entry=found.entry if found else None,
-        evaluated_at=segment.evaluated_at,
+        evaluated_at=then or segment.evaluated_at,
     )
 
 
@@ -201,7 +216,7 @@ def read_history(
         zone = ZoneInfo(timezone)
         last = until or caller.now.astimezone(zone).date()
         first = since or last - timedelta(days=30)
-        if not 0 <= (last - first).days < MOST_DAYS or not (first.year >= 1990 and last.year <= 9000):
+        if not 0 <= (last - first).days < MOST_DAYS or not in_reach(first, last):
             raise InvalidInput(f"Choose a period of at least one day and at most {MOST_DAYS} days.")
         begin, end = midnight(first, zone), midnight(last + timedelta(days=1), zone)
         sizes = membership.read_sizes(session, segment_id, begin, end)
@@ -285,6 +300,23 @@ def _members(session: Session, principal: Principal, found: Sequence[membership.
 
 def _cursor(last: membership.Member) -> str:
     return urlsafe_b64encode(f"{last.entered_at.isoformat()}|{last.person_id}".encode()).decode().rstrip("=")
+
+
+def _then(caller: Asking, at: datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise InvalidInput("Give the instant `at` with its zone, like 2026-01-31T08:00:00Z.")
+    membership.check_past(at, caller.now)
+    return at
+
+
+def _seq(cursor: str) -> int:
+    if not cursor:
+        return 0
+    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+        raise InvalidInput("Give as `after` what a page said as `next`.")
+    return int(cursor)
 
 
 def _place(cursor: str) -> membership.Place:
