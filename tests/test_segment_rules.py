@@ -249,3 +249,21 @@ def test_what_is_foretold_comes_true_and_nothing_else(seed: int) -> None:
             if part.until is not None:
                 assert state(part.until, at_path[part.path]) is not part.holds
                 assert state(part.until - 1, at_path[part.path]) is part.holds
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Havana", "America/Sao_Paulo"])
+@pytest.mark.parametrize("today", ["2023-02-28", "2024-02-28", "2024-02-29", "2024-03-01", "2023-12-31"])
+def test_every_day_of_earlier_years_has_its_anniversary_once_a_year(zone: str, today: str) -> None:
+    """29 February on the 28th of other years; also where a day has no midnight, or has two."""
+    here, day = ZoneInfo(zone), date.fromisoformat(today)
+    edges = [first_instant(date(2010, 12, 25) + timedelta(days=more), here) for more in range(800)]
+    born = [edge + more for edge in edges for more in (0, -1)] + [first_instant(date(1, 7, 1), here), -(2**62), 2**62]
+    people = [Somebody([], {"birthday": at}) for at in born]
+    facts = Facts(timeline_of(people), first_instant(day, here) + 1, Surroundings(here))
+    held = alone({"kind": "person", "field": "birthday", "op": "anniversary"}).holds(facts).tolist()
+    found = [instant(at).astimezone(here).date() for at in born[:-3]]
+    kept = [(one.month, one.day) if (one.month, one.day) != (2, 29) or day.year % 4 == 0 else (2, 28) for one in found]
+    assert held[:-3] == [
+        one.year < day.year and on == (day.month, day.day) for one, on in zip(found, kept, strict=True)
+    ]
+    assert held[-3:] == [False] * 3

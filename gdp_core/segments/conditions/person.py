@@ -133,14 +133,13 @@ class Person(Condition):
         return (facts.at, facts.at + long) if self.op == "within_next" else (facts.at + long, None)
 
     def _is_today(self, found: Instants, facts: "Facts") -> Mask:
+        """Whose local day is one of the days of earlier years of which today is the anniversary."""
         today = instant(facts.at).astimezone(facts.zone).date()
-        days, again = np.unique(found, return_inverse=True)
-        held = np.array([self._falls_on(int(at), today, facts) for at in days], np.bool_)
-        return np.asarray(held[again])
-
-    def _falls_on(self, at: int, today: date, facts: "Facts") -> bool:
-        day = local(at, facts.zone)
-        return day is not None and day.year < today.year and _in_year(day.date(), today.year) == today
+        days = [day for year in range(_FIRST_YEAR, today.year) for day in _kept_on(today, year)]
+        edges = [
+            micros(midnight(date.fromordinal(day.toordinal() + more), facts.zone)) for day in days for more in (0, 1)
+        ]
+        return np.asarray(np.searchsorted(np.array(edges, np.int64), found, "right") % 2 == 1)
 
     def sentence(self, names: Names) -> str:
         """See Condition."""
@@ -226,9 +225,20 @@ class Person(Condition):
         return Uses(fields=(self.field.removeprefix("person."),))
 
 
+_FIRST_YEAR = 2  # of the first one some instants are before the calendar begins
+
+
 def _in_year(day: date, year: int) -> date:
     """The anniversary of a day in a year."""
     try:
         return day.replace(year=year)
     except ValueError:
         return date(year, 2, 28)
+
+
+def _kept_on(day: date, year: int) -> Iterator[date]:
+    """The days of a year of which a day is the anniversary, in order."""
+    ordinals = date(year, 2, 28).toordinal(), _in_year(day, year).toordinal()
+    for ordinal in sorted({*ordinals, ordinals[0] + 1}):
+        if _in_year(found := date.fromordinal(ordinal), day.year) == day:
+            yield found
