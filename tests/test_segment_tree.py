@@ -1,6 +1,7 @@
 """Changing a rule that need not be finished: where nodes go, and that nothing is changed in place."""
 
 import json
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,10 +52,11 @@ def test_a_node_moves_within_its_group_and_stops_at_its_edges():
 def test_a_node_moves_out_of_and_into_groups():
     assert names(tree.outwards(ROOT, (1, 0))) == ["a", ["c"], "b", "d"]
     assert names(tree.outwards(ROOT, (0,))) == names(ROOT)
-    assert names(tree.inwards(ROOT, (0,))) == [["b", "c", "a"], "d"]
-    assert names(tree.inwards(ROOT, (2,))) == ["a", ["b", "c", "d"]]
-    assert tree.neighbour(ROOT, (1, 0)) is None
-    assert names(tree.inwards(ROOT, (1, 0))) == names(ROOT)
+    assert names(tree.inwards(ROOT, (0,), 1)) == [["a", "b", "c"], "d"]
+    assert names(tree.inwards(ROOT, (2,), -1)) == ["a", ["b", "c", "d"]]
+    for path, by in (((0,), -1), ((2,), 1), ((1, 0), -1), ((1, 0), 1)):
+        assert tree.neighbour(ROOT, path, by) is None
+        assert names(tree.inwards(ROOT, path, by)) == names(ROOT)
 
 
 def test_groups_are_made_and_dissolved():
@@ -90,12 +92,8 @@ def leaves(root):
 def test_moving_loses_nothing_and_changes_nothing_in_place(root, data):
     before = json.dumps(root)
     path = data.draw(st.sampled_from([path for path, _ in tree.walk(root) if path]))
-    moves = (
-        [tree.outwards, tree.inwards, tree.unwrapped]
-        if tree.is_group(tree.at(root, path))
-        else [tree.outwards, tree.inwards]
-    )
-    moves += [lambda root, path: tree.moved(root, path, 1), lambda root, path: tree.moved(root, path, -1)]
+    moves = [tree.outwards, *([tree.unwrapped] if tree.is_group(tree.at(root, path)) else [])]
+    moves += [partial(move, by=by) for move in (tree.moved, tree.inwards) for by in (-1, 1)]
     after = data.draw(st.sampled_from(moves))(root, path)
     assert leaves(after) == leaves(root)
     assert json.dumps(root) == before

@@ -25,8 +25,6 @@ VERSION: Literal[1] = 1
 DEEPEST, MOST_CONDITIONS, LARGEST = 8, 100, 256 << 10
 Path = tuple[int, ...]
 """Where a node is: the places to go down from the outermost group, which is ()."""
-_GROUPS = ("all", "any", "not")
-GROUP_WORDS = {"all": "all of", "any": "any of", "not": "none of"}
 GROUP_SENTENCES = {"all": "all of these", "any": "any of these", "not": "none of these"}
 
 
@@ -185,7 +183,7 @@ def _too_much(given: object) -> Iterator[Problem]:
     waiting: list[tuple[object, Path]] = [(given["match"], ())]
     while waiting:
         node, path = waiting.pop()
-        if not isinstance(node, Mapping) or node.get("kind") not in _GROUPS:
+        if not isinstance(node, Mapping) or node.get("kind") not in GROUP_SENTENCES:
             conditions += 1
             continue
         if len(path) >= DEEPEST:

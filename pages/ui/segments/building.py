@@ -36,11 +36,10 @@ from pages.ui.segments.tree import Node
 
 ID = state.Field("builder", "id")
 FIELDS = (ID,)
-GROUP_WORDS = {"all": "All of these", "any": "Any of these", "not": "None of these"}
 _JOINED = {"all": "and", "any": "or", "not": "nor"}
 _LEADS = {"": "", **{joined: f":gray[{joined}] " for joined in _JOINED.values()}}
 _QUICK = ("performed", "person", "feature", "not_since")
-_YEAR: state.Slot[tuple[tuple[str, str], tuple[Day, ...]] | None] = state.Slot("builder.year", None)
+_YEAR: state.Slot[tuple[str, tuple[Day, ...]] | None] = state.Slot("builder.year", None)  # of which rule
 _WIDE = 240  # characters of a condition's line
 
 
@@ -136,9 +135,9 @@ def _caption(place: Here, work: Work, segment: Segment | None, known: Known) -> 
 
 
 def _steps(desk: Desk, work: Work) -> None:
-    for name, icon, act, steps in (
-        ("Undo", ":material/undo:", desk.undo, work.past),
-        ("Redo", ":material/redo:", desk.redo, work.future),
+    for name, icon, act, steps, keys in (
+        ("Undo", ":material/undo:", desk.undo, work.past, "Mod+Z"),
+        ("Redo", ":material/redo:", desk.redo, work.future, "Mod+Shift+Z"),
     ):
         st.button(
             "",
@@ -147,6 +146,7 @@ def _steps(desk: Desk, work: Work) -> None:
             key=f"{desk.prefix}{name.lower()}",
             on_click=act,
             disabled=not steps,
+            shortcut=keys,
             width=40,
         )
 
@@ -289,7 +289,7 @@ def _sample(place: Here, found: Preview) -> None:
 
 
 def _year(place: Here, sight: Sight, offers: Offers, rule: Rule) -> None:
-    """How many it would have meant each day of the last year, for whoever opens it."""
+    """How many it would have meant each day of the last year, for whoever opens it; of another rule once it is asked for."""
     opened = st.expander(
         "How it would have grown in the last 12 months",
         icon=":material/history:",
@@ -299,8 +299,14 @@ def _year(place: Here, sight: Sight, offers: Offers, rule: Rule) -> None:
     with opened:
         if not opened.open:
             return
-        asked, kept = (rule.json_text, sight.timeline.snapshot), _YEAR.get()
-        if kept is None or kept[0] != asked:
+        kept = _YEAR.get()
+        if kept is not None and kept[0] != rule.json_text:
+            layout.note("It takes a count for each day. The rule is another one since it was told.")
+            if not st.button("Tell it for this rule", icon=":material/refresh:", key="builder-year-again"):
+                return
+            kept = None
+        if kept is None:
+            _YEAR.set(("", ()))  # of no rule: when a click ends it here, it waits to be asked again
             bar = st.progress(0.0, "Day by day")
             try:
                 found = counting.year(sight, offers.around, rule, partial(_progress, bar))
@@ -309,7 +315,7 @@ def _year(place: Here, sight: Sight, offers: Offers, rule: Rule) -> None:
                 layout.note(f"It cannot be told: {error}")
                 return
             bar.empty()
-            kept = (asked, found)
+            kept = (rule.json_text, found)
             _YEAR.set(kept)
         days = kept[1]
         write = place.write
@@ -372,9 +378,9 @@ def _group(desk: Desk, offers: Offers, known: Known, path: Path, node: Node, wor
         state.begin(key, node["kind"])
         st.segmented_control(
             "How many of the conditions must hold",
-            [*GROUP_WORDS],
+            tree.GROUPS,
             key=key,
-            format_func=GROUP_WORDS.__getitem__,
+            format_func=lambda kind: rules.GROUP_SENTENCES[kind].capitalize(),
             required=True,
             label_visibility="collapsed",
             on_change=partial(_regroup, desk, node["id"], key),
@@ -583,7 +589,8 @@ _MOVES: Mapping[str, tuple[str, str]] = {
     "copy": ("Duplicate", ":material/content_copy:"),
     "up": ("Move up", ":material/arrow_upward:"),
     "down": ("Move down", ":material/arrow_downward:"),
-    "in": ("Move into the next group", ":material/subdirectory_arrow_right:"),
+    "above": ("Move into the group above", ":material/north_east:"),
+    "below": ("Move into the group below", ":material/south_east:"),
     "out": ("Move out of its group", ":material/subdirectory_arrow_left:"),
     "wrap": ("Put into a group", ":material/account_tree:"),
     "unwrap": ("Dissolve the group", ":material/call_split:"),
@@ -597,7 +604,8 @@ def _moves(root: Node, path: Path) -> list[str]:
     possible = {
         "up": path[-1] > 0,
         "down": path[-1] < last,
-        "in": tree.neighbour(root, path) is not None,
+        "above": tree.neighbour(root, path, -1) is not None,
+        "below": tree.neighbour(root, path, 1) is not None,
         "out": len(path) > 1,
         "wrap": len(path) < DEEPEST,
         "unwrap": False,
@@ -636,8 +644,10 @@ def _move(desk: Desk, number: int, key: str) -> None:
             _change(desk, number, lambda root, path: tree.moved(root, path, -1))
         case "down":
             _change(desk, number, lambda root, path: tree.moved(root, path, 1))
-        case "in":
-            _change(desk, number, tree.inwards)
+        case "above":
+            _change(desk, number, partial(tree.inwards, by=-1))
+        case "below":
+            _change(desk, number, partial(tree.inwards, by=1))
         case "out":
             _change(desk, number, tree.outwards)
         case "wrap":

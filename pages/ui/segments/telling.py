@@ -5,7 +5,7 @@ from datetime import timedelta
 from gdp_core.segments.conditions.base import Condition, Names
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.personal import Reader
-from gdp_core.segments.rules import Group, Rule
+from gdp_core.segments.rules import GROUP_SENTENCES, Group, Rule
 from gdp_core.segments.surroundings import read_names
 from pages.ui import layout
 from pages.ui.context import Here
@@ -33,13 +33,13 @@ def lines(place: Here, known: Names, rule: Rule) -> list[tuple[int, str]]:
     return list(_lines(place, known, rule.match, 0))
 
 
-_GROUPS = {"all": "All of these", "any": "Any of these", "not": "None of these"}
-
-
 def _lines(place: Here, known: Names, node: Group | Condition, depth: int) -> list[tuple[int, str]]:
     if not isinstance(node, Group):
         return [(depth, line(place, known, node))]
-    return [(depth, _GROUPS[node.kind]), *(told for part in node.of for told in _lines(place, known, part, depth + 1))]
+    return [
+        (depth, GROUP_SENTENCES[node.kind].capitalize()),
+        *(told for part in node.of for told in _lines(place, known, part, depth + 1)),
+    ]
 
 
 def badges(place: Here, one: Segment) -> None:

@@ -7,10 +7,10 @@ Nothing here is changed in place: every function returns a new tree, so that an 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
-from gdp_core.segments.rules import GROUP_WORDS, Path
+from gdp_core.segments.rules import GROUP_SENTENCES, Path
 
 Node = Mapping[str, Any]
-GROUPS = tuple(GROUP_WORDS)
+GROUPS = tuple(GROUP_SENTENCES)
 OUTERMOST: Path = ()
 
 
@@ -67,11 +67,6 @@ def at(root: Node, path: Path) -> Node:
     return root
 
 
-def depth(root: Node) -> int:
-    """How many groups deep it is."""
-    return max(len(path) + 1 for path, node in walk(root) if is_group(node))
-
-
 def put(root: Node, path: Path, node: Node) -> Node:
     """With another node in this place."""
     if not path:
@@ -112,22 +107,22 @@ def outwards(root: Node, path: Path) -> Node:
     return insert(remove(root, path), (*above, group + 1), node)
 
 
-def neighbour(root: Node, path: Path) -> Path | None:
-    """The group into which `inwards` moves a node: the nearest before it in its own group, else the nearest after it."""
+def neighbour(root: Node, path: Path, by: int) -> Path | None:
+    """The nearest group before (-1) or after (1) a node in its own group; None without one."""
     *above, place = path
     parts = _parts(at(root, tuple(above)))
-    places = [*range(place - 1, -1, -1), *range(place + 1, len(parts))]
+    places = range(place - 1, -1, -1) if by < 0 else range(place + 1, len(parts))
     return next(((*above, other) for other in places if is_group(parts[other])), None)
 
 
-def inwards(root: Node, path: Path) -> Node:
-    """The node as the last of its `neighbour`; without one it stays."""
-    target = neighbour(root, path)
+def inwards(root: Node, path: Path, by: int) -> Node:
+    """The node as the last of the group before it (-1), or the first of the one after it (1); without one it stays."""
+    target = neighbour(root, path, by)
     if target is None:
         return root
     node, without = at(root, path), remove(root, path)
-    if target[-1] > path[-1]:
-        target = (*target[:-1], target[-1] - 1)
+    if by > 0:
+        return insert(without, (*target[:-1], target[-1] - 1, 0), node)
     return insert(without, (*target, len(_parts(at(without, target)))), node)
 
 

@@ -19,7 +19,7 @@ from gdp_core.segments.explaining import Part, Why
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.membership import Member
 from gdp_core.segments.personal import Reader
-from gdp_core.segments.rules import Group
+from gdp_core.segments.rules import GROUP_SENTENCES, Group
 from pages.ui import boundary, layout, nav, state
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
@@ -29,7 +29,6 @@ from pages.ui.reporting.sight import Sight
 from pages.ui.segments import counting, telling
 
 _FOUND = 10
-_GROUPS = {"all": "All of these", "any": "Any of these", "not": "None of these"}
 _MARKS = {True: ":green[:material/check_circle:]", False: ":red[:material/cancel:]"}
 
 
@@ -171,7 +170,7 @@ class _Telling:
         """A group with what is in it, or a condition with what was found."""
         until = f" Until {self.place.write.instant(instant(part.until))}, if nothing happens." if part.until else ""
         if isinstance(node, Group):
-            st.markdown(f"{_MARKS[part.holds]} **{_GROUPS[node.kind]}**")
+            st.markdown(f"{_MARKS[part.holds]} **{GROUP_SENTENCES[node.kind].capitalize()}**")
             with st.container(border=True, gap="xsmall"):
                 for below, child in zip(part.of, node.of, strict=True):
                     self.part(below, child)
