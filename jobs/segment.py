@@ -1,6 +1,7 @@
 """The command of segments: whom a rule means, why, how it would have gone, and the segments that are kept.
 
-A rule is JSON in a file, or - for standard input, as docs/segments.md describes it; or that of a segment, by its name.
+A rule is JSON in a file, or - for standard input, as docs/segments.md describes it, field rules and event rules of other
+systems included; or that of a segment, by its name.
 """
 
 import sys
@@ -24,11 +25,12 @@ from gdp_core.analytics.workspace import read_workspace
 from gdp_core.errors import InvalidInput
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
-from gdp_core.segments import backtesting, explaining, keeping, membership, previewing, rules
+from gdp_core.segments import backtesting, explaining, importing, keeping, membership, previewing, rules
 from gdp_core.segments.backtesting import MOST_DAYS
 from gdp_core.segments.cycle import run_cycle
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.finding import find_person
+from gdp_core.segments.importing import WrittenAs
 from gdp_core.segments.past import read_history
 from gdp_core.segments.personal import Reader
 from gdp_core.segments.rules import BadRule, Rule
@@ -55,7 +57,9 @@ app = typer.Typer(
 _DAYS = 90
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", metavar="SLUG", help="The workspace's short name.")]
-RuleOption = Annotated[str, typer.Option("--rule", metavar="FILE", help="A rule as JSON; - is standard input.")]
+RuleOption = Annotated[
+    str, typer.Option("--rule", metavar="FILE", help="A rule as JSON, ours or of another system; - is standard input.")
+]
 SegmentOption = Annotated[str, typer.Option("--segment", metavar="NAME", help="Or the rule of a segment.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Everything, as JSON on standard output.")]
 
@@ -66,6 +70,7 @@ class _Asked:
 
     workspace_id: UUID
     rule: Rule
+    written_as: WrittenAs | None
     saved: keeping.Segment | None
     timeline: Timeline
     surroundings: Surroundings
@@ -87,6 +92,7 @@ class _Asked:
         """What every answer begins with."""
         return {
             "segment": self.own,
+            "written_as": self.written_as,
             "sentence": self.reader.sentence(self.rule),
             "at": self.now,
             "snapshot": self.timeline.snapshot,
@@ -316,10 +322,13 @@ def _asked(workspace: str, file: str, name: str) -> _Asked:
     timeline = _timeline(workspace_id, now)
     with database("gdp_web").transaction(workspace_id, read_only=True) as session:
         saved = keeping.find_segment(session, name) if name else None
-        rule = saved.rule if saved else rules.read(given)
+        rule, written_as = (saved.rule, None) if saved else importing.read_told(given)
         timezone = read_workspace(session).timezone
         surroundings = read_surroundings(session, timezone=timezone, rule=rule)
-    return _Asked(workspace_id, rule, saved, timeline, surroundings, timezone, now)
+    asked = _Asked(workspace_id, rule, written_as, saved, timeline, surroundings, timezone, now)
+    if written_as not in (None, "rule"):
+        note(f"Read as {importing.WRITTEN[written_as]}: {asked.reader.sentence(rule)}")
+    return asked
 
 
 def _read(file: str) -> bytes:

@@ -252,6 +252,24 @@ def test_members_are_those_the_preview_counts(shop):
         assert shop.ask("GET", f"{path}/members/{who}").status_code == 404
 
 
+def test_rules_of_other_systems_are_read(shop):
+    events = [{"condition": "event", "eventType": "order", "eventCount": {"gte": 2}, "eventWindow": "30d"}]
+    fields = {"operator": "OR", "conditions": [{"field": "traits.plan", "operator": "eq", "value": "pro"}]}
+    own = shop.ask("POST", f"{PATH}/preview", json={"rule": BUYERS}).json()
+    told = shop.ask("POST", f"{PATH}/preview", json={"rule": events}).json()
+    assert (own["written_as"], told["written_as"]) == ("rule", "event_rules")
+    assert {**told, "written_as": "rule"} == own
+    made = shop.ask("POST", PATH, json={"name": "Pro", "rule": {"name": "x", "rules": fields}}).json()
+    assert made["written_as"] == "field_rules"
+    assert made["rule"]["match"]["of"][0] == {"kind": "person", "field": "plan", "op": "is", "values": ["pro"]}
+    changed = shop.ask("PATCH", f"{PATH}/{made['id']}", json={"rule": events, "version": 1}).json()
+    assert changed["rule"] == own["rule"]
+    why = shop.ask("POST", f"{PATH}/explain", json={"rule": fields, "person": "u1"}).json()
+    assert (why["belongs"], why["written_as"]) == (True, "field_rules")
+    wrong = shop.ask("POST", f"{PATH}/preview", json={"rule": [events[0], {"condition": "weather"}]})
+    assert (wrong.status_code, wrong.json()["error"]["problems"][0]["path"]) == (400, [1])
+
+
 def test_the_feed_goes_on_from_where_it_was(shop):
     made, other = shop.make(rule=BUYERS), shop.make("All", PRO)
     shop.cycle()

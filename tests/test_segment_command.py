@@ -13,7 +13,7 @@ import typer
 from gdp_core import clock, runtime
 from gdp_core.accounts.roles import Principal
 from gdp_core.lake import process
-from gdp_core.segments import keeping, rules
+from gdp_core.segments import importing, keeping, rules
 from gdp_core.segments.conditions import KINDS
 from gdp_core.segments.membership import REASON_WORDS
 from gdp_core.settings import settings
@@ -119,6 +119,15 @@ def test_answers_agree(ask):
     told = json.loads(ask("backtest -w shop --rule buyers.json --since 2026-10-20 --json")[1])["days"]
     assert (told[0]["people"], told[-1]["people"], sum(day["entered"] for day in told)) == (0, 4, 4)
     assert told[-1]["day"] == NOW.date().isoformat()
+
+
+def test_rules_of_other_systems_are_read(ask):
+    own = json.loads(ask("count -w shop --rule buyers.json --json")[1])
+    code, out, remarks = ask("count -w shop --rule - --json", [{"condition": "event", "eventType": "paid"}])
+    assert (code, json.loads(out)) == (0, {**own, "written_as": "event_rules"})
+    assert "Read as event rules: People who did paid." in remarks
+    for written in re.findall(r"```json\n((?:\{\"operator\"|\[\{\"condition\").*)\n```", PAGE):
+        assert importing.read_told(written)[1] != "rule"
 
 
 def test_progress_is_beside_the_result(ask):

@@ -8,7 +8,7 @@ stand under "rules" of a whole segment. Names in camelCase become those of our f
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from gdp_core.analytics.window import Window
@@ -74,18 +74,29 @@ class _Unreadable(Exception):
         self.field = field
 
 
+WrittenAs = Literal["rule", "field_rules", "event_rules"]
+"""Which format a rule was written in: ours, or one of the others."""
+WRITTEN: dict[WrittenAs, str] = {"rule": "a rule", "field_rules": "field rules", "event_rules": "event rules"}
+
+
 def read_any(given: object) -> Rule:
     """A rule from any of the four formats, as JSON text or as objects. Raises BadRule with everything that cannot be read."""
+    return read_told(given)[0]
+
+
+def read_told(given: object) -> tuple[Rule, WrittenAs]:
+    """The same, and the format it was written in. One condition by itself is of the format whose condition it is."""
     loaded = rules.load(given)
     if isinstance(loaded, Mapping) and not loaded.keys() & {"match", "version"} and "rules" in loaded:
         loaded = rules.load(loaded["rules"])
     if isinstance(loaded, Mapping) and loaded.keys() & {"match", "version"}:
-        return rules.read(loaded)
+        return rules.read(loaded), "rule"
     problems: list[Problem] = []
     match = _outermost(loaded, problems)
     if problems:
         raise BadRule(problems)
-    return rules.read({"match": match})
+    by_field = isinstance(loaded, Mapping) and not loaded.keys().isdisjoint({"conditions", "field"})
+    return rules.read({"match": match}), "field_rules" if by_field else "event_rules"
 
 
 def _outermost(given: object, problems: list[Problem]) -> _Node | None:

@@ -17,7 +17,7 @@ from gdp_core.analytics.scope import in_reach, midnight
 from gdp_core.analytics.workspace import read_workspace
 from gdp_core.db import rows
 from gdp_core.errors import InvalidInput
-from gdp_core.segments import explaining, keeping, membership, previewing, rules
+from gdp_core.segments import explaining, importing, keeping, membership, previewing
 from gdp_core.segments.finding import find_person
 from gdp_core.segments.personal import Reader
 from gdp_core.segments.surroundings import read_names
@@ -39,9 +39,10 @@ def list_segments(caller: Asking) -> shapes.Segments:
 
 
 @router.post("/segments", status_code=201, summary="Make a segment", responses=shapes.errors(400, 409, 413))
-def create_segment(caller: Asking, asked: shapes.NewSegment) -> shapes.Segment:
-    """Its people are found by the next evaluation, within seconds."""
-    rule = rules.read(asked.rule)
+def create_segment(caller: Asking, asked: shapes.NewSegment) -> shapes.MadeSegment:
+    """Its people are found by the next evaluation, within seconds. Field rules and event rules of other systems are read
+    too, and kept as the rule in the answer."""
+    rule, written_as = importing.read_told(asked.rule)
     with caller.changing() as (session, principal):
         made = keeping.create(
             session,
@@ -53,13 +54,14 @@ def create_segment(caller: Asking, asked: shapes.NewSegment) -> shapes.Segment:
             enabled=asked.enabled,
             now=caller.now,
         )
-        return _segment(made, _reader(session, principal))
+        told = _segment(made, _reader(session, principal))
+    return shapes.MadeSegment(**dict(told), written_as=written_as)
 
 
 @router.post("/segments/preview", summary="Whom a rule means now", responses=shapes.errors(400, 413))
 def preview(caller: Asking, asked: shapes.RuleOnly) -> shapes.Preview:
     """Nothing is saved. Each group and condition says for how many it holds by itself."""
-    rule = rules.read(asked.rule)
+    rule, written_as = importing.read_told(asked.rule)
     with caller.reading() as (session, principal):
         found = world(caller, session, rule)
     reader = Reader(principal, found.surroundings.names)
@@ -72,6 +74,8 @@ def preview(caller: Asking, asked: shapes.RuleOnly) -> shapes.Preview:
         people=told.people,
         of=told.of,
         sentence=reader.sentence(rule),
+        rule=reader.plain(rule),
+        written_as=written_as,
         conditions=shapes.Part.all_of(rule, told.per_condition, reader),
         sample=sample,
         remarks=list(told.remarks),
@@ -86,7 +90,7 @@ def explain(caller: Asking, asked: shapes.Question) -> shapes.Why:
         raise InvalidInput("Give the id of a segment, or a rule.")
     with caller.reading() as (session, principal):
         saved = keeping.read_segment(session, asked.segment) if asked.segment else None
-        rule = saved.rule if saved else rules.read(asked.rule)
+        rule, written_as = (saved.rule, None) if saved else importing.read_told(asked.rule)
         found = world(caller, session, rule)
         reader = Reader(principal, found.surroundings.names)
         if saved is None:
@@ -103,6 +107,7 @@ def explain(caller: Asking, asked: shapes.Question) -> shapes.Why:
         at=instant(told.at),
         belongs=told.belongs,
         counts=told.counts,
+        written_as=written_as,
         sentence=told.sentence,
         turns_at=_instant(told.turns_at),
         looked_until=_instant(told.looked_until),
@@ -120,7 +125,7 @@ def read_segment(caller: Asking, segment_id: UUID) -> shapes.Segment:
 @router.patch("/segments/{segment_id}", summary="Change a segment", responses=shapes.errors(400, 404, 409, 413))
 def change_segment(caller: Asking, segment_id: UUID, asked: shapes.Change) -> shapes.Segment:
     """All of it or nothing. A rule becomes the next version, if nobody saved another since the `version` given."""
-    rule = rules.read(asked.rule) if asked.rule is not None else None
+    rule = importing.read_any(asked.rule) if asked.rule is not None else None
     if rule is not None and asked.version is None:
         raise InvalidInput("Say which version of the rule was edited, in `version`.")
     with caller.changing() as (session, principal):

@@ -11,6 +11,7 @@ from gdp_core.analytics.calendar import instant
 from gdp_core.segments import explaining, rules
 from gdp_core.segments.conditions.base import Condition
 from gdp_core.segments.conditions.base import Happening as Happened
+from gdp_core.segments.importing import WrittenAs
 from gdp_core.segments.membership import Kind, Reason
 from gdp_core.segments.personal import Reader
 
@@ -28,6 +29,14 @@ RULE: dict[str, Any] = {
 _ID, _PERSON = "0197f3a0-5c1e-7d2b-8a55-0242ac120002", "5f0c2a9e-3d17-5b7e-9c1d-8a4f6b2e7d10"
 _AT = "2026-11-18T12:00:00Z"
 Rule = dict[str, Any]
+AskedRule = dict[str, Any] | list[Any]
+"""A rule of ours, or field rules or event rules of another system."""
+_FIELD_RULES: dict[str, Any] = {
+    "operator": "AND",
+    "conditions": [{"field": "stage", "operator": "eq", "value": "subscribed"}],
+}
+_EVENT_RULES = [{"condition": "event", "eventType": "letter_sent", "eventCount": {"gte": 3}, "eventWindow": "30d"}]
+_WRITTEN_AS = "How the rule was written: as one of ours (rule), or as field or event rules of another system"
 
 
 class Asked(BaseModel):
@@ -43,9 +52,12 @@ def _example(*values: dict[str, Any]) -> ConfigDict:
 class NewSegment(Asked):
     """A segment to make."""
 
-    model_config = _example({"name": "Busy subscribers", "rule": RULE, "goal": "Upgrade to a yearly plan"})
+    model_config = _example(
+        {"name": "Busy subscribers", "rule": RULE, "goal": "Upgrade to a yearly plan"},
+        {"name": "Subscribers", "rule": _FIELD_RULES},
+    )
     name: str
-    rule: Rule = Field(description="See docs/segments.md")
+    rule: AskedRule = Field(description="See docs/segments.md")
     description: str = ""
     goal: str = Field("", description="What its people should do")
     enabled: bool = Field(True, description="Whether it is evaluated")
@@ -59,7 +71,7 @@ class Change(Asked):
     description: str | None = None
     goal: str | None = None
     enabled: bool | None = None
-    rule: Rule | None = None
+    rule: AskedRule | None = None
     version: int | None = None
     note: str = ""
 
@@ -111,6 +123,12 @@ class Segment(BaseModel):
     starter: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class MadeSegment(Segment):
+    """One just made; `rule` is what it was read as."""
+
+    written_as: WrittenAs = Field(description=_WRITTEN_AS)
 
 
 class Segments(BaseModel):
@@ -236,8 +254,8 @@ class Transitions(BaseModel):
 class RuleOnly(Asked):
     """A rule, saved or not."""
 
-    model_config = _example({"rule": RULE})
-    rule: Rule
+    model_config = _example({"rule": RULE}, {"rule": _EVENT_RULES})
+    rule: AskedRule
 
 
 class Part(BaseModel):
@@ -273,6 +291,8 @@ class Preview(BaseModel):
                         {"path": [0], "kind": "performed", "sentence": "did letter_sent ...", "people": 977},
                         {"path": [1], "kind": "person", "sentence": "stage is subscribed", "people": 1630},
                     ],
+                    "rule": RULE,
+                    "written_as": "rule",
                     "sample": [_PERSON],
                     "remarks": [],
                     "complete_until": _AT,
@@ -283,6 +303,8 @@ class Preview(BaseModel):
     people: int
     of: int
     sentence: str
+    rule: Rule = Field(description="What was asked, as a rule of ours")
+    written_as: WrittenAs = Field(description=_WRITTEN_AS)
     conditions: list[Part]
     sample: list[UUID]
     remarks: list[str]
@@ -295,7 +317,7 @@ class Question(Asked):
     model_config = _example({"segment": _ID, "person": "ada@example.com"}, {"rule": RULE, "person": "user:42"})
     person: str = Field(description="Any id or identifier they ever had: a person's id, 42, user:42, ada@example.com")
     segment: UUID | None = None
-    rule: Rule | None = None
+    rule: AskedRule | None = None
 
 
 class Happening(BaseModel):
@@ -372,6 +394,7 @@ class Why(BaseModel):
                     "at": _AT,
                     "belongs": True,
                     "counts": True,
+                    "written_as": None,
                     "sentence": "Leaves on 2026-12-02 08:30 UTC if nothing happens.",
                     "turns_at": "2026-12-02T08:30:00Z",
                     "looked_until": None,
@@ -392,6 +415,7 @@ class Why(BaseModel):
     at: datetime
     belongs: bool
     counts: bool = Field(description="False for internal people, who are in no segment")
+    written_as: WrittenAs | None = Field(description=f"{_WRITTEN_AS}; null of a saved one")
     sentence: str
     turns_at: datetime | None
     looked_until: datetime | None
