@@ -102,7 +102,10 @@ def test_versions_follow_each_other_and_come_back(kept):
     changed = kept.change(made.id, VISITS, note="by visits", expected_version=1, now=LATER)
     assert (changed.version, changed.rule, changed.created_at, changed.updated_at) == (2, VISITS, NOW, LATER)
     assert kept.change(made.id, VISITS, expected_version=2) == changed
-    with pytest.raises(InvalidInput, match=r"saved version 2 .* edited version 1"):
+    assert (
+        kept.change(made.id, VISITS, note="by visits", expected_version=1) == changed
+    )  # it was not sure it came through
+    with pytest.raises(Conflict, match=r"saved version 2 .* edited version 1"):
         kept.change(made.id, ORDERS, expected_version=1)
     again = kept.restore_version(made.id, 1, expected_version=2)
     assert (again.version, again.rule) == (3, ORDERS)
@@ -201,6 +204,25 @@ def test_nonsense_is_refused(kept, name, more, said):
     with pytest.raises(InvalidInput, match=said):
         kept.create(name, ORDERS, **more)
     assert kept.names() == []
+
+
+def test_nothing_too_long_is_cut_in_silence(kept):
+    longest = kept.create("n" * 120, ORDERS, description="d" * 1000, goal=" g" * 500)
+    assert (len(longest.name), len(longest.description), len(longest.goal)) == (120, 1000, 999)
+    made = kept.create("A", ORDERS)
+    for act, said in (
+        (lambda: kept.create("n" * 121, ORDERS), "name is 121 characters long: make it 120"),
+        (lambda: kept.create("B", ORDERS, description="d" * 1001), "description is 1,001"),
+        (lambda: kept.create("B", ORDERS, goal="d" * 1001), "goal is 1,001"),
+        (lambda: kept.rename(made.id, "n" * 121), "name is 121"),
+        (lambda: kept.rename(made.id, "B", goal="g" * 2000), "goal is 2,000"),
+        (lambda: kept.change(made.id, VISITS, note="n" * 1001, expected_version=1), "note is 1,001"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            act()
+    assert kept.reads(keeping.read_segment, made.id) == made
+    with pytest.raises(NotFound):
+        kept.reads(keeping.find_segment, "n" * 121)
 
 
 def test_a_draft_is_each_users_own_and_may_be_unfinished(kept, database, ws):

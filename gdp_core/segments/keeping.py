@@ -119,7 +119,7 @@ def read_segment(session: Session, segment_id: UUID) -> Segment:
 
 def find_segment(session: Session, name: str) -> Segment:
     """The segment of a name. Raises NotFound."""
-    row = one(session, f"{_SEGMENT} AND s.name = :name", name=one_line(name, _LONGEST_NAME))
+    row = one(session, f"{_SEGMENT} AND s.name = :name", name=one_line(name, len(name)))
     if row is None:
         raise NotFound(f"There is no segment called “{name[:_LONGEST_NAME]}”.")
     return _segment(row)
@@ -161,7 +161,7 @@ def create(
     starter: str | None = None,
     now: datetime,
 ) -> Segment:
-    """Keep a rule under a name that no other segment has. Raises BadRule, InvalidInput, Forbidden."""
+    """Keep a rule under a name that no other segment has. Raises BadRule, Conflict for the name, InvalidInput, Forbidden."""
     _begin(session, principal)
     title, segment_id = _name(name), time_ordered(now)
     _check(session, rule)
@@ -174,9 +174,9 @@ def create(
         " :goal, CAST(:action AS jsonb), :starter, :now, :user, :now, :user) ON CONFLICT DO NOTHING",
         id=segment_id,
         name=title,
-        description=one_line(description, _LONGEST_TEXT),
+        description=_line("description", description, _LONGEST_TEXT),
         enabled=enabled,
-        goal=one_line(goal, _LONGEST_TEXT),
+        goal=_line("goal", goal, _LONGEST_TEXT),
         action=_json(action, _LARGEST_ACTION) if action is not None else None,
         starter=starter,
         now=now,
@@ -201,21 +201,21 @@ def change(
 ) -> Segment:
     """Give a segment another rule, as its next version. One that is the same makes none.
 
-    `expected_version` is the one that was edited. Raises BadRule, InvalidInput when somebody saved another meanwhile,
-    NotFound, Forbidden.
+    `expected_version` is the one that was edited. Raises BadRule, Conflict when somebody saved another meanwhile,
+    InvalidInput, NotFound, Forbidden.
     """
     _begin(session, principal)
     before = read_segment(session, segment_id)
+    if rule.json_text == before.rule.json_text:  # who asks again whether it came through
+        return before
     if before.version != expected_version:
         raise Conflict(
             f"Somebody saved version {before.version} of this segment while you edited version {expected_version}:"
             " look at it, and apply your change to that one."
         )
     _check(session, rule, own=segment_id)
-    if rule.json_text == before.rule.json_text:
-        return before
     version = before.version + 1
-    _write(session, principal, segment_id, version, rule, one_line(note, _LONGEST_TEXT), now)
+    _write(session, principal, segment_id, version, rule, _line("note", note, _LONGEST_TEXT), now)
     _touch(session, principal, segment_id, "version = :version", now, version=version)
     _record(
         session,
@@ -251,7 +251,10 @@ def rename(
     goal: str | None = None,
     now: datetime,
 ) -> Segment:
-    """Give a segment another name; another description and goal unless None. Raises InvalidInput, NotFound, Forbidden."""
+    """Give a segment another name; another description and goal unless None.
+
+    Raises Conflict for a name that another has, InvalidInput, NotFound, Forbidden.
+    """
     _begin(session, principal)
     before, title = read_segment(session, segment_id), _name(name)
     try:
@@ -262,8 +265,8 @@ def rename(
             "name = :name, description = :description, goal = :goal",
             now,
             name=title,
-            description=before.description if description is None else one_line(description, _LONGEST_TEXT),
-            goal=before.goal if goal is None else one_line(goal, _LONGEST_TEXT),
+            description=before.description if description is None else _line("description", description, _LONGEST_TEXT),
+            goal=before.goal if goal is None else _line("goal", goal, _LONGEST_TEXT),
         )
     except exc.IntegrityError as error:
         raise _taken(title) from error
@@ -443,10 +446,18 @@ def _json(content: Mapping[str, Any], largest: int) -> str:
 
 
 def _name(text: str) -> str:
-    name = one_line(text, _LONGEST_NAME)
+    name = _line("name", text, _LONGEST_NAME)
     if not name:
         raise InvalidInput("Give the segment a name.")
     return name
+
+
+def _line(what: str, text: str, longest: int) -> str:
+    """Raises InvalidInput for what is too long: nothing of it is left out in silence."""
+    line = one_line(text, len(text))
+    if len(line) > longest:
+        raise InvalidInput(f"The {what} is {len(line):,} characters long: make it {longest:,} at most.")
+    return line
 
 
 def _taken(name: str) -> Conflict:
