@@ -23,6 +23,7 @@ from gdp_core.segments import keeping, rules
 from gdp_core.segments.backtesting import Day
 from gdp_core.segments.conditions import KINDS
 from gdp_core.segments.starters import STARTERS, install
+from gdp_core.segments.subscribing import subscribe
 from gdp_core.settings import settings
 from gdp_core.timeline.matching import Condition, Match
 from pages.api import API_ROUTES
@@ -37,6 +38,7 @@ from pages.ui.segments.one import TABS
 
 from . import counting
 from .browsing import forget_everything, plain, words
+from .conftest import NOW
 from .test_pipeline import identify, track
 
 ROLES = ["OWNER", "ADMIN", "MEMBER", "VIEWER"]
@@ -966,7 +968,8 @@ def test_a_person_is_found_by_any_id_they_ever_had(browser, workspace):
 
 
 def test_turning_off_and_copying(browser, workspace):
-    sent = kept(workspace, "Senders", SENT)
+    action = {"enabled": False, "steps": [{"kind": "email", "text": "Write to them"}]}
+    sent = kept(workspace, "Senders", SENT, goal="Send more", action=action)
     browser.sign_in(workspace.id)
     page = browser.open("segment", id=sent.id.hex)
     page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("off").run()
@@ -974,9 +977,79 @@ def test_turning_off_and_copying(browser, workspace):
     page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("copy").run()
     with workspace.database.web.transaction(workspace.id, read_only=True) as session:
         copy = keeping.find_segment(session, "Senders (copy)")
-    assert (copy.rule, copy.enabled) == (sent.rule, False)
-    page = page.menu_button(key=f"segment.menu.{sent.id.hex}").set_value("delete").run()
-    assert "Nobody enters or leaves it any more" in words(page)
+    assert (copy.rule, copy.enabled, copy.goal, copy.action) == (sent.rule, False, "Send more", action)
+    assert not page.exception
+    assert plain(page.title[0].value) == "Senders (copy)"
+    assert page.query_params["id"] in (copy.id.hex, [copy.id.hex])
+
+
+def used(workspace, segment):
+    """A segment, a saved report and a webhook subscription that use one."""
+    who = Principal.system(workspace.id)
+    with workspace.database.web.transaction(workspace.id) as session:
+        breakdown = {"field": f"person.in:{segment.id}"}
+        for name, content in (("Letters by senders", {"breakdown": breakdown}), ("Letters", {})):
+            reports.save_report(session, who, name, reports.Question("trend", content), now=clock.now())
+        subscribe(session, who, url="https://hooks.example.com/x", segment_id=segment.id, kinds=["entered"], now=NOW)
+        subscribe(session, who, url="https://hooks.example.com/y", segment_id=None, kinds=["entered"], now=NOW)
+    return kept(
+        workspace, "Makers, not senders", MADE, {"kind": "segment", "segment": str(segment.id), "member": False}
+    )
+
+
+def test_what_uses_a_segment_is_told_there_and_before_it_is_deleted(browser, workspace):
+    sent = kept(workspace, "Senders", SENT)
+    with_members(workspace, sent, "u1", "u2")
+    user = used(workspace, sent)
+    browser.sign_in(workspace.id)
+    page = browser.open("segment", id=sent.id.hex)
+    links = [plain(item.label) for item in page.get("page_link")]
+    assert {"Makers, not senders", "Letters by senders"} <= {*links}
+    assert "Letters" not in links
+    assert "1 webhook subscription" in words(page)
+    menu = f"segment.menu.{sent.id.hex}"
+    said = words(page.menu_button(key=menu).set_value("delete").run())
+    assert "It cannot be deleted while other segments are made of it" in said
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.delete(session, Principal.system(workspace.id), user.id, now=clock.now())
+    said = words(browser.open("segment", id=sent.id.hex).menu_button(key=menu).set_value("delete").run())
+    assert "2 people are in it." in said
+    assert "“Letters by senders”" in said
+    assert "One webhook subscription of it hears nothing more." in said
+
+
+def test_what_was_deleted_is_on_the_list_and_can_be_restored(browser, workspace):
+    sent = kept(workspace, "Senders", SENT)
+    with workspace.database.web.transaction(workspace.id) as session:
+        keeping.delete(session, Principal.system(workspace.id), sent.id, now=clock.now())
+    for role in ("VIEWER", "MEMBER"):
+        browser.sign_in(workspace.id, role)
+        page = browser.open("segments")
+        assert "Deleted · 1" in [item.label for item in page.expander]
+    page.session_state["segments.deleted.open"] = True
+    page = press(page.run(), "Restore")
+    assert not page.error
+    with workspace.database.web.transaction(workspace.id, read_only=True) as session:
+        assert keeping.read_segment(session, sent.id).name == "Senders"
+        assert keeping.list_deleted(session) == []
+    assert "Senders" in [item.label for item in page.get("page_link")]
+
+
+def test_one_that_is_off_says_whom_it_would_mean(browser, workspace):
+    sent = kept(workspace, "Senders", SENT, enabled=False)
+    for role in ROLES:
+        browser.sign_in(workspace.id, role)
+        for tab in ("overview", "people"):
+            page = browser.open("segment", id=sent.id.hex, tab=tab)
+            assert not page.exception
+            assert not page.error
+            said = words(page)
+            assert "**2** of 4 people" in said
+            assert ("Person u1" in said) == (role != "VIEWER")
+            assert "enters by itself" not in said
+    browser.sign_in(workspace.id)
+    said = words(press(browser.open("segment", id=sent.id.hex), "Turn on…"))
+    assert "Its rule means 2 of 4 people now." in said
 
 
 def test_no_address_breaks_the_page(browser, workspace):

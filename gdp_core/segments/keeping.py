@@ -83,6 +83,16 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """A segment that was put away, which `restore` brings back."""
+
+    id: UUID
+    name: str
+    at: datetime
+    by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What somebody was writing: JSON, perhaps unfinished. `segment_id` None: a new segment."""
 
@@ -134,6 +144,17 @@ def read_versions(session: Session, segment_id: UUID) -> list[Version]:
         id=segment_id,
     )
     return [Version(row.version, rules.kept(row.rule), row.note, row.created_at, row.created_by) for row in found]
+
+
+def list_deleted(session: Session, most: int = 100) -> list[Deleted]:
+    """The segments that were deleted and can be restored, the last one first."""
+    found = rows(
+        session,
+        "SELECT id, name, archived_at, updated_by FROM segment WHERE archived_at IS NOT NULL"
+        " ORDER BY archived_at DESC, id DESC LIMIT :most",
+        most=most,
+    )
+    return [Deleted(*row) for row in found]
 
 
 def used_by(session: Session, segment_id: UUID) -> list[Segment]:

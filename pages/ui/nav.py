@@ -7,7 +7,7 @@ are unique across sections; that is checked here, at import.
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -98,6 +98,12 @@ def link(
         width=width,
         query_params=parameters(place, **more),
     )
+
+
+def go(place: Here, name: str, **more: str | None) -> NoReturn:
+    """End this run and open a page instead of this one: of something that is no more, or was just made. The browser's
+    Back does not lead here again; everything else is a link."""
+    st.switch_page(_target(name), query_params=parameters(place, **more))
 
 
 def download(place: Here, path: str, query: Mapping[str, str], *, text: str = "Export CSV", key: str) -> None:

@@ -90,6 +90,18 @@ def draw(place: Here, keeping: Keeping, asked: Asked | None, may_open: Callable[
             _new(keeping, asked)
 
 
+def link(place: Here, report: SavedReport) -> None:
+    """The way to a saved report, from anywhere."""
+    page = next(
+        (page for page in (report.question.kind, f"{report.question.kind}s") if nav.may_open(place, page)), None
+    )
+    if page is None:
+        layout.note(report.name)
+        return
+    address = _address(Keeping(report.question.kind, page), report)
+    nav.link(place, page, label=report.name, icon=":material/bookmark:", **address)
+
+
 def _address(keeping: Keeping, report: SavedReport) -> dict[str, Any]:
     """What a link says to open it; a question in a form of another release is told so by its page."""
     asked = {name: part for name, part in report.question.content.items() if name != _LOOK}

@@ -12,7 +12,8 @@ from gdp_core.accounts import members
 from gdp_core.analytics import audit_view, people_list
 from gdp_core.analytics import segments as reads
 from gdp_core.analytics.audit_view import AuditFilter
-from gdp_core.segments import keeping, membership
+from gdp_core.analytics.people_list import PersonRow
+from gdp_core.segments import keeping, membership, using
 from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.keeping import Segment, Version
 from gdp_core.segments.membership import Member, Place
@@ -23,9 +24,10 @@ from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
 from pages.ui.format import UNKNOWN, label
 from pages.ui.people import name_of
+from pages.ui.reporting import saving
 from pages.ui.reporting import sight as sights
 from pages.ui.rows import Buttons
-from pages.ui.segments import changes, telling, why
+from pages.ui.segments import acting, changes, meant, telling, why
 
 TABS = {
     "overview": "Overview",
@@ -41,13 +43,6 @@ PERSON = state.Field("segment", "person")
 AFTER = state.Field("segment", "after")
 FIELDS = (ID, TAB, PERSON, AFTER)
 _PAGE = 50
-_ACTIONS = {
-    "rename": ":material/edit: Rename…",
-    "copy": ":material/content_copy: Duplicate",
-    "off": ":material/pause_circle: Turn off",
-    "on": ":material/play_circle: Turn on",
-    "delete": ":material/delete: Delete…",
-}
 
 
 def _ask_why() -> None:
@@ -71,7 +66,7 @@ def head(place: Here, one: Segment) -> None:
             layout.scope_bar(place, compares=False)
         if place.may("segments.write"):
             nav.link(place, "builder", label="Edit the rule", icon=":material/edit:", id=one.id.hex)
-            _menu(one)
+            acting.menu(place, one)
     if _moves(one):
         _awaited(one.id)
     else:
@@ -120,85 +115,6 @@ def _took(place: Here, seconds: float | None) -> str:
     return f" in {place.write.lasting(seconds)}" if seconds >= 0.1 else " in less than 0.1 s"
 
 
-def _menu(one: Segment) -> None:
-    key = f"segment.menu.{one.id.hex}"
-    chosen = st.menu_button(
-        "More",
-        [name for name in _ACTIONS if name != ("on" if one.enabled else "off")],
-        key=key,
-        format_func=_ACTIONS.__getitem__,
-    )
-    match chosen:
-        case "rename":
-            _rename(one)
-        case "copy":
-            _copy(one)
-        case "on" | "off":
-            _turn(one, chosen == "on")
-        case "delete":
-            layout.confirm(
-                f"Delete “{one.name}”?",
-                body="Nobody enters or leaves it any more, and its name is free. Its history is kept.",
-                button="Delete",
-                act=partial(_delete, one),
-                key="segment.delete",
-            )
-
-
-def _rename(one: Segment) -> None:
-    @boundary.dialog("Rename the segment")
-    def ask() -> None:
-        name = st.text_input("Name", value=one.name, max_chars=120, key="segment.rename")
-        about = st.text_area("What it is for", value=one.description, max_chars=1000, key="segment.about", height=80)
-        if not st.button("Save", type="primary", key="segment.renamed"):
-            return
-        place = here()
-        with place.change() as session:
-            keeping.rename(session, place.principal, one.id, name, description=about, now=place.now)
-        _done("Renamed.")
-
-    ask()
-
-
-@boundary.guard
-def _copy(one: Segment) -> None:
-    place = here()
-    taken = {each.name for each in place.read(keeping.list_segments)}
-    names = (f"{one.name[:100]} (copy{f' {number}' if number > 1 else ''})" for number in range(1, 1000))
-    with place.change() as session:
-        made = keeping.create(
-            session,
-            place.principal,
-            next(name for name in names if name not in taken),
-            one.rule,
-            description=one.description,
-            enabled=False,
-            goal=one.goal,
-            now=place.now,
-        )
-    _done(f"“{made.name}” is a copy of it, turned off until you turn it on.")
-
-
-@boundary.guard
-def _turn(one: Segment, enabled: bool) -> None:
-    place = here()
-    with place.change() as session:
-        keeping.set_enabled(session, place.principal, one.id, enabled, now=place.now)
-    _done("It is kept up to date again." if enabled else "It is turned off: its people stay as they are.")
-
-
-def _delete(one: Segment) -> str:
-    place = here()
-    with place.change() as session:
-        keeping.delete(session, place.principal, one.id, now=place.now)
-    return f"“{one.name}” is deleted."
-
-
-def _done(said: str) -> None:
-    layout.done(clean(said))
-    st.rerun()
-
-
 def tabs() -> str:
     """The choice of what to see below the head."""
     st.segmented_control(
@@ -234,7 +150,12 @@ def overview(place: Here, one: Segment) -> None:
                     with st.container(horizontal=True, gap=None, wrap=False):
                         st.space(max(1, 22 * depth))
                         st.markdown(safe_text(text, longest=500))
+    if meant.is_of_use(one):
+        meant.card(place, one)
     _intended(one)
+    if one.evaluated_at is None:
+        _used_by(place, one)
+        return
     left_side, right_side = st.columns(2, gap="small")
     with left_side, layout.card("Size", key="segment-size"):
         _size(place, one)
@@ -284,14 +205,25 @@ def _size(place: Here, one: Segment) -> None:
 
 def _used_by(place: Here, one: Segment) -> None:
     with layout.card("Used by", key="segment-used"):
-        users = place.read(keeping.used_by, one.id)
-        if not users:
-            layout.note("No other segment is made of it.")
+        users = place.read(using.read_users, one.id)
+        if users.are_none:
+            layout.note(
+                "No other segment is made of it, no saved report asks by it, and no webhook is told of it alone."
+            )
             return
-        with st.container(horizontal=True, gap="small"):
-            for user in users:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            for user in users.segments:
                 nav.link(
                     place, "segment", label=clean(user.name, longest=80), icon=":material/group_work:", id=user.id.hex
+                )
+            for report in users.reports:
+                saving.link(place, report)
+            if users.subscriptions:
+                number = place.write.number(users.subscriptions)
+                layout.badge(
+                    f"{number} webhook subscription{'s' if users.subscriptions > 1 else ''}",
+                    "gray",
+                    ":material/webhook:",
                 )
 
 
@@ -300,33 +232,59 @@ def _used_by(place: Here, one: Segment) -> None:
 
 def people(place: Here, one: Segment) -> None:
     """Everybody in it, a page at a time."""
-    write = place.write
     after = _after(str(AFTER.value))
     found = place.read(membership.read_members, one.id, after=after, size=_PAGE + 1)
     shown = found[:_PAGE]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        layout.note(f"{write.number(one.people)} people, those who entered last first")
-        st.space("stretch")
-        if place.may("people.export") and shown:
-            nav.download(place, "/api/export/segment.csv", {"id": one.id.hex}, key="segment-export")
     if not shown:
+        _nobody(place, one)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        layout.note(f"{place.write.number(one.people)} people, those who entered last first")
+        st.space("stretch")
+        if place.may("people.export"):
+            nav.download(place, "/api/export/segment.csv", {"id": one.id.hex}, key="segment-export")
+    rows = {row.id: row for row in place.read(people_list.read_listed, [member.person_id for member in shown])}
+    listed = [(member, rows[member.person_id]) for member in shown if member.person_id in rows]
+    _members(place, one, listed)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _ASK.chooser("Why is somebody in it?", {row.id.hex: name_of(place, row) for _, row in listed})
+        st.space("stretch")
+        if after:
+            st.button("Newest", icon=":material/first_page:", key="segment-first", on_click=AFTER.set, args=("",))
+        if len(found) > _PAGE:
+            following = _text(shown[-1])
+            st.button(
+                "More", icon=":material/chevron_right:", key="segment-next", on_click=AFTER.set, args=(following,)
+            )
+
+
+def _nobody(place: Here, one: Segment) -> None:
+    """Instead of the people: why there are none, and whom the rule means where that is another matter."""
+    if not meant.is_of_use(one):
         layout.empty(":material/group:", "Nobody is in it now", "Who meets its rule enters by itself.")
         return
-    rows = {row.id: row for row in place.read(people_list.read_listed, [member.person_id for member in shown])}
-    members_shown = [member for member in shown if member.person_id in rows]
-    keys = [member.person_id.hex for member in members_shown]
-    persons = [rows[member.person_id] for member in members_shown]
+    text = "Nobody was counted yet" if one.evaluated_at is None else "Nobody was in it when it was turned off"
+    layout.empty(
+        ":material/group:",
+        text,
+        "Who meets its rule enters once it is turned on." if not one.enabled else "Its first counting takes a moment.",
+    )
+    meant.card(place, one)
+
+
+def _members(place: Here, one: Segment, listed: Sequence[tuple[Member, PersonRow]]) -> None:
+    write = place.write
     layout.table(
         {
-            "why": _ASK.cells(keys),
-            "open": [nav.href(place, "person", id=str(row.id)) for row in persons],
-            "Name": [name_of(place, row) for row in persons],
-            "E-mail": [clean(place.sees(row.email) or "") or UNKNOWN for row in persons],
-            "Entered": [write.instant(member.entered_at) for member in members_shown],
-            "Entries": [write.number(member.entry) for member in members_shown],
-            "Plan": [clean(row.plan_name or "") or UNKNOWN for row in persons],
-            "Events": [write.number(row.total_events) for row in persons],
-            "Last seen": [write.instant(row.last_seen_at) for row in persons],
+            "why": _ASK.cells([row.id.hex for _, row in listed]),
+            "open": [nav.href(place, "person", id=str(row.id)) for _, row in listed],
+            "Name": [name_of(place, row) for _, row in listed],
+            "E-mail": [clean(place.sees(row.email) or "") or UNKNOWN for _, row in listed],
+            "Entered": [write.instant(member.entered_at) for member, _ in listed],
+            "Entries": [write.number(member.entry) for member, _ in listed],
+            "Plan": [clean(row.plan_name or "") or UNKNOWN for _, row in listed],
+            "Events": [write.number(row.total_events) for _, row in listed],
+            "Last seen": [write.instant(row.last_seen_at) for _, row in listed],
         },
         alt=f"People of {clean(one.name)}",
         config={
@@ -339,21 +297,6 @@ def people(place: Here, one: Segment) -> None:
         },
         height="content",
     )
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _ASK.chooser(
-            "Why is somebody in it?", {key: name_of(place, row) for key, row in zip(keys, persons, strict=True)}
-        )
-        st.space("stretch")
-        if after:
-            st.button("Newest", icon=":material/first_page:", key="segment-first", on_click=AFTER.set, args=("",))
-        if len(found) > _PAGE:
-            st.button(
-                "More",
-                icon=":material/chevron_right:",
-                key="segment-next",
-                on_click=AFTER.set,
-                args=(_text(shown[-1]),),
-            )
 
 
 def _text(member: Member) -> str:

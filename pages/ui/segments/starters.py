@@ -80,7 +80,7 @@ def _cards(there: Mapping[str, Segment]) -> None:
             f"Add these {place.write.number(len(missing))}", icon=":material/library_add:", key="segments.starters.all"
         ):
             _add(missing)
-    layout.note("Each is added turned off. Look at its rule and whom it would mean, then turn it on. It sends nothing.")
+    layout.note("Each is added off. Review says whom its rule means now; then turn it on. It sends nothing.")
     with st.grid(2, min_column_width=_WIDE, gap="small"):
         for one in offered:
             with layout.card(key=f"starter-{one.starter.key}"):
@@ -159,11 +159,11 @@ def _add(offered: Sequence[_Offered]) -> None:
         )
     _USED.set(True)
     if len(made) == 1:
-        layout.done(clean(f"“{made[0].name}” is added and turned off: review it, then turn it on."))
+        layout.done(clean(f"“{made[0].name}” is added and off: review it, then turn it on."))
+    elif made:
+        layout.done(f"{place.write.number(len(made))} segments are added and off: review them, then turn them on.")
     else:
-        layout.done(
-            f"{place.write.number(len(made))} segments are added and turned off: review them, then turn them on."
-        )
+        layout.done("Somebody added them already.")
     st.rerun()
 
 
