@@ -9,12 +9,14 @@ import pytest
 
 from gdp_core.db import rows
 from gdp_core.errors import InvalidInput
-from gdp_core.segments.conditions.base import Happening
+from gdp_core.features.base import Feature, Tally
+from gdp_core.segments.conditions.base import LOOKS, Happening
 from gdp_core.segments.explaining import event_ids, explain
-from gdp_core.segments.facts import Surroundings
+from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.previewing import preview
 from gdp_core.segments.rules import BadRule, Rule, read
 from gdp_core.timeline.arrays import NOTHING
+from gdp_core.timeline.matching import Match
 
 from .crowd import fill, identify, track
 from .lives import micros_of
@@ -262,3 +264,32 @@ def test_evidence_leads_to_the_events_of_whoever_the_person_is(database, ws):
     theirs = {row.id for row in told if row.person_id == person}
     assert found == {happened: tuple(sorted(row.id for row in both if row.id in theirs))}
     assert len(found[happened]) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "turns"),
+    [
+        ({"kind": "performed", "event": {"names": ["visit"]}, "times": 5_990, "when": {"last": "7d"}}, 7 * DAY + 11),
+        ({"kind": "regularly", "event": {"names": ["visit"]}, "period": "1d", "of": 366, "at_least": 1}, None),
+        ({"kind": "feature", "feature": "visited", "other": "visited", "op": "is"}, None),
+    ],
+)
+def test_somebody_with_very_many_events_is_explained_with_few_of_them(asked, turns) -> None:
+    """Each condition says no more instants than are looked at, and shows the newest events alone."""
+    many = LOOKS + 1_000
+    timeline = timeline_of([Somebody([Happened(AT - DAY + number, "visit") for number in range(many)])])
+    visited = Feature("visited", "", "", "", Tally(Match(("visit",)), "since"))
+    here = replace(HERE, features={"visited": visited})
+    facts = Facts(timeline, AT, here)
+    (condition,) = (one for _, one in all_of(asked).conditions())
+    said = [*condition.turns(facts)]
+    assert said
+    assert max(map(len, said)) == LOOKS + 1
+    found = explain(timeline, all_of(asked), here, 10, NOW)
+    part = found.tree.of[0]
+    assert found.belongs
+    ends = (None, AT + LOOKS) if turns is None else (AT - DAY + turns, None)
+    assert (found.turns_at, found.looked_until if turns is None else None) == ends
+    if asked["kind"] != "feature":
+        assert part.evidence.events == many
+        assert [one.at for one in part.evidence.happenings] == [AT - DAY + many - back for back in range(1, 11)]

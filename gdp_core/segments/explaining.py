@@ -18,7 +18,7 @@ from sqlmodel import Session
 
 from gdp_core.analytics.calendar import instant, micros
 from gdp_core.db import rows
-from gdp_core.segments.conditions.base import AHEAD, Condition, Evidence, Happening
+from gdp_core.segments.conditions.base import AHEAD, LOOKS, Condition, Evidence, Happening
 from gdp_core.segments.conditions.segment import Segment
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.rules import GROUP_SENTENCES, BadRule, Group, Path, Rule, check, in_order
@@ -26,8 +26,6 @@ from gdp_core.timeline.arrays import Timeline
 
 YEARS = 20
 """How far ahead is looked."""
-MOST_LOOKS = 5_000
-"""How often a condition is asked at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,7 @@ def _look_ahead(facts: Facts, rule: Rule) -> _Ahead:
         near = int(np.searchsorted(instants, edge, "right"))
         for first, end in _runs(instants[:near]):
             looks += end - first
-            if looks > MOST_LOOKS:
+            if looks > LOOKS:
                 return _Ahead(turns, int(instants[first]) - 1)
             at = int(instants[first])
             then = facts.then(at)
@@ -220,7 +218,7 @@ def _candidates(facts: Facts, conditions: Sequence[Condition]) -> tuple[NDArray[
     for place, condition in enumerate(conditions):
         found = np.concatenate([np.empty(0, np.int64), *condition.turns(facts)])
         found = np.sort(found[found > facts.at])
-        found = found[np.diff(found, prepend=facts.at) > 0]
+        found = found[np.diff(found, prepend=facts.at) > 0][: LOOKS + 1]
         parts.append((found, np.full(len(found), place)))
     instants, whose = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(instants, kind="stable")

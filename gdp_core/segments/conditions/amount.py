@@ -73,7 +73,7 @@ class Amount(Condition):
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
-        yield from turns_after(instants_of(facts, self.event), self.when.lengths)
+        yield from turns_after(facts, instants_of(facts, self.event), self.when.lengths)
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

@@ -40,6 +40,8 @@ ALWAYS = int(np.iinfo(np.int64).min)
 NEVER_ENDS = int(np.iinfo(np.int64).max)
 AHEAD = 365 * 86_400_000_000
 """How far ahead, in microseconds, a condition at least says when it turns."""
+LOOKS = 5_000
+"""How often conditions are asked ahead at most: of the instants that come next, one need not say more."""
 _LARGEST = 10**18
 
 
@@ -472,8 +474,8 @@ class Condition(Model):
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """Instants after which it may hold otherwise though nothing happens, of a timeline of one person.
 
-        They may be many and in any order, and may change nothing. Microseconds; each is the first at which the new state
-        holds. None of the AHEAD after facts.at may be missing; and where none is after it, it never changes again.
+        They may be in any order, and may change nothing. Microseconds; each is the first at which the new state holds. Of
+        the AHEAD after facts.at none may be missing but behind LOOKS others; where none is after it, it never changes again.
         """
         raise NotImplementedError
 
@@ -503,14 +505,17 @@ def edges_of(when: When, facts: "Facts") -> tuple[int, int]:
 
 
 def instants_of(facts: "Facts", event: Event) -> Instants:
-    """When these events happened or will have, of a timeline of one person, ascending."""
-    return np.sort(np.concatenate([stream.at for stream in facts.streams(event)]))
+    """When these events happened or will have, of a timeline of one person: ascending, each once."""
+    found = np.sort(np.concatenate([stream.at for stream in facts.streams(event)]))
+    return found[np.append(True, found[1:] != found[:-1])] if len(found) else found
 
 
-def turns_after(instants: Instants, lengths: Sequence[int] = ()) -> Iterator[Instants]:
-    """When events come into view, and when so many microseconds have passed since."""
+def turns_after(facts: "Facts", instants: Instants, lengths: Sequence[int] = ()) -> Iterator[Instants]:
+    """When events come into view, and when so many microseconds have passed since: the next of them. `instants` ascend,
+    each once; of somebody with a million of them no more than LOOKS come before another is looked at."""
     for one in {0, *lengths}:
-        yield instants + (one + 1)
+        first = int(np.searchsorted(instants, facts.at - one))
+        yield instants[first : first + LOOKS + 1] + (one + 1)
 
 
 def happenings(
@@ -518,12 +523,14 @@ def happenings(
 ) -> tuple[tuple[Happening, ...], int]:
     """The newest (or oldest) of the events within their time, and how many there are, of a timeline of one person."""
     found = facts.found(event, when)
-    told = []
+    told, times = [], 0
     for stream, rows in zip(found.streams, found.rows, strict=True):
         for first, end in zip(rows.first.tolist(), rows.end.tolist(), strict=True):
-            told += [happening(facts, stream, row) for row in rows.rows[first:end].tolist()]
+            times += end - first
+            shown = slice(first, min(end, first + MOST_SHOWN)) if oldest else slice(max(first, end - MOST_SHOWN), end)
+            told += [happening(facts, stream, row) for row in rows.rows[shown].tolist()]
     told.sort(key=lambda one: one.at if oldest else -one.at)
-    return tuple(told[:MOST_SHOWN]), len(told)
+    return tuple(told[:MOST_SHOWN]), times
 
 
 def happening(facts: "Facts", stream: Any, row: int) -> Happening:

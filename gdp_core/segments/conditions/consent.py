@@ -78,9 +78,9 @@ class Consent(Condition):
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
-        yield from turns_after(instants_of(facts, self.event))
+        yield from turns_after(facts, instants_of(facts, self.event))
         if self._left:
-            yield from turns_after(instants_of(facts, self._left))
+            yield from turns_after(facts, instants_of(facts, self._left))
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

@@ -73,9 +73,8 @@ class Deal(Condition):
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
         found = instants_of(facts, EVENT)
-        yield from turns_after(found, [length(self.most)] if self.most else [])
-        if self.least:
-            yield found + length(self.least)
+        most, least = ([length(one)] if one else [] for one in (self.most, self.least))
+        yield from turns_after(facts, found, [*most, *(one - 1 for one in least)])
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

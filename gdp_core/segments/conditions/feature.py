@@ -12,6 +12,7 @@ from gdp_core.features.base import Feature, Scored, Tally
 from gdp_core.features.measuring import DAY
 from gdp_core.segments.conditions.base import (
     AHEAD,
+    LOOKS,
     NUMBER_WORDS,
     Compared,
     Condition,
@@ -165,19 +166,20 @@ def _of_tally(facts: "Facts", made: Tally, values: "tuple[float, ...] | list[flo
     if match is None:
         return
     found = instants_of(facts, Event.of(match))
-    yield from turns_after(found, [made.window.micros] if made.window else [])
+    yield from turns_after(facts, found, [made.window.micros] if made.window else [])
     if made.kind in ("since", "instant"):
         yield from _days_after(facts, found, values)
 
 
 def _days_after(facts: "Facts", found: Instants, values: "tuple[float, ...] | list[float]") -> Iterator[Instants]:
     """When so many whole days have passed; of no particular number, every day from now on."""
-    yield found + 1
     if values:
         wanted = {int(np.floor(value)) + more for value in values if abs(value) < 1e6 for more in (0, 1)}
-        for day in wanted:
-            yield found + day * DAY
+        yield from turns_after(facts, found, [day * DAY - 1 for day in wanted])
         return
-    for at in found:
-        passed = max(0, int((facts.at - at) // DAY))
-        yield at + (passed + 1 + np.arange(AHEAD // DAY + 1, dtype=np.int64)) * DAY
+    yield from turns_after(facts, found)
+    passed = np.maximum(0, (facts.at - found) // DAY)
+    coming = np.sort(found + (passed + 1) * DAY)
+    coming = coming[np.diff(coming, prepend=coming[:1] - 1) > 0][: LOOKS + 1]  # each day again
+    for day in range(AHEAD // DAY + 1):
+        yield coming + day * DAY

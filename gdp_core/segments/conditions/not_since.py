@@ -75,9 +75,9 @@ class NotSince(Condition):
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
         asked = instants_of(facts, self.event)
-        yield asked + length(self.ago)
-        yield from turns_after(asked, [length(self.within)] if self.within else [])
-        yield from turns_after(instants_of(facts, self.other))
+        within = [length(self.within)] if self.within else []
+        yield from turns_after(facts, asked, [length(self.ago) - 1, *within])
+        yield from turns_after(facts, instants_of(facts, self.other))
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

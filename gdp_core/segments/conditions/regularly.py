@@ -69,7 +69,9 @@ class Regularly(Condition):
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
         each = length(self.period)
-        yield from turns_after(instants_of(facts, self.event), [number * each for number in range(1, self.of + 1)])
+        yield from turns_after(
+            facts, instants_of(facts, self.event), [number * each for number in range(1, self.of + 1)]
+        )
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

@@ -56,7 +56,7 @@ class Resumed(Condition):
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
         recent, quiet = length(self.recent), length(self.quiet)
-        yield from turns_after(instants_of(facts, self.event), [recent, recent + quiet])
+        yield from turns_after(facts, instants_of(facts, self.event), [recent, recent + quiet])
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

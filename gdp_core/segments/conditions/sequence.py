@@ -63,8 +63,8 @@ class Sequence(Condition):
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
-        yield from turns_after(instants_of(facts, self.event), [*self.when.lengths, length(self.within)])
-        yield from turns_after(instants_of(facts, self.then))
+        yield from turns_after(facts, instants_of(facts, self.event), [*self.when.lengths, length(self.within)])
+        yield from turns_after(facts, instants_of(facts, self.then))
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""

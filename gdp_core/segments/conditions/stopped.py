@@ -58,7 +58,7 @@ class Stopped(Condition):
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""
-        yield from turns_after(instants_of(facts, self.event), self._periods(facts))
+        yield from turns_after(facts, instants_of(facts, self.event), self._periods(facts))
 
     def evidence(self, facts: "Facts", names: Names) -> Evidence:
         """See Condition."""
