@@ -75,6 +75,17 @@ def test_what_the_page_shows_is_what_comes_out(ask):
         code, out, _ = ask(line)
         assert code == 0, line
         assert_alike(json.loads(out), json.loads(shown), line)
+        assert said(json.loads(shown)) <= said(json.loads(out)), line
+
+
+def said(told) -> set:
+    """Every sentence and verdict of an answer: what people read must be what the page shows."""
+    if isinstance(told, list):
+        return set().union(*map(said, told))
+    if not isinstance(told, dict):
+        return set()
+    words = {(name, told[name]) for name in ("sentence", "says", "found", "wanted", "written_as") if name in told}
+    return words.union(*map(said, told.values()))
 
 
 def test_every_command_has_an_example():
