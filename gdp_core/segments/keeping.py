@@ -27,7 +27,7 @@ from gdp_core.segments.surroundings import read_surroundings
 from gdp_core.words import one_line
 
 MOST = 500
-_LONGEST_NAME, _LONGEST_TEXT = 120, 1000
+LONGEST_NAME, LONGEST_TEXT = 120, 1000
 _LARGEST_DRAFT, _LARGEST_ACTION = 512 << 10, 64 << 10
 _NEW = UUID(int=0)
 
@@ -114,9 +114,20 @@ WHERE s.archived_at IS NULL
 """
 
 
-def list_segments(session: Session) -> list[Segment]:
-    """The segments by name."""
-    return [_segment(row) for row in rows(session, f"{_SEGMENT} ORDER BY s.name, s.id")]
+Place = tuple[str, UUID]
+"""Where a page of segments ended: the last one's name and id."""
+
+
+def list_segments(session: Session, *, after: Place | None = None, size: int | None = None) -> list[Segment]:
+    """The segments by name; `size` of them from behind where the last page ended, or all."""
+    place = "" if after is None else " AND (s.name, s.id) > (:name, :id)"
+    found = rows(
+        session,
+        f"{_SEGMENT}{place} ORDER BY s.name, s.id LIMIT :size",
+        size=size,
+        **({"name": after[0], "id": after[1]} if after else {}),
+    )
+    return [_segment(row) for row in found]
 
 
 def read_segment(session: Session, segment_id: UUID) -> Segment:
@@ -131,7 +142,7 @@ def find_segment(session: Session, name: str) -> Segment:
     """The segment of a name. Raises NotFound."""
     row = one(session, f"{_SEGMENT} AND s.name = :name", name=one_line(name, len(name)))
     if row is None:
-        raise NotFound(f"There is no segment called “{name[:_LONGEST_NAME]}”.")
+        raise NotFound(f"There is no segment called “{name[:LONGEST_NAME]}”.")
     return _segment(row)
 
 
@@ -195,9 +206,9 @@ def create(
         " :goal, CAST(:action AS jsonb), :starter, :now, :user, :now, :user) ON CONFLICT DO NOTHING",
         id=segment_id,
         name=title,
-        description=_line("description", description, _LONGEST_TEXT),
+        description=_line("description", description, LONGEST_TEXT),
         enabled=enabled,
-        goal=_line("goal", goal, _LONGEST_TEXT),
+        goal=_line("goal", goal, LONGEST_TEXT),
         action=_json(action, _LARGEST_ACTION) if action is not None else None,
         starter=starter,
         now=now,
@@ -236,7 +247,7 @@ def change(
         )
     _check(session, rule, own=segment_id)
     version = before.version + 1
-    _write(session, principal, segment_id, version, rule, _line("note", note, _LONGEST_TEXT), now)
+    _write(session, principal, segment_id, version, rule, _line("note", note, LONGEST_TEXT), now)
     _touch(session, principal, segment_id, "version = :version", now, version=version)
     _record(
         session,
@@ -286,8 +297,8 @@ def rename(
             "name = :name, description = :description, goal = :goal",
             now,
             name=title,
-            description=before.description if description is None else _line("description", description, _LONGEST_TEXT),
-            goal=before.goal if goal is None else _line("goal", goal, _LONGEST_TEXT),
+            description=before.description if description is None else _line("description", description, LONGEST_TEXT),
+            goal=before.goal if goal is None else _line("goal", goal, LONGEST_TEXT),
         )
     except exc.IntegrityError as error:
         raise _taken(title) from error
@@ -467,7 +478,7 @@ def _json(content: Mapping[str, Any], largest: int) -> str:
 
 
 def _name(text: str) -> str:
-    name = _line("name", text, _LONGEST_NAME)
+    name = _line("name", text, LONGEST_NAME)
     if not name:
         raise InvalidInput("Give the segment a name.")
     return name

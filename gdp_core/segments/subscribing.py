@@ -19,13 +19,14 @@ from gdp_core.accounts.audit import audit
 from gdp_core.accounts.connections import new_secret
 from gdp_core.accounts.roles import Principal, authorise
 from gdp_core.db import one, rows, run
-from gdp_core.errors import InvalidInput, NotFound
+from gdp_core.errors import Conflict, InvalidInput, NotFound
 from gdp_core.ids import time_ordered
 from gdp_core.segments.keeping import read_segment
 from gdp_core.segments.membership import Kind
 
 MOST = 50
 _LONGEST_URL = 2000
+_LOCK_SPACE = 0x686F6F6B  # "hook": its own space, so that it never meets another lock
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -74,7 +75,8 @@ def subscribe(
 ) -> NewSubscription:
     """Tell an address of what happens from now on. `loopback`: it may be one of this machine, and without https.
 
-    Raises InvalidInput, NotFound for a segment that is not there, Forbidden.
+    Raises InvalidInput, NotFound for a segment that is not there, Conflict when the address is told of the same already,
+    Forbidden.
     """
     authorise(session, principal, "segments.write")
     address, chosen = _address(url, loopback=loopback), tuple(kind for kind in _KINDS if kind in kinds)
@@ -82,6 +84,19 @@ def subscribe(
         raise InvalidInput(f"Say of what it is to be told: {' or '.join(_KINDS)}, or both.")
     if segment_id is not None:
         read_segment(session, segment_id)
+    run(session, "SELECT pg_advisory_xact_lock(:space, hashtext(app_ws()::text))", space=_LOCK_SPACE)
+    again = one(
+        session,
+        "SELECT id FROM webhook_subscription WHERE url = :url AND kinds = CAST(:kinds AS text[])"
+        " AND segment_id IS NOT DISTINCT FROM CAST(:segment AS uuid)",
+        url=address,
+        kinds=list(chosen),
+        segment=segment_id,
+    )
+    if again is not None:
+        raise Conflict(
+            f"This address is told of that already, by the subscription {again.id}: delete it first if its secret was lost."
+        )
     if one(session, "SELECT count(*) AS n FROM webhook_subscription").n >= MOST:
         raise InvalidInput(f"A workspace keeps at most {MOST} subscriptions: delete one that nobody needs.")
     made, secret = time_ordered(now), new_secret()

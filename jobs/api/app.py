@@ -1,6 +1,7 @@
 """The API as an ASGI app: its routes, and one form for every error, the door's."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -11,11 +12,12 @@ from starlette.exceptions import HTTPException
 
 from gdp_core.errors import BadSetting, GrowthError, Unavailable
 from gdp_core.segments.rules import BadRule
-from jobs.api import segments, subscriptions
+from jobs.api import segments, shapes, subscriptions
 from jobs.door.answers import error_body, status_of
 
 log = structlog.get_logger()
 REQUEST = "x-request-id"
+_ERROR = {"$ref": "#/components/schemas/Error"}
 
 
 def create_app(*, loopback: bool = False) -> FastAPI:
@@ -38,11 +40,26 @@ def create_app(*, loopback: bool = False) -> FastAPI:
     app.include_router(segments.router)
     app.include_router(subscriptions.router)
 
+    app.openapi = partial(_described, app)  # type: ignore[method-assign]
+
     @app.get("/livez", include_in_schema=False)
     def livez() -> dict[str, str]:
         return {"status": "ok"}
 
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The description; what FastAPI says of bodies and queries it cannot read is answered like every other mistake."""
+    schema = FastAPI.openapi(app)
+    refused = {"description": shapes.MEANINGS[400], "content": {"application/json": {"schema": _ERROR}}}
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            if operation["responses"].pop("422", None):
+                operation["responses"].setdefault("400", refused)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+    return schema
 
 
 async def _refused(request: Request, error: GrowthError) -> Response:

@@ -1,9 +1,9 @@
 """Segments by the API: what the pages do, with a key instead of a session."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -25,17 +25,38 @@ from jobs.api import shapes
 from jobs.api.asking import Asking, turn, world
 
 router = APIRouter(prefix="/api/v1", tags=["Segments"])
+Read = TypeVar("Read")
 
 At = Annotated[datetime | None, Query(description="As of an instant that is past, like 2026-01-31T08:00:00Z; now else")]
+After = Annotated[str, Query(description="`next` of the page before")]
+MOST_SEGMENTS = 100
 MOST_MEMBERS, MOST_TRANSITIONS, MOST_DAYS = 1000, 1000, 800
 
 
 @router.get("/segments", summary="The segments", responses=shapes.errors())
-def list_segments(caller: Asking) -> shapes.Segments:
-    """All segments that were not deleted, by name, with their sizes and how fresh these are."""
+def list_segments(
+    caller: Asking,
+    after: After = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_SEGMENTS)] = 50,
+) -> shapes.Segments:
+    """A page of those that were not deleted, by name, with their sizes and how fresh these are."""
+    place = _place(after, str) if after else None
     with caller.reading() as (session, principal):
         reader = _reader(session, principal)
-        return shapes.Segments(segments=[_segment(one, reader) for one in keeping.list_segments(session)])
+        found = keeping.list_segments(session, after=place, size=limit + 1)
+    shown = found[:limit]
+    more = _cursor(shown[-1].name, shown[-1].id) if len(found) > limit else None
+    return shapes.Segments(segments=[_segment(one, reader) for one in shown], next=more)
+
+
+@router.get("/segments/deleted", summary="The deleted segments", responses=shapes.errors())
+def list_deleted(caller: Asking) -> shapes.DeletedSegments:
+    """At most a hundred that can be restored, the last one first."""
+    with caller.reading() as (session, _):
+        found = keeping.list_deleted(session)
+    return shapes.DeletedSegments(
+        segments=[shapes.DeletedSegment(id=one.id, name=one.name, deleted_at=one.at) for one in found]
+    )
 
 
 @router.post("/segments", status_code=201, summary="Make a segment", responses=shapes.errors(400, 409, 413))
@@ -151,16 +172,24 @@ def change_segment(caller: Asking, segment_id: UUID, asked: shapes.Change) -> sh
 
 @router.delete("/segments/{segment_id}", status_code=204, summary="Delete a segment", responses=shapes.errors(404, 409))
 def delete_segment(caller: Asking, segment_id: UUID) -> None:
-    """Its history stays, and it can be brought back on its page."""
+    """Its history stays, and it can be restored."""
     with caller.changing() as (session, principal):
         keeping.delete(session, principal, segment_id, now=caller.now)
+
+
+@router.post("/segments/{segment_id}/restore", summary="Restore a segment", responses=shapes.errors(400, 404, 409))
+def restore_segment(caller: Asking, segment_id: UUID) -> shapes.Segment:
+    """One that was deleted; its people are found again by the next evaluation."""
+    with caller.changing() as (session, principal):
+        found = keeping.restore(session, principal, segment_id, now=caller.now)
+        return _segment(found, _reader(session, principal))
 
 
 @router.get("/segments/{segment_id}/members", summary="Its members", responses=shapes.errors(400, 404))
 def list_members(
     caller: Asking,
     segment_id: UUID,
-    after: Annotated[str, Query(description="`next` of the page before")] = "",
+    after: After = "",
     limit: Annotated[int, Query(ge=1, le=MOST_MEMBERS)] = 100,
     at: At = None,
 ) -> shapes.Members:
@@ -169,7 +198,7 @@ def list_members(
     Of an instant: who was in it by the evaluation before it, who entered first comes first, by the ids they had then.
     """
     then = _then(caller, at)
-    place = _place(after) if after and not then else None
+    place = _place(after, _aware) if after and not then else None
     with caller.reading() as (session, principal):
         keeping.read_segment(session, segment_id)
         if then:
@@ -178,7 +207,7 @@ def list_members(
             return shapes.Members(members=_members(session, principal, page), next=following_text)
         found = membership.read_members(session, segment_id, after=place, size=limit + 1)
         shown = found[:limit]
-        more = _cursor(shown[-1]) if len(found) > limit else None
+        more = _cursor(shown[-1].entered_at.isoformat(), shown[-1].person_id) if len(found) > limit else None
         return shapes.Members(members=_members(session, principal, shown), next=more)
 
 
@@ -303,8 +332,8 @@ def _members(session: Session, principal: Principal, found: Sequence[membership.
     ]
 
 
-def _cursor(last: membership.Member) -> str:
-    return urlsafe_b64encode(f"{last.entered_at.isoformat()}|{last.person_id}".encode()).decode().rstrip("=")
+def _cursor(last: str, last_id: UUID) -> str:
+    return urlsafe_b64encode(f"{last}|{last_id}".encode()).decode().rstrip("=")
 
 
 def _then(caller: Asking, at: datetime | None) -> datetime | None:
@@ -324,15 +353,21 @@ def _seq(cursor: str) -> int:
     return int(cursor)
 
 
-def _place(cursor: str) -> membership.Place:
+def _place(cursor: str, read: Callable[[str], Read]) -> tuple[Read, UUID]:
     try:
-        at, _, person = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
-        found = datetime.fromisoformat(at)
-        if found.tzinfo is None:
-            raise ValueError(at)
-        return found, UUID(person)
+        last, _, last_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().rpartition("|")
+        if "\x00" in last:
+            raise ValueError(cursor)
+        return read(last), UUID(last_id)
     except ValueError:
         raise InvalidInput("Give as `after` what a page said as `next`.") from None
+
+
+def _aware(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(text)
+    return found
 
 
 def _instant(micros: int | None) -> datetime | None:

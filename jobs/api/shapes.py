@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gdp_core.analytics.calendar import instant
 from gdp_core.segments import explaining, rules
-from gdp_core.segments.conditions.base import Condition
+from gdp_core.segments.conditions.base import Condition, Names
 from gdp_core.segments.conditions.base import Happening as Happened
 from gdp_core.segments.importing import WrittenAs
+from gdp_core.segments.keeping import LONGEST_NAME, LONGEST_TEXT
 from gdp_core.segments.membership import Kind, Reason
 from gdp_core.segments.personal import Reader
 
@@ -26,6 +27,15 @@ RULE: dict[str, Any] = {
     },
 }
 """The rule of the examples."""
+_READ = rules.read(RULE)
+_SAID = _READ.sentence(Names())
+_PARTS: Any = [
+    {"path": [], "kind": "all", "sentence": rules.GROUP_SENTENCES["all"], "people": 412},
+    *(
+        {"path": list(path), "kind": one.kind, "sentence": one.sentence(Names()), "people": 977}
+        for path, one in _READ.conditions()
+    ),
+]
 _ID, _PERSON = "0197f3a0-5c1e-7d2b-8a55-0242ac120002", "5f0c2a9e-3d17-5b7e-9c1d-8a4f6b2e7d10"
 _AT = "2026-11-18T12:00:00Z"
 Rule = dict[str, Any]
@@ -56,10 +66,10 @@ class NewSegment(Asked):
         {"name": "Busy subscribers", "rule": RULE, "goal": "Upgrade to a yearly plan"},
         {"name": "Subscribers", "rule": _FIELD_RULES},
     )
-    name: str
+    name: str = Field(max_length=LONGEST_NAME)
     rule: AskedRule = Field(description="See docs/segments.md")
-    description: str = ""
-    goal: str = Field("", description="What its people should do")
+    description: str = Field("", max_length=LONGEST_TEXT)
+    goal: str = Field("", max_length=LONGEST_TEXT, description="What its people should do")
     enabled: bool = Field(True, description="Whether it is evaluated")
 
 
@@ -67,13 +77,13 @@ class Change(Asked):
     """What is to be otherwise; what is left out stays. A rule needs the version that it was edited from."""
 
     model_config = _example({"rule": RULE, "version": 1, "note": "Three letters are enough"}, {"enabled": False})
-    name: str | None = None
-    description: str | None = None
-    goal: str | None = None
+    name: str | None = Field(None, max_length=LONGEST_NAME)
+    description: str | None = Field(None, max_length=LONGEST_TEXT)
+    goal: str | None = Field(None, max_length=LONGEST_TEXT)
     enabled: bool | None = None
     rule: AskedRule | None = None
     version: int | None = None
-    note: str = ""
+    note: str = Field("", max_length=LONGEST_TEXT)
 
 
 class Segment(BaseModel):
@@ -87,7 +97,7 @@ class Segment(BaseModel):
                     "name": "Busy subscribers",
                     "description": "",
                     "goal": "Upgrade to a yearly plan",
-                    "sentence": "People who did letter_sent at least 3 times in the last 30 days and whose stage is subscribed.",
+                    "sentence": _SAID,
                     "rule": RULE,
                     "version": 1,
                     "enabled": True,
@@ -132,9 +142,25 @@ class MadeSegment(Segment):
 
 
 class Segments(BaseModel):
-    """The segments by name."""
+    """A page of segments by name. `next`: what to give as `after` for the next page; null: this is the last."""
 
     segments: list[Segment]
+    next: str | None
+
+
+class DeletedSegment(BaseModel):
+    """One that was deleted and can be restored."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": _ID, "name": "Old", "deleted_at": _AT}]})
+    id: UUID
+    name: str
+    deleted_at: datetime
+
+
+class DeletedSegments(BaseModel):
+    """The deleted segments, the last one first."""
+
+    segments: list[DeletedSegment]
 
 
 class Member(BaseModel):
@@ -285,12 +311,8 @@ class Preview(BaseModel):
                 {
                     "people": 412,
                     "of": 9120,
-                    "sentence": "People who did letter_sent at least 3 times in the last 30 days and whose stage is subscribed.",
-                    "conditions": [
-                        {"path": [], "kind": "all", "sentence": "all of these", "people": 412},
-                        {"path": [0], "kind": "performed", "sentence": "did letter_sent ...", "people": 977},
-                        {"path": [1], "kind": "person", "sentence": "stage is subscribed", "people": 1630},
-                    ],
+                    "sentence": _SAID,
+                    "conditions": _PARTS,
                     "rule": RULE,
                     "written_as": "rule",
                     "sample": [_PERSON],
@@ -493,12 +515,12 @@ class Error(BaseModel):
     request_id: str
 
 
-_MEANINGS: dict[int, str] = {
+MEANINGS: dict[int, str] = {
     400: "The rule, body or query cannot be used; `problems` says what and where",
     401: "No such key",
     403: "A browser key, or a key that may not do this",
     404: "There is no such thing in this workspace",
-    409: "The name is taken, somebody saved another version, or a segment is made of this one",
+    409: "It is there already, somebody saved another version, or a segment is made of this one",
     413: "Too large",
     429: "Too many requests; see Retry-After",
     503: "Not now; see Retry-After",
@@ -508,4 +530,4 @@ _MEANINGS: dict[int, str] = {
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The answers of a route besides its good one; those that all have are added."""
     every = sorted({*statuses, 401, 403, 429, 503})
-    return {status: {"model": Error, "description": _MEANINGS[status]} for status in every}
+    return {status: {"model": Error, "description": MEANINGS[status]} for status in every}

@@ -19,9 +19,10 @@ def list_subscriptions(caller: Asking) -> shapes.Subscriptions:
     return shapes.Subscriptions(subscriptions=[shapes.Subscription(**_told(one)) for one in found])
 
 
-@router.post("", status_code=201, summary="Have an address told", responses=shapes.errors(400, 404, 413))
+@router.post("", status_code=201, summary="Have an address told", responses=shapes.errors(400, 404, 409, 413))
 def subscribe(request: Request, caller: Asking, asked: shapes.NewSubscription) -> shapes.MadeSubscription:
-    """Of what happens from now on. The secret is in this answer and nowhere else."""
+    """Of what happens from now on. The secret is in this answer and nowhere else: asked again for the same, it is a
+    conflict that names the subscription there is."""
     with caller.changing() as (session, principal):
         made = subscribing.subscribe(
             session,
