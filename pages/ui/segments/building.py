@@ -41,6 +41,7 @@ _LEADS = {"": "", **{joined: f":gray[{joined}] " for joined in _JOINED.values()}
 _QUICK = ("performed", "person", "feature", "not_since")
 _YEAR: state.Slot[tuple[str, tuple[Day, ...]] | None] = state.Slot("builder.year", None)  # of which rule
 _WIDE = 240  # characters of a condition's line
+_LONG = 480  # characters of the sentence beside the count
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +141,12 @@ def _steps(desk: Desk, work: Work) -> None:
         ("Redo", ":material/redo:", desk.redo, work.future, "Mod+Shift+Z"),
     ):
         st.button(
-            "",
+            safe_text(name),
             icon=icon_text(icon),
-            help=safe_text(name),
             key=f"{desk.prefix}{name.lower()}",
             on_click=act,
             disabled=not steps,
             shortcut=keys,
-            width=40,
         )
 
 
@@ -249,7 +248,7 @@ def _status(place: Here, desk: Desk, work: Work, segment: Segment | None, known:
 def _answer(place: Here, sight: Sight, known: Known, offers: Offers) -> None:
     """How many people, and the whole rule as a sentence."""
     write = place.write
-    with layout.card(key="builder-answer"), st.container(horizontal=True, vertical_alignment="center", gap="large"):
+    with layout.card(key="builder-answer"), st.container(horizontal=True, gap="large"):
         with st.container(width=230, gap="xxsmall"):
             if known.found is not None:
                 share = known.found.people / known.found.of if known.found.of else None
@@ -260,7 +259,7 @@ def _answer(place: Here, sight: Sight, known: Known, offers: Offers) -> None:
                 layout.note(_why_none(known))
         with st.container(width="stretch", gap="xxsmall"):
             if known.rule is not None:
-                st.markdown(safe_text(known.rule.sentence(offers.around.names), longest=2000))
+                _whole(known.rule.sentence(offers.around.names))
                 layout.note(sights.caption(place, sight, dated=False))
                 for remark in known.found.remarks if known.found else ():
                     layout.note(remark)
@@ -269,6 +268,16 @@ def _answer(place: Here, sight: Sight, known: Known, offers: Offers) -> None:
                 for problem in known.problems:
                     if problem.path == tree.OUTERMOST and problem.field != "of":
                         editor.tell(problem.message)
+
+
+def _whole(sentence: str) -> None:
+    """The rule as a sentence; the rest of one that would push the conditions off the page is behind a click."""
+    if len(sentence) <= _LONG:
+        st.markdown(safe_text(sentence))
+        return
+    st.markdown(safe_text(sentence, longest=_LONG))
+    with st.expander("The whole sentence", key="builder-sentence"):
+        st.markdown(safe_text(sentence, longest=20_000))
 
 
 def _why_none(known: Known) -> str:

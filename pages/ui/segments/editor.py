@@ -57,7 +57,7 @@ from pages.ui.segments.looks import (
     put,
     whole,
 )
-from pages.ui.segments.offers import Offered, Offers, spell_field
+from pages.ui.segments.offers import Offered, Offers, spell_field, spell_property
 from pages.ui.segments.tree import Node
 
 _NEVER_MATTERS = "Does not matter"
@@ -66,6 +66,7 @@ _DECIDES = ("field", "feature", "other", "by")
 _LONGEST = 10**9 - 1  # as many digits as a length may have
 _EXACT = 2**53  # larger whole numbers are not themselves in a browser
 _PLAIN = (str, int, float)
+_LETTER = 8  # pixels of a label's letter
 _TIMES: dict[str, str] = {
     "": "At any time",
     "last": "In the last",
@@ -200,11 +201,6 @@ class Editor:
         comparison = str(row.get("comparison", "is"))
         chosen = row.get("field")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.caption("where" if number == 0 else "and", width=44)
-            self._pick((*where, "field"), "Field of the event", fields, chosen, width=200, bare=True)
-            self._select((*where, "comparison"), "Comparison", comparisons_of(row), comparison, width=156, bare=True)
-            offered = self.offers.values(str(chosen)) if chosen else {}
-            self._values((*where, "values"), comparison, offered, "Value", filter_scale(row), bare=True)
             st.button(
                 "",
                 icon=":material/close:",
@@ -214,6 +210,11 @@ class Editor:
                 width=36,
                 on_click=partial(self._change_rows, name, lambda found: [*found[:number], *found[number + 1 :]]),
             )
+            st.caption("where" if number == 0 else "and", width=44)
+            self._pick((*where, "field"), "Field of the event", fields, chosen, width=200, bare=True)
+            self._select((*where, "comparison"), "Comparison", comparisons_of(row), comparison, width=156, bare=True)
+            offered = self.offers.values(str(chosen)) if chosen else {}
+            self._values((*where, "values"), comparison, offered, "Value", filter_scale(row), bare=True)
         self._complain(f"{name}.where.{number}")
 
     def _change_rows(self, name: str, change: Callable[[list[Any]], list[Any]]) -> None:
@@ -294,7 +295,8 @@ class Editor:
         state.begin(keys[0], amount)
         state.begin(keys[1], unit)
         take = partial(self._take_length, where, keys)
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="xxsmall", width=244 if optional else 226):
+        width = max(128 if optional else 110, _LETTER * len(title))
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="xxsmall", width=width + 116):
             st.number_input(
                 safe_text(title),
                 min_value=1,
@@ -304,7 +306,7 @@ class Editor:
                 key=keys[0],
                 placeholder="No limit" if optional else "How many",
                 on_change=take,
-                width=128 if optional else 110,
+                width=width,
             )
             st.selectbox(
                 "Unit",
@@ -533,7 +535,7 @@ class Editor:
 
     def _gone(self, where: Where, option: str) -> str:
         """What is spelt as itself, unless it is an id of something that is not there any more."""
-        return "Deleted: choose another" if where[-1] in ("segment", "people") else option
+        return "Deleted: choose another" if where[-1] in ("segment", "people") else spell_property(option)
 
     def _select(
         self,

@@ -60,7 +60,7 @@ class Offers:
     def amounts(self, node: Node) -> Offered:
         """The fields of a condition's events that can be added up or counted."""
         found = self.properties((node.get("event") or {}).get("names") or ())
-        return {MONEY: "value (money)"} | dict(found)
+        return {MONEY: spell_property(MONEY)} | dict(found)
 
     @cached_property
     def traits(self) -> Offered:
@@ -123,5 +123,10 @@ def spell_field(name: str) -> str:
     )
 
 
+def spell_property(name: str) -> str:
+    """A field of an event as people read it."""
+    return "value (money)" if name == MONEY else name
+
+
 def _spelt(names: Iterable[str]) -> Offered:
-    return {name: clean(name, longest=60) for name in names}
+    return {name: clean(spell_property(name), longest=60) for name in names}
