@@ -2,11 +2,12 @@
 
 import uuid
 from datetime import timedelta
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from gdp_core import reports
+from gdp_core import mail, reports
 from gdp_core.accounts.roles import Principal, Role
 from gdp_core.db import rows, run
 from gdp_core.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -329,7 +330,7 @@ def test_a_viewer_changes_nothing(kept):
             act()
 
 
-def test_surroundings_hold_what_rules_may_name(kept, database, ws):
+def test_surroundings_hold_what_rules_may_name(kept, database, ws, monkeypatch):
     people = make_people(database, ws, 3)
     with database.web.transaction(ws) as session:
         who = Principal.system(ws)
@@ -349,6 +350,16 @@ def test_surroundings_hold_what_rules_may_name(kept, database, ws):
     found = kept.reads(read_surroundings, timezone="UTC", rule=unsaved)
     assert len(found.lists[str(other.id)]) == 3
     assert check(unsaved, found) == ()
+    read = Mock(return_value=[])
+    monkeypatch.setattr(mail, "read_stopped", read)
+    suppressed = {"kind": "suppression"}
+    kept.reads(read_surroundings, timezone="UTC", rule=unsaved)
+    assert not read.called
+    kept.reads(read_surroundings, timezone="UTC", rule=rule_of({"kind": "not", "of": [suppressed]}))
+    kept.create("Stopped", rule_of(suppressed))
+    kept.reads(read_surroundings, timezone="UTC", rule=unsaved)
+    kept.reads(read_surroundings, timezone="UTC", people=False)
+    assert read.call_count == 2
     for act, said in (
         (lambda session: remove_feature(session, who, "logins", now=NOW), "“A” names this feature: take it out"),
         (lambda session: reports.delete_list(session, who, named.id, now=NOW), "“A” names this list"),
@@ -361,4 +372,4 @@ def test_surroundings_hold_what_rules_may_name(kept, database, ws):
         run(session, "DELETE FROM static_list")
     problems = check(made.rule, kept.reads(read_surroundings, timezone="UTC"))
     assert [(one.path, one.field) for one in problems] == [((0,), "people"), ((1,), "feature")]
-    assert len(kept.reads(keeping.list_segments)) == 1
+    assert len(kept.reads(keeping.list_segments)) == 2

@@ -82,12 +82,11 @@ class Rule(Model):
     def uses(self) -> Uses:
         """What its conditions name, each once."""
         found = [condition.uses for _, condition in self.conditions()]
-        return Uses(
-            *(
-                tuple(dict.fromkeys(item for one in found for item in getattr(one, name)))
-                for name in ("events", "fields", "properties", "features", "segments", "lists")
-            )
-        )
+        named: dict[str, Any] = {
+            name: tuple(dict.fromkeys(item for one in found for item in getattr(one, name)))
+            for name in ("events", "fields", "properties", "features", "segments", "lists")
+        }
+        return Uses(**named, stops=any(one.stops for one in found))
 
 
 _WHATEVER: Any = (Unreadable(),)

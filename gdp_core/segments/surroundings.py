@@ -30,8 +30,8 @@ def read_surroundings(
 ) -> Surroundings:
     """Everything that rules of this workspace may name, each segment's rule by its id, disabled ones too.
 
-    `people`: who has a suppressed address is read, and who is on lists that some segment names, or `rule`, one that is
-    not saved. On all other lists, and without it, is nobody.
+    `people`: where some segment names suppressed addresses or a list, or `rule`, one that is not saved, who has such an
+    address is read and who is on that list. On all other lists, and without it, is nobody.
     """
     features, warned = read_features(session), read_warned(session)
     found = rows(
@@ -41,7 +41,8 @@ def read_surroundings(
     )
     known = {str(row.id): rules.kept(row.rule) for row in found}
     lists = {str(one.id): one.name for one in reports.list_lists(session)}
-    named = {key for one in (*known.values(), *([rule] if rule else ())) for key in one.uses.lists} if people else ()
+    uses = [one.uses for one in (*known.values(), *([rule] if rule else ()))] if people else []
+    named = {key for one in uses for key in one.lists}
     return Surroundings(
         zone=ZoneInfo(timezone),
         features={one.slug: one for one in features},
@@ -49,7 +50,7 @@ def read_surroundings(
         model=warned.outcome if warned and isinstance(warned.outcome, Model) else None,
         rules=known,
         lists=_people(session, lists, named),
-        stops=_stops(session) if people else NO_STOPS,
+        stops=_stops(session) if any(one.stops for one in uses) else NO_STOPS,
         names=_names({str(row.id): row.name for row in found}, lists, features),
     )
 

@@ -420,6 +420,12 @@ class Uses:
     features: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
+    stops: bool = False  # suppressed addresses
+
+    @property
+    def people(self) -> bool:
+        """Whether it asks for people of whom the timeline knows nothing: who is on a list, whose address is suppressed."""
+        return bool(self.lists) or self.stops
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Names, listed
+from gdp_core.segments.conditions.base import Condition, Evidence, Instants, Mask, Names, Uses, listed
 
 if TYPE_CHECKING:
     from gdp_core.segments.facts import Facts
@@ -34,6 +34,11 @@ class Suppression(Condition):
         """See Condition."""
         why = f" ({listed(self.reasons)})" if self.reasons else ""
         return f"have {'a' if self.suppressed else 'no'} suppressed address{why}"
+
+    @property
+    def uses(self) -> Uses:
+        """See Condition."""
+        return Uses(stops=True)
 
     def turns(self, facts: "Facts") -> Iterator[Instants]:
         """See Condition."""

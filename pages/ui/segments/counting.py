@@ -20,7 +20,8 @@ from gdp_core.analytics.people_list import PersonRow
 from gdp_core.errors import GrowthError, InvalidInput, Unavailable
 from gdp_core.segments import previewing, rules
 from gdp_core.segments.backtesting import Day, backtest
-from gdp_core.segments.facts import Facts, Surroundings
+from gdp_core.segments.conditions.base import Uses
+from gdp_core.segments.facts import NO_STOPS, Facts, Surroundings
 from gdp_core.segments.grouping import read_stamp
 from gdp_core.segments.past import read_history
 from gdp_core.segments.previewing import Preview
@@ -44,19 +45,20 @@ class Effect:
 
 
 def surroundings(place: Here, rule: Rule | None = None) -> Surroundings:
-    """What a workspace says besides its timeline; who is on a list, of lists that a segment or `rule` names."""
-    timezone, lists = place.workspace.timezone, rule.uses.lists if rule else ()
+    """What a workspace says besides its timeline; who is on a list and whose address is suppressed, where a segment or
+    `rule` names that."""
+    timezone, uses = place.workspace.timezone, rule.uses if rule else Uses()
     found: Surroundings = data.answered(
         place,
-        ("segments.surroundings", timezone, lists, place.read(read_stamp)),
-        lambda session: read_surroundings(session, timezone=timezone, rule=rule if lists else None),
+        ("segments.surroundings", timezone, uses.lists, uses.stops, place.read(read_stamp)),
+        lambda session: read_surroundings(session, timezone=timezone, rule=rule if uses.people else None),
     )
     return found
 
 
 def preview(sight: Sight, around: Surroundings, rule: Rule) -> tuple[Preview | None, tuple[Problem, ...]]:
     """How many, of how many, each condition alone, and some of them; or None and what of the rule cannot be asked."""
-    around = surroundings(sight.place, rule) if rule.uses.lists else around
+    around = surroundings(sight.place, rule) if rule.uses.people else around
     try:
         return _preview(sight, around, rule), ()
     except Unavailable as error:
@@ -78,7 +80,7 @@ def _preview(sight: Sight, around: Surroundings, rule: Rule) -> Preview:
 def effect(sight: Sight, around: Surroundings, before: Rule, after: Rule) -> Effect | None:
     """Whom a rule means that another did not, and the other way round, at the same instant; None where that other one
     names what is not there any more, and means nobody in particular."""
-    around = surroundings(sight.place, after) if after.uses.lists else around
+    around = surroundings(sight.place, after) if after.uses.people else around
 
     def compare() -> Effect | None:
         facts = Facts(sight.timeline, _at(sight), around)
@@ -104,7 +106,7 @@ def year(sight: Sight, around: Surroundings, rule: Rule, watch: Callable[[int, i
 
     It is not remembered here: `watch` may draw, and a click ends it there.
     """
-    around = surroundings(sight.place, rule) if rule.uses.lists else around
+    around = surroundings(sight.place, rule) if rule.uses.people else around
     today = sight.scope.today
     scope = replace(sight.scope, start=today - timedelta(days=364), end=today + timedelta(days=1))
     history = sight.place.read(read_history, rule, around)
@@ -125,9 +127,11 @@ def _depends(rule: Rule, around: Surroundings) -> tuple[Any, ...]:
     """Everything besides the rule's text that its answer depends on and that can change without the timeline."""
     uses = rule.uses
     reached = sorted({key for name in uses.segments for key in rules.reachable(around.rules, name)})
+    stops = around.stops if uses.stops or any(around.rules[key].uses.stops for key in reached) else NO_STOPS
     return (
         tuple((key, around.rules[key].json_text) for key in reached),
         tuple((key, around.lists[key].tobytes()) for key in uses.lists if key in around.lists) if uses.lists else (),
         tuple(repr(around.features.get(slug)) for slug in uses.features),
         repr(around.model) if uses.features else "",
+        stops.numbers.tobytes() + stops.since.tobytes() + stops.lifted.tobytes(),
     )
