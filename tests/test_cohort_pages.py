@@ -346,6 +346,22 @@ def test_a_number_of_the_lifecycle_is_its_people(browser, workspace, of, row, co
     assert listed(shown) == workspace.members(name) == people
 
 
+RULES = [
+    ("lifecycle.table", 10, "Resurrecting", True),
+    ("stickiness.table", 30, "WAU", True),
+    ("stickiness.often", 0, "0", False),
+    ("customers.people", -1, "All sources", False),
+    ("customers.last_30_days", -1, "All sources", True),
+]
+
+
+def test_a_number_of_the_lifecycle_becomes_a_segment_where_a_rule_means_its_people(browser, workspace):
+    for of, row, column, there in RULES:
+        shown = clicked(opened(browser, workspace, "lifecycle", BY_DAY), of, row, column)
+        assert not shown.exception
+        assert ("behind-described" in {button.key for button in shown.button}) == there, of
+
+
 def test_customers_stand_by_stage_and_source(browser, workspace):
     shown = opened(browser, workspace, "lifecycle")
     assert [*table(shown, "Stage")["All sources"]][-1] == "4"

@@ -15,6 +15,7 @@ from gdp_core.analytics.beginnings import Known
 from gdp_core.analytics.breakdown import ALL, NONE, OTHER, Breakdown, Group
 from gdp_core.analytics.calendar import micros
 from gdp_core.analytics.counting import ANYTHING
+from gdp_core.analytics.customers import CustomerCell
 from gdp_core.analytics.engagement_churn import (
     ChurnCell,
     EngagementChurn,
@@ -373,6 +374,45 @@ def test_whom_it_was_asked_of_is_part_of_it():
     assert found is not None
     assert not next(iter(found.match.of[0].of[1:])).member
     assert rule_of(Counted(timeline, SCOPE), asked, TrendCell(group=ALL)) is not None
+
+
+STANDING = [
+    Somebody([], {"stage": "lead", "source": "ads", "first_seen_at": AT - DAY, "subscription_status": "trialing"}),
+    Somebody([], {"stage": "lead", "first_seen_at": AT - 40 * DAY, "subscribed_at": AT - DAY}),
+    Somebody([], {"source": "ads", "subscription_status": "past_due", "subscription_ends_at": AT + DAY}),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "numbers", "sentence"),
+    [
+        (CustomerCell("lead"), [10, 11], "have the stage lead"),
+        (CustomerCell("lead", None), [11], "have the stage lead and have no source"),
+        (CustomerCell(None, "ads"), [12], "have no stage and have the source ads"),
+        (CustomerCell("lead", which="last_30_days"), [10], "were first seen in the last 30 days"),
+        (CustomerCell(which="subscribed"), [11], "have a subscribed date"),
+        ("trials", [10], "have a subscription that is trialing"),
+        ("past_due", [12], "past due"),
+        ("leaving", [12], "is going to end"),
+    ],
+)
+def test_what_postgres_counts_of_now_is_a_rule_where_the_timeline_agrees(asked, numbers, sentence):
+    counted = Counted(timeline_of(STANDING, watermark=AT), SCOPE)
+    rule = rule_of(counted, asked, np.array(numbers))
+    assert rule is not None
+    assert sentence in rule.sentence(Names())
+    assert members_of(rule, counted) == numbers
+    for others in ([], [10, 11, 12], [numbers[0] + 50]):
+        assert rule_of(counted, asked, np.array(others, np.int64)) is None
+    some = Counted(counted.timeline, SCOPE, (ADS,))
+    theirs = [number for number in numbers if number != 11]
+    assert (rule_of(some, asked, np.array(theirs, np.int64)) is None) == (asked == CustomerCell(None))
+
+
+def test_everybody_and_other_numbers_of_revenue_are_no_rule():
+    counted = Counted(timeline_of(STANDING, watermark=AT), SCOPE)
+    assert rule_of(counted, CustomerCell(), np.array([10, 11, 12])) is None
+    assert rule_of(counted, "new", np.array([10])) is None
 
 
 def test_days_of_another_zone_are_its_own():

@@ -12,11 +12,13 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdp_core.analytics.activation import Activation, ActivationCell, activation_people
 from gdp_core.analytics.beginnings import NEVER, Known, Occurrence, instants_of
 from gdp_core.analytics.breakdown import ALL, Breakdown, Group, label
 from gdp_core.analytics.calendar import Interval, floor, following, instant, micros
+from gdp_core.analytics.customers import EVERY, CustomerCell
 from gdp_core.analytics.engagement_churn import ChurnCell, EngagementChurn, moment
 from gdp_core.analytics.funnel.question import FunnelQuestion
 from gdp_core.analytics.lifecycle import Lifecycle, LifecycleCell
@@ -37,6 +39,11 @@ from gdp_core.timeline.matching import Condition, Match, people
 
 Node = dict[str, Any]
 _A_DAY = timedelta(days=1)
+_SUBSCRIBED: dict[object, Node] = {
+    "trials": {"kind": "subscription", "statuses": ["trialing"]},
+    "past_due": {"kind": "subscription", "statuses": ["past_due"]},
+    "leaving": {"kind": "subscription", "statuses": ["active", "past_due"], "ending": True},
+}
 
 
 class _NoRule(Exception):
@@ -63,7 +70,8 @@ class Counted:
 
 def rule_of(counted: Counted, asked: object, cell: object) -> Rule | None:
     """The rule of a cell of a report, or None where none means the same people. `cell` of a funnel: what its `people` is
-    asked by name."""
+    asked by name. Of what Postgres knows of now, a cell of the customer table or a kind of subscriptions, `asked` is what
+    it is and `cell` who it is, by lasting numbers, ascending."""
     try:
         return _rule([*_nodes(counted, asked, cell), *_people(counted.timeline, counted.people)])
     except _NoRule:
@@ -99,6 +107,10 @@ def _nodes(counted: Counted, asked: object, cell: object) -> Iterable[Node]:
             return _activation(counted, asked, cell)
         case Overlapping(), OverlapCell():
             return _overlap(counted, asked, cell)
+        case CustomerCell(), np.ndarray():
+            return _confirmed(counted, [*_customers(asked)], cell)
+        case "trials" | "past_due" | "leaving", np.ndarray():
+            return _confirmed(counted, [_SUBSCRIBED[asked]], cell)
     raise _NoRule
 
 
@@ -404,21 +416,34 @@ def _activation(counted: Counted, asked: Activation, cell: ActivationCell) -> It
         nodes += met
     elif cell.state in ("not_activated", "open"):
         nodes.append(_none(_all(met)))
-    if not _means(counted, nodes, asked, cell):
+    within = people(counted.timeline, counted.people)
+    return _confirmed(counted, nodes, activation_people(counted.timeline, scope, asked, cell, within=within))
+
+
+def _confirmed(counted: Counted, nodes: list[Node], numbers: NDArray[np.int64]) -> list[Node]:
+    """These conditions, where they hold for exactly these people of those who were counted."""
+    timeline, scope, rule = counted.timeline, counted.scope, _rule(nodes)
+    if rule is None:
+        raise _NoRule
+    try:
+        held = rule.holds(Facts(timeline, micros(scope.now), Surroundings(scope.zone)))
+    except InvalidInput:  # one names a segment or a list
+        raise _NoRule from None
+    if not np.array_equal(timeline.numbers[held & people(timeline, counted.people)], numbers):
         raise _NoRule
     return nodes
 
 
-def _means(counted: Counted, nodes: list[Node], asked: Activation, cell: ActivationCell) -> bool:
-    """Whether these conditions hold for exactly the people of the cell, as the report sees them."""
-    timeline, scope, rule = counted.timeline, counted.scope, _rule(nodes)
-    if rule is None:
-        return False
-    try:
-        found = rule.holds(Facts(timeline, micros(scope.now), Surroundings(scope.zone)))
-    except InvalidInput:  # a criterion names a segment or a list
-        return False
-    return np.array_equal(timeline.numbers[found], activation_people(timeline, scope, asked, cell))
+def _customers(asked: CustomerCell) -> Iterator[Node]:
+    for field, value in (("stage", asked.stage), ("source", asked.source)):
+        if value is None:
+            yield {"kind": "person", "field": field, "op": "not_set"}
+        elif value != EVERY:
+            yield {"kind": "person", "field": field, "op": "is", "values": [value]}
+    if asked.which == "last_30_days":
+        yield {"kind": "person", "field": "first_seen_at", "op": "within_last", "length": "30d"}
+    elif asked.which == "subscribed":
+        yield {"kind": "person", "field": "subscribed_at", "op": "set"}
 
 
 def _overlap(counted: Counted, asked: Overlapping, cell: OverlapCell) -> Iterator[Node]:

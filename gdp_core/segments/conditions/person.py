@@ -155,17 +155,15 @@ class Person(Condition):
                 "within_next": f"in the next {long}",
                 "further_ahead": f"more than {long} ahead",
             }[self.op]
-            dated = f"{instant_name(self.field)} date" if self.field.endswith("_at") else instant_name(self.field)
-            return (
-                f"{_DONE[name]} {told}"
-                if (name := self.field.removeprefix("person.")) in _DONE
-                else f"have {a(dated)} {told}"
-            )
+            name = self.field.removeprefix("person.")
+            return f"{_DONE[name]} {told}" if name in _DONE else f"have {a(self._noun)} {told}"
         return self._valued(self._noun)
 
     @property
     def _noun(self) -> str:
         name = self.field.removeprefix("person.")
+        if name.endswith("_at"):
+            return f"{instant_name(name)} date"
         return _SPELT.get(name) or name.removesuffix("_micros").replace("_", " ")
 
     @property

@@ -158,7 +158,7 @@ def _describing(rule: Rule) -> None:
     with st.popover("Make a segment", icon=":material/group_work:", key="behind-segment"):
         place = here()
         st.markdown(safe_text(telling.sentence(place, telling.names(place), rule), longest=900))
-        said = "Now these are exactly the people here; whoever it is true of later belongs to them."
+        said = "As of this report it means exactly these people, and later whoever it is true of then."
         if describing.is_of_fixed_days(rule):
             said += " Its days stay as they are: choose “In the last” in the builder for time that moves along."
         layout.note(said)

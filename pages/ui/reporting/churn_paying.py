@@ -16,6 +16,7 @@ from gdp_core.analytics.shares import Share
 from gdp_core.analytics.subscription_churn import Asked, Leaver, Number, Period, Subscribed, SubscriptionChurn
 from gdp_core.analytics.subscription_factors import FACTORS, Factor, Factors
 from gdp_core.analytics.survival import Survival
+from gdp_core.segments.rules import Rule
 from pages.ui import layout
 from pages.ui.charts import churn as charts
 from pages.ui.charts.style import CONFIG
@@ -421,10 +422,14 @@ def _behind(turn: Turn, session: Session, shown: _Told, click: Click, *, asked: 
             return None
     told: tuple[Share, ...] = answer(core.people_of, asked, number, start=start)
     when = "" if number in ("leaving", "past_due") else f", {churn.said(turn, start) if start else 'in the period'}"
-    return _listed(turn, found, f"{_SAID[number]}{when}", question, told)
+    rule = turn.rule_of_now(session, number, [one.person_id for one in told])
+    return _listed(turn, found, f"{_SAID[number]}{when}", question, told, rule)
 
 
-def _listed(turn: Turn, found: SubscriptionChurn, title: str, question: str, told: Sequence[Share]) -> Behind:
+def _listed(
+    turn: Turn, found: SubscriptionChurn, title: str, question: str, told: Sequence[Share], rule: Rule | None = None
+) -> Behind:
     """People with what they paid a month."""
     people = tuple(one.person_id for one in told)
-    return turn.behind(title, question, people, amounts=tuple(one.micros for one in told), currency=found.currency)
+    amounts = tuple(one.micros for one in told)
+    return turn.behind(title, question, people, amounts=amounts, currency=found.currency, rule=rule)

@@ -43,6 +43,7 @@ from pages.ui.context import Here
 from pages.ui.escape import clean
 from pages.ui.format import UNKNOWN, label
 from pages.ui.reporting import clicking, explaining, picking, usual
+from pages.ui.reporting.asking import EVERYBODY
 from pages.ui.reporting.behind import Behind
 from pages.ui.reporting.clicking import Click
 from pages.ui.reporting.drafts import Draft
@@ -433,11 +434,13 @@ def customers_behind(turn: Turn, session: Session, cells: Sequence[StageCell], c
     if which is None:
         return None
     stage = _stages(cells)[click.row]
-    people = read_customers(session, CustomerCell(stage, source, which), turn.sight.scope.now)
+    cell = CustomerCell(stage, source, which)
+    people = read_customers(session, cell, turn.sight.scope.now)
     said = {"people": "", "last_30_days": ", first seen in the last 30 days", "subscribed": ", ever paid"}[which]
     return Behind(
         turn.place.workspace.id,
         clean(f"{_stage_name(stage)}, {_source_name(source).lower()}{said}", longest=200),
         "Customers by stage and source",
         people,
+        rule=turn.rule_of_now(session, cell, people, who=EVERYBODY),
     )

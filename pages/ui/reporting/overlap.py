@@ -22,10 +22,9 @@ from pages.ui.reporting.sight import Sight
 
 DEFINITION = (
     "A list holds the people who were behind a number when it was saved, as the persons they are now. A segment holds its"
-    " members, as its own page counts them: those of its last evaluation, and those it had when it was turned off. The"
-    " period above plays no part. A region are the people in exactly those and in no other of those compared: regions add"
-    " up to everybody. The share of everybody is of those in any of them; of two it is the Jaccard index, people in both"
-    " divided by people in either."
+    " members, as its own page counts them: those of its last evaluation, and those it had when it was turned off. A"
+    " region are the people in exactly those and in no other of those compared: regions add up to everybody. The share"
+    " of everybody is of those in any of them; of two it is the Jaccard index, people in both divided by people in either."
 )
 _DELETED = "A list or segment that was deleted"
 _MORE = {0: "two lists or segments", 1: "one more list or segment"}
@@ -114,8 +113,8 @@ def wanting(place: Here, asked: Asked) -> None:
     with layout.empty(
         ":material/join_inner:",
         said,
-        "A segment is a rule, and holds whoever it is true of. A list is made of a number: click one in a report, Funnels"
-        " or Revenue for example, and choose Save as list. Two of them can be compared here.",
+        "A segment is a rule. A list is saved from a number: click one in a report, Funnels or Revenue for example, and"
+        " choose Save as list. Two of them can be compared here.",
     ):
         for name in ("segments", "funnels", "revenue"):
             if nav.may_open(place, name):
@@ -154,7 +153,9 @@ def picture(place: Here, found: Overlap) -> None:
             "overlap.upset",
             alt=f"{write.number(found.union)} people in any of them, {write.number(found.people)} in all of them",
         )
-        layout.note("Each column are people in exactly the marked lists and in no other; together they are everybody.")
+        layout.note(
+            "Each column is the people in exactly the marked ones and in no other; together they are everybody."
+        )
         table = {
             "Only in": [" and ".join(clean(name, longest=60) for name in region.sets) for region in found.regions],
             "People": [write.number(region.people) for region in found.regions],

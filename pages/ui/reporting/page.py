@@ -1,13 +1,15 @@
 """What all report pages do around their answer: the question from the address, the head, the form, the foot, the drawer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 import streamlit as st
 from sqlmodel import Session
 
+from gdp_core import reports
 from gdp_core.analytics.fields import Fields, is_personal
 from gdp_core.errors import InvalidInput
 from gdp_core.reports import SavedReport
@@ -18,7 +20,7 @@ from pages.ui import layout, state
 from pages.ui.context import Here, arrived
 from pages.ui.reporting import asking, behind, clicking, drafts, explaining, picking, saving
 from pages.ui.reporting import sight as sights
-from pages.ui.reporting.asking import Asked
+from pages.ui.reporting.asking import Asked, Who
 from pages.ui.reporting.behind import Behind
 from pages.ui.reporting.clicking import Click
 from pages.ui.reporting.drafts import Draft
@@ -133,7 +135,8 @@ class Turn:
 
     def behind(self, title: str, report: str, people: Any, **more: Any) -> Behind:
         """The people of a number as they are kept; `report` says of which question."""
-        said = f"{self.report.title}: {report}, {layout.period_name(self.place)}"
+        said = f"{self.report.title}: {report}"
+        said += f", {layout.period_name(self.place)}" if self.report.dated else ""
         return Behind(self.place.workspace.id, title[:200], said[:900], people, self.sight.timeline.snapshot, **more)
 
     def rule(self, cell: Any, question: Any = None) -> Rule | None:
@@ -144,6 +147,15 @@ class Turn:
         sight = self.sight
         counted = Counted(sight.timeline, sight.scope, sight.who.conditions, sight.who.list_id)
         return describing.rule_of(counted, question or self.question, cell)
+
+    def rule_of_now(
+        self, session: Session, asked: Any, persons: Sequence[UUID], *, who: Who | None = None
+    ) -> Rule | None:
+        """The same of a number that Postgres counted of now; `who`: of whom, where that is not what the page is asked."""
+        if not self.place.may("segments.write"):
+            return None
+        sight = self.sight if who is None else self.sight.of(who)
+        return replace(self, sight=sight).rule(reports.numbers_of(session, persons), asked)
 
     def foot(self, definition: str, *commands: Command) -> None:
         """What stands below every answer. The commands are told of whom and when."""

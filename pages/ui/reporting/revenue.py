@@ -16,6 +16,7 @@ from gdp_core.analytics.movements import Flow
 from gdp_core.analytics.revenue import MEANINGS, Asked, Earlier, Headcount, Number, Period, Revenue, View
 from gdp_core.analytics.shares import Share
 from gdp_core.money import MICROS
+from gdp_core.segments.rules import Rule
 from pages.ui import data, layout, nav, state
 from pages.ui.charts import retention as triangles
 from pages.ui.charts import revenue as charts
@@ -689,15 +690,17 @@ def behind(turn: Turn, session: Session, found: Revenue, click: Click) -> Behind
     start = None if period is found.total else period.start
     who = sight.answer(session, revenue.people_of, asked, number, start=start)
     when = "" if period is found.total or number in ("trials", "leaving") else f", {_name(place, found, period)}"
-    return _opened(turn, found.currency, f"{_SAID[number]}{when}", who)
+    rule = turn.rule_of_now(session, number, [share.person_id for share in who])
+    return _opened(turn, found.currency, f"{_SAID[number]}{when}", who, rule)
 
 
-def _opened(turn: Turn, currency: str, title: str, who: Sequence[Share]) -> Behind:
+def _opened(turn: Turn, currency: str, title: str, who: Sequence[Share], rule: Rule | None = None) -> Behind:
     asked: Asked = turn.question
     said = f"{picking.INTERVALS[asked.interval].lower()}, {VIEWS[asked.view].lower()}"
     said += f", {asked.currency} alone" if asked.currency else ""
     people = tuple(share.person_id for share in who)
-    return turn.behind(title, said, people, amounts=tuple(share.micros for share in who), currency=currency)
+    amounts = tuple(share.micros for share in who)
+    return turn.behind(title, said, people, amounts=amounts, currency=currency, rule=rule)
 
 
 def _cohort_behind(turn: Turn, session: Session, found: Revenue, click: Click) -> Behind:
