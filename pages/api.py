@@ -4,6 +4,8 @@ byte. `app.py` mounts API_ROUTES.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
+from itertools import tee
 from typing import Any
 from uuid import UUID
 
@@ -104,11 +106,22 @@ async def export_segment(request: Request) -> Response:
 
     def table(principal: Principal) -> Table:
         pool, workspace_id = database("gdp_web"), principal.workspace_id
-        ids = segments.stream_members(pool, workspace_id, _id(asked))
-        people = people_list.stream_listed(pool, workspace_id, ids)
-        return PEOPLE_HEADER, (_cells(principal, person) for person in people)
+        members, named = tee(segments.stream_members(pool, workspace_id, _id(asked)))
+        people = people_list.stream_listed(pool, workspace_id, (person_id for person_id, _, _ in named))
+        return [*PEOPLE_HEADER, "entered_at", "entry"], (
+            [*_cells(principal, person), *entered] for person, entered in _entered(people, members)
+        )
 
     return await _exported(begin, table)
+
+
+def _entered(
+    people: Iterable[PersonRow], members: Iterator[tuple[UUID, datetime, int]]
+) -> Iterator[tuple[PersonRow, tuple[datetime, int]]]:
+    """People with when they entered, of members in the same order; who is a member and no person any more is left out."""
+    for person in people:
+        entered = next((at, entry) for person_id, at, entry in members if person_id == person.id)
+        yield person, entered
 
 
 def _id(text: str) -> UUID:

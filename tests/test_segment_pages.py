@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from gdp_core import clock, reports
-from gdp_core.accounts.roles import Principal
+from gdp_core.accounts.roles import Principal, Role
 from gdp_core.analytics.breakdown import Breakdown
 from gdp_core.analytics.trends import Trend, trend
 from gdp_core.db import rows, run
@@ -33,7 +33,7 @@ from pages.ui.context import here
 from pages.ui.reporting import sight as sights
 from pages.ui.reporting.asking import Who
 from pages.ui.segments import counting as building
-from pages.ui.segments import listed, telling
+from pages.ui.segments import listed, telling, versions
 from pages.ui.segments.one import TABS
 
 from . import counting
@@ -798,8 +798,8 @@ def test_every_role_sees_every_tab(browser, workspace):
         assert len(exports) == (0 if role == "VIEWER" else 1)
         shared = pages["overlap"].dataframe[0].value
         assert (*shared["Segment"], *shared["Both"], *shared["Jaccard"]) == ("Makers", "2", "66.7%")
-        told = "Segment" if role in ("OWNER", "ADMIN") else "for administrators"
-        assert told in words(pages["history"])
+        assert (*pages["history"].dataframe[0].value["What"],) == ("Made it",)
+        assert (*pages["history"].dataframe[0].value["Who"],) == ("a command on the server",)
 
 
 def test_a_failing_one_says_why_and_how_old_its_people_are(browser, workspace):
@@ -952,6 +952,31 @@ def test_people_of_an_earlier_version_are_told_as_such(browser, workspace):
     assert "Being counted" in words(browser.open("segments"))
 
 
+def test_versions_and_changes_come_page_by_page_and_name_who_made_them(browser, workspace, monkeypatch):
+    monkeypatch.setattr(versions, "_CHANGES", 5)
+    sent = kept(workspace, "Senders", SENT)
+    user = browser.sign_in(workspace.id, "MEMBER", email="mia@acme.example")
+    mia = Principal(user, "mia@acme.example", workspace.id, Role.MEMBER)
+    key = Principal(None, "key CRM sync (gdp_sk_1)", workspace.id, Role.MEMBER)
+    with workspace.database.web.transaction(workspace.id) as session:
+        for version in range(1, 12):
+            who = {10: key, 11: mia}.get(version, Principal.system(workspace.id))
+            changed = rule(SENT | {"times": version + 1})
+            keeping.change(session, who, sent.id, changed, expected_version=version, now=clock.now())
+    said = words(browser.open("segment", id=sent.id.hex, tab="versions"))
+    for version, who in ((12, "mia@acme.example"), (11, "key CRM sync (gdp_sk_1)"), (10, "a command on the server")):
+        assert re.search(rf"\*\*Version {version}\W.*?· {re.escape(who)}", said, re.DOTALL)
+    page = browser.open("segment", id=sent.id.hex, tab="versions", n="2")
+    assert "**Version 12**" not in words(page)
+    page = page.button(key="restore-1").click().run()
+    assert "+2 enter and −0 leave once it is counted." in words(page)
+    page = browser.open("segment", id=sent.id.hex, tab="history")
+    assert (*page.dataframe[0].value["What"],) == tuple(f"Saved version {number}" for number in (12, 11, 10, 9, 8))
+    assert page.dataframe[0].value["Who"][1] == "key CRM sync (gdp_sk_1)"
+    page = press(press(page, "Older"), "Older")
+    assert (*page.dataframe[0].value["What"],) == ("Saved version 2", "Made it")
+
+
 def test_a_person_is_found_by_any_id_they_ever_had(browser, workspace):
     sent = kept(workspace, "Senders", SENT)
     with_members(workspace, sent, "u1")
@@ -1068,8 +1093,8 @@ def test_no_address_breaks_the_page(browser, workspace):
 
 
 def test_everybody_in_it_is_in_the_file(browser, workspace, monkeypatch):
-    sent = kept(workspace, "Senders", SENT)
-    with_members(workspace, sent, "u1", "u2", "u3")
+    sent, entered = kept(workspace, "Senders", SENT), clock.now() - counting.ago(1)
+    with_members(workspace, sent, "u1", "u2", "u3", entered=entered)
     monkeypatch.setattr("gdp_core.analytics.segments._EXPORT_PAGE", 2)
     application = Starlette(routes=API_ROUTES, middleware=[Middleware(Gate)])
 
@@ -1085,6 +1110,7 @@ def test_everybody_in_it_is_in_the_file(browser, workspace, monkeypatch):
     answer = asyncio.run(ask(sent.id.hex))
     found = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert sorted(row["email"] for row in found) == [f"u{number}@acme.example" for number in (1, 2, 3)]
+    assert {(row["entered_at"], row["entry"]) for row in found} == {(f"{entered:%Y-%m-%dT%H:%M:%S}Z", "1")}
     assert asyncio.run(ask("nonsense")).status_code == 404
     browser.sign_in(workspace.id, "VIEWER")
     assert asyncio.run(ask(sent.id.hex)).status_code == 403

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -77,20 +78,75 @@ def read_numbers(session: Session, segment_id: UUID) -> NDArray[np.int64]:
     return np.fromstring(found.numbers or "", np.int64, sep=",")
 
 
-def stream_members(database: Database, workspace_id: UUID, segment_id: UUID) -> Iterator[UUID]:
-    """Everybody in it, once, by id; each page is read when it is asked for."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody did to a segment: `by` as the audit log calls them, `what` in a few words."""
+
+    seq: int
+    at: datetime
+    by: str
+    what: str
+
+
+def read_history(session: Session, segment_id: UUID, *, before: int | None = None, size: int = 50) -> list[Change]:
+    """Who changed a segment, the last change first, or from before a `seq`. It says nothing of what a rule compares with."""
+    found = rows(
+        session,
+        "SELECT seq, at, user_label, detail FROM audit_log WHERE object_kind = 'segment' AND object_id = :id"
+        " AND seq < coalesce(CAST(:before AS bigint), :last) ORDER BY seq DESC LIMIT :size",
+        id=str(segment_id),
+        before=before,
+        last=2**62,
+        size=size,
+    )
+    return [Change(row.seq, row.at, _by(row.user_label), _what(row.detail)) for row in found]
+
+
+def read_authors(session: Session, segment_id: UUID) -> Mapping[int, str]:
+    """By version, who saved it, as the audit log calls them."""
+    found = rows(
+        session,
+        "SELECT CAST(detail ->> 'version' AS int) AS version, user_label FROM audit_log"
+        " WHERE object_kind = 'segment' AND object_id = :id AND detail ->> 'version' IS NOT NULL",
+        id=str(segment_id),
+    )
+    return {row.version: _by(row.user_label) for row in found}
+
+
+def _by(label: str) -> str:
+    return "a command on the server" if label == "system" else label
+
+
+def _what(detail: Mapping[str, Any]) -> str:
+    match detail:
+        case {"version": 1}:
+            return "Made it"
+        case {"version": version}:
+            return f"Saved version {version}"
+        case {"deleted": gone}:
+            return "Deleted it" if gone else "Restored it"
+        case {"enabled": enabled}:
+            return "Turned it on" if enabled else "Turned it off"
+        case {"name": name}:
+            return f"Wrote its name and purpose: “{name}”"
+    return "Exported its people" if "segment" in detail else "Changed it"
+
+
+def stream_members(database: Database, workspace_id: UUID, segment_id: UUID) -> Iterator[tuple[UUID, datetime, int]]:
+    """Everybody in it, once, by id, with when they entered and for the how manieth time; each page is read when it is
+    asked for."""
     after: UUID | None = None
     while True:
         with database.transaction(workspace_id, read_only=True) as session:
             found = rows(
                 session,
-                "SELECT person_id FROM segment_member WHERE segment_id = :id AND person_id > coalesce(CAST(:after AS uuid),"
+                "SELECT person_id, entered_at, entry FROM segment_member WHERE segment_id = :id AND person_id > coalesce(CAST(:after AS uuid),"
                 " '00000000-0000-0000-0000-000000000000') ORDER BY person_id LIMIT :size",
                 id=segment_id,
                 after=after,
                 size=_EXPORT_PAGE,
             )
-        yield from (row.person_id for row in found)
+        yield from ((row.person_id, row.entered_at, row.entry) for row in found)
         if len(found) < _EXPORT_PAGE:
             return
         after = found[-1].person_id

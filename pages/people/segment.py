@@ -6,7 +6,7 @@ from gdp_core.errors import NotFound
 from gdp_core.segments import keeping
 from pages.ui import layout, nav, state
 from pages.ui.context import arrived
-from pages.ui.segments import one
+from pages.ui.segments import one, versions
 
 place = arrived()
 state.adopt(one.FIELDS)
@@ -24,9 +24,9 @@ match one.tabs():
     case "overlap":
         one.overlap(place, found)
     case "versions":
-        one.versions(place, found)
+        versions.show(place, found)
     case "history":
-        one.history(place, found)
+        versions.history(place, found)
     case "why":
         one.explanation(place, found)
     case _:

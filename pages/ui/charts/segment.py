@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import plotly.graph_objects as go
 
-from pages.ui.charts.style import BAD, GOOD, SERIES, laid, styled
+from pages.ui.charts.style import MUTED, SERIES, laid, styled
 from pages.ui.format import Format
 
 _HEIGHT = 240
@@ -41,12 +41,12 @@ def _local(at: datetime, write: Format) -> datetime:
 
 
 def flow(days: Sequence[tuple[date, int, int]], write: Format) -> go.Figure:
-    """Who entered, upwards, and who left, downwards, by local day."""
+    """Who entered, upwards, and who left, downwards, by local day. Neither is good or bad: some segments are better empty."""
     along = [day for day, _, _ in days]
     figure = go.Figure()
     for name, values, colour, sign in (
-        ("Entered", [entered for _, entered, _ in days], GOOD, 1),
-        ("Left", [left for _, _, left in days], BAD, -1),
+        ("Entered", [entered for _, entered, _ in days], SERIES[0], 1),
+        ("Left", [left for _, _, left in days], MUTED, -1),
     ):
         figure.add_bar(
             x=along,

@@ -132,7 +132,7 @@ def _row(place: Here, found: Listed, one: Segment) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             nav.link(place, "segment", label=clean(one.name, longest=80), icon="", id=one.id.hex)
             telling.badges(place, one)
-        layout.note(clean(telling.sentence(place, found.names, one.rule), longest=150))
+        layout.note(clean(telling.sentence(place, found.names, one.rule), longest=110))
     with people:
         st.text(write.number(one.people))
     grown = found.growth.get(one.id, reads.UNMOVED)

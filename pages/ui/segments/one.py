@@ -2,22 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
 from uuid import UUID
 
 import streamlit as st
 
-from gdp_core.accounts import members
-from gdp_core.analytics import audit_view, people_list
+from gdp_core.analytics import people_list
 from gdp_core.analytics import segments as reads
-from gdp_core.analytics.audit_view import AuditFilter
 from gdp_core.analytics.people_list import PersonRow
 from gdp_core.segments import keeping, membership, using
-from gdp_core.segments.conditions.base import Names
-from gdp_core.segments.keeping import Segment, Version
-from gdp_core.segments.membership import Member, Place
-from pages.ui import auditing, boundary, layout, nav, state
+from gdp_core.segments.keeping import Segment
+from gdp_core.segments.membership import Flow, Member, Place
+from pages.ui import boundary, layout, nav, state
 from pages.ui.charts import segment as charts
 from pages.ui.charts.style import CONFIG
 from pages.ui.context import Here, here
@@ -27,7 +22,7 @@ from pages.ui.people import name_of
 from pages.ui.reporting import saving
 from pages.ui.reporting import sight as sights
 from pages.ui.rows import Buttons
-from pages.ui.segments import acting, changes, meant, telling, why
+from pages.ui.segments import acting, meant, telling, versions, why
 
 TABS = {
     "overview": "Overview",
@@ -41,7 +36,7 @@ ID = state.Field("segment", "id")
 TAB = state.Field("segment", "tab", default="overview", choices=tuple(TABS))
 PERSON = state.Field("segment", "person")
 AFTER = state.Field("segment", "after")
-FIELDS = (ID, TAB, PERSON, AFTER)
+FIELDS = (ID, TAB, PERSON, AFTER, versions.AT, versions.BEFORE)
 _PAGE = 50
 
 
@@ -62,7 +57,7 @@ _ASK: Buttons[str] = Buttons("segment.ask", icon=":material/help:", then=_ask_wh
 def head(place: Here, one: Segment) -> None:
     """Name, what it is for, its state, and what can be done with it."""
     with layout.head(one.name, clean(one.description, longest=300)):
-        if TAB.value == "overview":
+        if TAB.value == "overview" and one.people is not None:
             layout.scope_bar(place, compares=False)
         if place.may("segments.write"):
             nav.link(place, "builder", label="Edit the rule", icon=":material/edit:", id=one.id.hex)
@@ -128,21 +123,41 @@ def tabs() -> str:
 
 def overview(place: Here, one: Segment) -> None:
     """What it says, how many people it has, and how that went."""
-    write = place.write
-    grown = place.read(reads.read_growth, place.now, one.id).get(one.id, reads.UNMOVED)
     last = place.scope.end - timedelta(days=1)
     flow = place.read(membership.read_flow, one.id, place.scope.start, last, place.workspace.timezone)
+    if one.people is not None:
+        _numbers(place, one, flow)
+    _rule(place, one)
+    if meant.is_of_use(one):
+        meant.card(place, one)
+    _intended(one)
+    if one.people is not None:
+        left_side, right_side = st.columns(2, gap="small")
+        with left_side, layout.card("Size", key="segment-size"):
+            _size(place, one)
+        with right_side, layout.card("Entered and left, by day", key="segment-flow"):
+            _flow(place, flow)
+    _used_by(place, one)
+
+
+def _numbers(place: Here, one: Segment, flow: Sequence[Flow]) -> None:
+    write = place.write
+    grown = place.read(reads.read_growth, place.now, one.id).get(one.id, reads.UNMOVED)
     with layout.numbers():
         layout.metric("People", write.number(one.people))
         for name, by in (("In 7 days", grown.week), ("In 30 days", grown.month)):
-            sign = "+" if by > 0 else "−" if by < 0 else ""
-            layout.metric(name, UNKNOWN if one.people is None else f"{sign}{write.number(abs(by))}")
-        entered, left = sum(day.entered for day in flow), sum(day.exited for day in flow)
-        layout.metric(
-            f"Entered · left, {layout.period_name(place).lower()}", f"{write.number(entered)} · {write.number(left)}"
-        )
+            layout.metric(name, f"{'+' if by > 0 else '−' if by < 0 else ''}{write.number(abs(by))}")
+        entered, left = (write.number(number) for number in _total(flow))
+        layout.metric(f"Entered · left, {layout.period_name(place).lower()}", f"{entered} · {left}")
+
+
+def _total(flow: Sequence[Flow]) -> tuple[int, int]:
+    return sum(day.entered for day in flow), sum(day.exited for day in flow)
+
+
+def _rule(place: Here, one: Segment) -> None:
+    known = telling.names(place)
     with layout.card("What it says", key="segment-rule"):
-        known = telling.names(place)
         st.markdown(safe_text(telling.sentence(place, known, one.rule), longest=3000))
         if len(list(one.rule.conditions())) > 1:
             with st.expander("As a list"), st.container(gap=None):
@@ -150,26 +165,19 @@ def overview(place: Here, one: Segment) -> None:
                     with st.container(horizontal=True, gap=None, wrap=False):
                         st.space(max(1, 22 * depth))
                         st.markdown(safe_text(text, longest=500))
-    if meant.is_of_use(one):
-        meant.card(place, one)
-    _intended(one)
-    if one.evaluated_at is None:
-        _used_by(place, one)
+
+
+def _flow(place: Here, flow: Sequence[Flow]) -> None:
+    write, (entered, left) = place.write, _total(flow)
+    if not entered and not left:
+        layout.note("Nobody entered or left in this period.")
         return
-    left_side, right_side = st.columns(2, gap="small")
-    with left_side, layout.card("Size", key="segment-size"):
-        _size(place, one)
-    with right_side, layout.card("Entered and left, by day", key="segment-flow"):
-        if not any(day.entered or day.exited for day in flow):
-            layout.note("Nobody entered or left in this period.")
-        else:
-            st.plotly_chart(
-                charts.flow([(day.day, day.entered, day.exited) for day in flow], write),
-                config=CONFIG,
-                key="segment-flow-chart",
-                alt=f"{write.number(entered)} entered and {write.number(left)} left",
-            )
-    _used_by(place, one)
+    st.plotly_chart(
+        charts.flow([(day.day, day.entered, day.exited) for day in flow], write),
+        config=CONFIG,
+        key="segment-flow-chart",
+        alt=f"{write.number(entered)} entered and {write.number(left)} left",
+    )
 
 
 def _intended(one: Segment) -> None:
@@ -350,75 +358,6 @@ def overlap(place: Here, one: Segment) -> None:
         },
         height="content",
     )
-
-
-# -------------------------------------------------------------------------------------------------------- the versions
-
-
-def versions(place: Here, one: Segment) -> None:
-    """Every rule it had, and what each changed."""
-    found = place.read(keeping.read_versions, one.id)
-    who, known = _names(place), telling.names(place)
-    for version, before in zip(found, [*found[1:], None], strict=True):
-        _version(place, one, version, before, who, known)
-
-
-def _version(
-    place: Here, one: Segment, version: Version, before: Version | None, who: Mapping[UUID, str], known: Names
-) -> None:
-    write = place.write
-    with layout.card(key=f"version-{version.version}"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            layout.heading(f"Version {write.number(version.version)}")
-            if version.version == one.version:
-                layout.badge("In use", "green")
-            by = who.get(version.created_by, "somebody who left") if version.created_by else "a command on the server"
-            layout.note(f"{write.instant(version.created_at)} · {clean(by, longest=80)}")
-            st.space("stretch")
-            may_restore = place.may("segments.write") and version.version != one.version
-            if may_restore and st.button("Restore", icon=":material/history:", key=f"restore-{version.version}"):
-                layout.confirm(
-                    f"Restore version {version.version}?",
-                    body=f"Its rule becomes version {one.version + 1}. Nothing is lost.",
-                    button="Restore",
-                    act=partial(_restore, one, version.version),
-                    key="segment.restore",
-                )
-        if version.note:
-            layout.note(version.note)
-        if before is None:
-            st.markdown(safe_text(telling.sentence(place, known, version.rule), longest=3000))
-            return
-        changes.show(telling.lines(place, known, before.rule), telling.lines(place, known, version.rule))
-
-
-def _restore(one: Segment, version: int) -> str:
-    place = here()
-    with place.change() as session:
-        made = keeping.restore_version(
-            session, place.principal, one.id, version, expected_version=one.version, now=place.now
-        )
-    return f"Version {made.version} says what version {version} said."
-
-
-def _names(place: Here) -> dict[UUID, str]:
-    found: Sequence[Any] = place.read(members.list_members, place.principal) if place.may("members.read") else ()
-    return {each.user_id: each.name or each.email for each in found}
-
-
-# --------------------------------------------------------------------------------------------------------- the changes
-
-
-def history(place: Here, one: Segment) -> None:
-    """Who changed what of it."""
-    if not place.may("audit.read"):
-        layout.note("Who changed what is for administrators. The versions say what the rule was.")
-        return
-    found = place.read(audit_view.read_audit, place.principal, AuditFilter(of=str(one.id)))
-    if not found:
-        layout.note("Nothing is recorded.")
-        return
-    auditing.changes(place, found)
 
 
 # ------------------------------------------------------------------------------------------------------------- the why

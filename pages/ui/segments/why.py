@@ -103,7 +103,7 @@ def show(place: Here, one: Segment, person_id: UUID, told: Why, stored: Member |
             layout.badge("Not in it", "gray", ":material/cancel:")
         if why_not:
             layout.badge(f"By its rule now: {'in it' if told.belongs else 'not in it'}", "orange", ":material/rule:")
-        layout.note(turning(place, one, told))
+    layout.note(turning(place, one, told))
     layout.remark(why_not)
     telling_of = _Telling(place, telling.names(place), person_id, _places(place, person_id, told))
     with st.container(gap="xsmall", key=f"why-{one.id.hex}-{told.number}"):
