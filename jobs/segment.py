@@ -22,7 +22,7 @@ from gdp_core.accounts.roles import Principal
 from gdp_core.analytics.calendar import instant, micros
 from gdp_core.analytics.scope import Scope, in_reach
 from gdp_core.analytics.workspace import read_workspace
-from gdp_core.errors import InvalidInput
+from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.lake.process import lake
 from gdp_core.runtime import database
 from gdp_core.segments import backtesting, explaining, importing, keeping, membership, previewing, rules
@@ -308,6 +308,26 @@ def evaluate(workspace: WorkspaceOption, as_json: JsonOption = False) -> None:
         f"{done.segments:,} segments in {done.seconds:.2f} s: {done.entered:,} entered, {done.exited:,} exited."
         f"{failed}{waiting}"
     )
+
+
+@app.command()
+def restore(
+    workspace: WorkspaceOption,
+    segment: Annotated[str, typer.Option("--segment", metavar="NAME", help="The name it had; the last one deleted.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Bring back a segment that was deleted, with its history; its people are found again by the next evaluation."""
+    with connected():
+        workspace_id = workspaces.find(database("gdp_gate"), workspace)
+        with database("gdp_web").transaction(workspace_id) as session:
+            gone = next((one for one in keeping.list_deleted(session) if one.name == segment.strip()), None)
+            if gone is None:
+                raise NotFound(f"There is no deleted segment called “{segment[:80]}”.")
+            back = keeping.restore(session, Principal.system(workspace_id), gone.id, now=clock.now())
+    if as_json:
+        _print({"segment": back.id, "name": back.name, "version": back.version, "enabled": back.enabled})
+    else:
+        result(f"{back.name} is back.")
 
 
 # ----------------------------------------------------------------------------------------------------- questions

@@ -50,6 +50,8 @@ def ask(database, monkeypatch, capsys, tmp_path) -> Iterator:
     drain(database, shop)
     with database.web.transaction(shop) as session:
         keeping.create(session, Principal.system(shop), "Buyers", rules.read(PAID), now=NOW)
+        gone = keeping.create(session, Principal.system(shop), "Lapsed", rules.read(PAID), now=NOW)
+        keeping.delete(session, Principal.system(shop), gone.id, now=NOW)
     for name, rule in (("buyers", PAID), ("bad", BAD)):
         (tmp_path / f"{name}.json").write_text(json.dumps(rule))
     (tmp_path / "large.json").write_text(" " * (rules.LARGEST + 1))
@@ -118,6 +120,9 @@ def test_answers_agree(ask):
     assert (code, counted["people"], counted["of"]) == (0, 4, 8)
     assert json.loads(ask("count -w shop --rule - --json", PAID)[1]) == counted
     assert json.loads(ask("evaluate -w shop --json")[1])["entered"] == 4
+    then = json.loads(ask("members -w shop --segment Buyers --at 2026-11-18T12:00Z --json")[1])
+    assert (then["people"], then["at"]) == (4, NOW.isoformat())
+    assert json.loads(ask("members -w shop --segment Buyers --at 2026-11-17 --json")[1])["members"] == []
     kept = json.loads(ask("members -w shop --segment Buyers --json")[1])["members"]
     meant = json.loads(ask("members -w shop --rule buyers.json --json")[1])["members"]
     assert {one["person"] for one in kept} == {one["person"] for one in meant}
@@ -175,6 +180,10 @@ REFUSED = [
     ("backtest -w shop --rule buyers.json --since 2026-11-02 --until 2026-11-01", 2, "Choose 1 to"),
     ("backtest -w shop --rule buyers.json --since 2020-01-01", 2, "Choose 1 to"),
     ("list -w nowhere", 1, "nowhere"),
+    ("restore -w shop --segment Buyers", 1, "no deleted segment called"),
+    ("members -w shop --rule buyers.json --at 2026-11-01", 2, "--at is for a --segment"),
+    ("members -w shop --segment Buyers --at soon", 2, "an instant like"),
+    ("members -w shop --segment Buyers --at 2099-01-01", 2, "not ahead of now"),
 ]
 
 
