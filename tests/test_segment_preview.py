@@ -10,7 +10,7 @@ import pytest
 from gdp_core.db import rows
 from gdp_core.errors import InvalidInput
 from gdp_core.features.base import Feature, Tally
-from gdp_core.segments.conditions.base import LOOKS, Happening
+from gdp_core.segments.conditions.base import EVER, LOOKS, Event, Happening
 from gdp_core.segments.explaining import event_ids, explain
 from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.previewing import preview
@@ -293,3 +293,17 @@ def test_somebody_with_very_many_events_is_explained_with_few_of_them(asked, tur
     if asked["kind"] != "feature":
         assert part.evidence.events == many
         assert [one.at for one in part.evidence.happenings] == [AT - DAY + many - back for back in range(1, 11)]
+
+
+def test_what_is_kept_of_a_mask_is_a_bit_for_each_person_made_once() -> None:
+    people = [Somebody([Happened(AT - 1, "visit")] if number % 3 else []) for number in range(1_001)]
+    facts, asked = Facts(timeline_of(people, shards=2), AT, HERE), []
+
+    def make() -> np.ndarray:
+        asked.append(1)
+        return facts.counts(Event(names=("visit",)), EVER) > 0
+
+    for _ in range(2):
+        assert facts.mask(("visitors",), make).tolist() == [number % 3 > 0 for number in range(1_001)]
+    assert asked == [1]
+    assert facts.remember(("visitors",), lambda: np.empty(0)).nbytes == 126

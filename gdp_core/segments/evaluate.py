@@ -64,7 +64,7 @@ def _ask(facts: Facts, conditions: Mapping[str, Condition], threads: int) -> dic
         key, condition = item
         began = time.perf_counter()
         try:
-            facts.remember(("leaf", key), lambda: condition.holds(facts))
+            facts.mask(("leaf", key), lambda: condition.holds(facts))
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is of this condition

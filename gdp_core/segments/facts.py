@@ -5,8 +5,9 @@ knows nothing of rules; only what happened before `at` is in any answer. What is
 million people it would take a hundred times the room of the masks that conditions make of it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ from gdp_core.segments.conditions.base import EVER, NEVER_ENDS, Event, Instants,
 from gdp_core.segments.rules import Rule, in_order
 from gdp_core.timeline import matching
 from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value, still
+from gdp_core.timeline.kept import Kept
 from gdp_core.timeline.kernels.streams import (
     DISTINCT,
     LEAST,
@@ -48,6 +50,7 @@ Answer = TypeVar("Answer")
 Number = TypeVar("Number", bound=np.generic)
 Placed = tuple[tuple[Stream, ...], list[NDArray[np.int32]]]
 """By shard and person of its stream, the place in the stream of a row; -1 without one."""
+_MOST_BYTES = 1 << 30
 _KINDS = {"sum": SUM, "average": MEAN, "min": LEAST, "max": MOST, "distinct": DISTINCT}
 
 
@@ -127,20 +130,22 @@ class Facts:
         self.at = at
         self.surroundings = surroundings
         self.zone = surroundings.zone
-        self._remembered: dict[object, object] = {}
-        self._lasting: dict[object, object] = {}  # what is the same at every instant
+        self._remembered = Kept(_MOST_BYTES)
+        self._lasting = Kept(_MOST_BYTES)  # what is the same at every instant
 
-    def remember(self, key: object, make: Callable[[], Answer]) -> Answer:
-        """What was made under a key before, or is made now."""
-        if key not in self._remembered:
-            self._remembered[key] = make()
-        return self._remembered[key]  # type: ignore[return-value]
+    def remember(self, key: tuple[Hashable, ...], make: Callable[[], Answer]) -> Answer:
+        """What was made under a key before, or is made now, by one thread while others wait for it. Beyond a gigabyte, what
+        is asked least is made again."""
+        return self._remembered.get(key, make, _size)
 
-    def _last(self, key: object, make: Callable[[], Answer]) -> Answer:
+    def mask(self, key: tuple[Hashable, ...], make: Callable[[], Mask]) -> Mask:
+        """The same of a mask over all people, of which there may be very many: a bit for each."""
+        bits = self.remember(key, lambda: np.packbits(make()))
+        return np.unpackbits(bits, count=self.people).view(np.bool_)
+
+    def _last(self, key: tuple[Hashable, ...], make: Callable[[], Answer]) -> Answer:
         """The same for what does not depend on the instant."""
-        if key not in self._lasting:
-            self._lasting[key] = make()
-        return self._lasting[key]  # type: ignore[return-value]
+        return self._lasting.get(key, make, _size)
 
     @property
     def people(self) -> int:
@@ -150,7 +155,7 @@ class Facts:
     @property
     def live(self) -> Mask:
         """Who counts: not internal people."""
-        return self._last("live", self._live)
+        return self._last(("live",), self._live)
 
     def _live(self) -> Mask:
         found = self.nobody()
@@ -418,20 +423,16 @@ class Facts:
             found = scores(self.timeline, model, instant(self.at)) if model else None
             return np.full(self.people, np.nan) if found is None else found.values
 
-        return self.remember("risk", make)
+        return self.remember(("risk",), make)
 
     # ----------------------------------------------------------------------------------------------- membership
 
     def belongs(self, key: str) -> Mask:
         """Who is in another segment, by its rule. Raises InvalidInput for one that was deleted or leads back to itself."""
-        return self.remember(("segment", key), lambda: self._belongs(key))
-
-    def _belongs(self, key: str) -> Mask:
-        """However long the chain of segments made of segments, none is asked before those it is made of."""
         rules = self.surroundings.rules
-        for one in in_order(rules, key):
-            found = rules[one].holds(self)
-            self._remembered["segment", one] = found
+        found = self.nobody()
+        for one in in_order(rules, key):  # however long the chain, none is asked before those it is made of
+            found = self.mask(("segment", one), partial(rules[one].holds, self))
         return found
 
     def made_of(self, key: str) -> Iterator[Condition]:
@@ -461,6 +462,17 @@ class Facts:
     def of_one(self, number: int) -> "Facts":
         """One person alone, by their lasting number. Raises InvalidInput for who is not there."""
         return Facts(only(self.timeline, number), self.at, self.surroundings)
+
+
+def _size(made: object) -> int:
+    """About how many bytes something takes."""
+    if isinstance(made, np.ndarray):
+        return made.nbytes
+    if isinstance(made, tuple):
+        return sum(map(_size, made))
+    if isinstance(made, Stream):
+        return made.nbytes
+    return made.values.nbytes if isinstance(made, Told) else 0
 
 
 def _rows_of(placed: Placed) -> list[tuple[Stream, int]]:

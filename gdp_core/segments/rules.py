@@ -272,7 +272,7 @@ def _problem(error: Any) -> Problem:
 def _held(node: Any, facts: "Facts") -> Mask:
     """Leaves are shared by every rule that is asked of the same facts."""
     if not isinstance(node, Group):
-        return facts.remember(("leaf", node.key), lambda: node.holds(facts))
+        return facts.mask(("leaf", node.key), lambda: node.holds(facts))
     return _joined(node.kind, (_held(part, facts) for part in node.of))
 
 

@@ -30,6 +30,11 @@ class Stream:
     starts: NDArray[np.int32]
 
     @property
+    def nbytes(self) -> int:
+        """What it takes in memory, without its shard."""
+        return self.rows.nbytes + self.at.nbytes + self.people.nbytes + self.starts.nbytes
+
+    @property
     def everything(self) -> Keyed:
         """All rows of everybody who has any."""
         return Keyed(self.rows, self.at, self.starts[:-1], self.starts[1:])
@@ -77,12 +82,8 @@ def _stream(timeline: Timeline, number: int, match: Match, machines: bool) -> St
     if not shard.name:
         return make()
     # Of 1, True and "1" Python says that the first two are equal; as texts they are three.
-    found = _kept.get((shard.name, repr(match), machines), make, _size)
+    found = _kept.get((shard.name, repr(match), machines), make, lambda one: one.nbytes)
     return Stream(shard, found.rows, found.at, found.people, found.starts)
-
-
-def _size(one: Stream) -> int:
-    return one.rows.nbytes + one.at.nbytes + one.people.nbytes + one.starts.nbytes
 
 
 def _rows(timeline: Timeline, number: int, match: Match, machines: bool) -> NDArray[np.int32]:
