@@ -192,7 +192,7 @@ def _behind(place: Here, segment: Segment, known: Known) -> None:
         " or as a new segment."
     )
     if known.rule is not None:
-        with st.expander(f"What yours says instead of version {version}", icon=":material/difference:"):
+        with st.expander(safe_text(f"What yours says instead of version {version}"), icon=":material/difference:"):
             names = telling.names(place)
             changes.show(telling.lines(place, names, segment.rule), telling.lines(place, names, known.rule))
 
@@ -748,7 +748,7 @@ def _save_change(
     over = _is_late(work, segment)
     said = f"Save over version {write.number(version)}" if over else f"Save version {write.number(version + 1)}"
     # A click counts for the version it was offered for: of one that came meanwhile, the page says so first.
-    if not st.button(said, type="primary", key=f"{desk.prefix}saved.{'over.' if over else ''}{version}"):
+    if not st.button(safe_text(said), type="primary", key=f"{desk.prefix}saved.{'over.' if over else ''}{version}"):
         return
     try:
         with place.change() as session:

@@ -58,8 +58,10 @@ def _finder(picked: state.Field) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         for row in found:
-            said = safe_text(" · ".join(filter(None, (name_of(place, row), place.sees(row.email)))), longest=70)
-            if st.button(said, key=f"segment.why.{row.id.hex}", type="tertiary", icon=":material/person:"):
+            said = " · ".join(filter(None, (name_of(place, row), place.sees(row.email))))
+            if st.button(
+                safe_text(said, longest=70), key=f"segment.why.{row.id.hex}", type="tertiary", icon=":material/person:"
+            ):
                 picked.set(row.id.hex)
                 st.rerun()
 
@@ -176,9 +178,9 @@ class _Telling:
                     self.part(below, child)
             return
         found = Reader(self.place.principal, self.names).evidence(node, part.evidence)
-        said = safe_text(telling.line(self.place, self.names, node), longest=500)
+        said = telling.line(self.place, self.names, node)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"{_MARKS[part.holds]} {said}", width="content")
+            st.markdown(f"{_MARKS[part.holds]} {safe_text(said, longest=500)}", width="content")
             if isinstance(node, InSegment) and node.segment in self.names.segments:
                 self._other(node.segment)
         if found is not None:
