@@ -168,6 +168,7 @@ def test_numbers_drawers_and_saved_lists_are_the_same_people(browser, workspace)
         assert numbers[column][0] == str(len(meant))
         clicked(shown, "churn.using.table", 0, column, save=column)
         assert not shown.exception
+        assert shown.button(key="behind-described")
         assert workspace.members(column) == meant
 
     shown = browser.open("churn", view="paying", period="90d")
@@ -194,10 +195,12 @@ def test_numbers_drawers_and_saved_lists_are_the_same_people(browser, workspace)
     clicked(shown, "churn.crossed.table", row_of(numbers, "Fell silent"), "Still pay", save="risk")
     assert metrics(shown)["Silent, and still pay"] == numbers["Still pay"][0] == "1"
     assert workspace.members("risk") == ["quiet_paying"]
+    assert "behind-described" not in {button.key for button in shown.button}
     clicked(shown, "churn.crossed.table", row_of(numbers, "Still active"), "All", save="used")
     assert numbers["All"][1] == "4"
     assert len(workspace.members("used")) == 4
     assert listed(shown) is not None
+    assert shown.button(key="behind-described")
 
 
 def test_headlines_open_their_people(browser, workspace):

@@ -8,6 +8,7 @@ import streamlit as st
 from sqlmodel import Session
 
 from gdp_core.analytics.churn import CELLS, Crossed, Pay, Use, crossed, crossed_people
+from gdp_core.analytics.engagement_churn import ChurnCell, State
 from pages.ui import layout
 from pages.ui.charts import churn as charts
 from pages.ui.format import UNKNOWN
@@ -19,6 +20,7 @@ from pages.ui.reporting.page import Turn
 _USES: dict[Use, str] = {"silent": "Fell silent", "active": "Still active", "away": "Was not active before"}
 _PAYS: dict[Pay, str] = {"stopped": "Stopped paying", "paying": "Still pay", "not": "Did not pay"}
 _ALL = "All"
+_STATES: dict[Use, State] = {"silent": "churned", "active": "kept"}
 _HEADLINES: tuple[tuple[str, Use, Pay, str], ...] = (
     ("Silent, and still pay", "silent", "paying", "They may be the next to stop paying."),
     ("Silent, and stopped paying", "silent", "stopped", ""),
@@ -104,4 +106,6 @@ def _behind(turn: Turn, session: Session, _: Crossed, click: Click, *, start: da
     sight = turn.sight
     people = crossed_people(session, sight.timeline, sight.scope, turn.question, start, use, pay, within=sight.within())
     title = _USES[use] if pay is None else f"{_USES[use]}, {_PAYS[pay].lower()}"
-    return turn.behind(f"{title} {churn.said(turn, start)}", churn.asks(turn.question), people)
+    state = _STATES.get(use) if pay is None else None
+    rule = turn.rule(ChurnCell(start, state)) if state else None
+    return turn.behind(f"{title} {churn.said(turn, start)}", churn.asks(turn.question), people, rule=rule)
