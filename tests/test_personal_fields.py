@@ -2,7 +2,7 @@
 
 import pytest
 
-from gdp_core.analytics.fields import is_personal
+from gdp_core.analytics.fields import is_personal, names_somebody
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,17 @@ def test_what_says_who_somebody_is(field):
 )
 def test_what_does_not(field):
     assert not is_personal(field)
+
+
+@pytest.mark.parametrize(
+    "text", ["ada@example.com", "@ada", "+49 151 2345678", "call 0151-234 567 89", "(030) 123456789", "4915112345678"]
+)
+def test_a_value_may_say_who_somebody_is(text):
+    assert names_somebody(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["pro", "2026-01-31", "2026-01-31 10:00", "/blog/2026/10/31/words", "1.2.3", "12345678", "10,000,000", ""]
+)
+def test_a_value_may_not(text):
+    assert not names_somebody(text)

@@ -28,7 +28,7 @@ _OF_SOMEBODY = frozenset("anonymous client customer device distinct external per
 _NUMBERED = frozenset("address hash line no nr number".split())
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _CONTACT = re.compile(r"@|\+?\d[\d\s()/.-]{7,}\d")
-_DAY = re.compile(r"(?<![\d-])\d{4}-[01]\d-[0-3]\d(?![\d-])")
+_DAY = re.compile(r"(?<!\d)(?<!\d[/.-])\d{4}([/.-])[01]?\d\1[0-3]?\d(?![\d-])")
 _ASKED_PEOPLE = 2_000  # whose traits are looked at, those seen last
 _MOST_NAMES = 500
 
