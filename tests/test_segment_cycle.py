@@ -17,6 +17,7 @@ from gdp_core.errors import TooMuch, Unavailable
 from gdp_core.segments import cycle as cycling
 from gdp_core.segments import keeping, membership, recording
 from gdp_core.segments.conditions.performed import Performed
+from gdp_core.segments.sharing import read_shared
 from gdp_core.timeline import files
 
 from .conftest import ROOT
@@ -527,6 +528,37 @@ def test_what_changes_for_very_many_is_written_in_parts_and_holds_nobody_up(life
     assert life.who(large) == set()
     assert [row[1:] for row in told(life, large)].count(("exited", 1, "time")) == 10
     assert {row[2] for row in told(life, large)} == {1}
+
+
+def test_whom_segments_share_is_told_from_what_is_remembered_and_else_from_postgres(life):
+    people = life.born(9)
+    for place, who in enumerate(people):
+        life.does(who, "order", life.now - HOUR)
+        life.does(who, "visit" if place < 4 else "view", life.now - HOUR)
+    names = ("order", "visit", "view", "nothing")
+    buyers, visitors, viewers, nobody = (life.segment(name, performed(name)) for name in names)
+    gone = life.segment("Gone", performed("order"))
+    life.cycle()
+    life.keeps(keeping.delete, gone.id)
+    life.keeps(keeping.set_enabled, viewers.id, False)
+
+    def shared(segment):
+        return [(one.name, one.people, one.both) for one in life.reads(read_shared, segment.id, life.folder)]
+
+    def expected():
+        return [("view", 5, 5), ("visit", 4, 4)], [("order", 9, 4)]
+
+    assert (shared(buyers), shared(visitors)) == expected()
+    assert shared(nobody) == []
+    with life.database.worker.transaction(life.ws) as session:
+        kept = rows(session, "DELETE FROM segment_member WHERE segment_id = :id RETURNING 1", id=visitors.id)
+        assert len(kept) == 4
+    assert (shared(buyers), shared(visitors)) == expected()  # from memory: its mark says that nobody wrote since
+    with life.database.worker.transaction(life.ws) as session:
+        run(session, "UPDATE segment_state SET mark = gen_random_uuid() WHERE segment_id = :id", id=visitors.id)
+    assert (shared(buyers), shared(visitors)) == ([("view", 5, 5)], [])
+    shutil.rmtree(life.folder)
+    assert shared(buyers) == [("view", 5, 5)]
 
 
 @pytest.mark.parametrize("forgets", [False, True])

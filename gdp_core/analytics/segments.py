@@ -1,4 +1,4 @@
-"""What pages show of all segments at once: how their sizes changed, whom two of them share, everybody in one for a file."""
+"""What pages show of all segments at once: how their sizes changed, who is in one, everybody in one for a file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,6 @@ from sqlmodel import Session
 from gdp_core.db import Database, one, rows
 
 _EXPORT_PAGE = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """Another segment, how many people it has, and how many of them are in both."""
-
-    segment_id: UUID
-    name: str
-    people: int
-    both: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +38,6 @@ def read_growth(session: Session, now: datetime, segment_id: UUID | None = None)
         month=now - timedelta(days=30),
     )
     return {row.segment_id: Growth(row.week, row.month) for row in found}
-
-
-def read_shared(session: Session, segment_id: UUID, most: int = 50) -> list[Shared]:
-    """The other segments with people of this one, those that share most first."""
-    found = rows(
-        session,
-        "SELECT s.id, s.name, t.people, b.both FROM (SELECT o.segment_id, count(*) AS both FROM segment_member m"
-        " JOIN segment_member o ON o.workspace_id = m.workspace_id AND o.person_id = m.person_id"
-        " WHERE m.segment_id = :id AND o.segment_id <> :id GROUP BY 1) b"
-        " JOIN segment s ON s.id = b.segment_id AND s.archived_at IS NULL"
-        " JOIN segment_state t ON t.segment_id = s.id ORDER BY b.both DESC, s.name LIMIT :most",
-        id=segment_id,
-        most=most,
-    )
-    return [Shared(row.id, row.name, int(row.people or 0), int(row.both)) for row in found]
 
 
 def read_numbers(session: Session, segment_id: UUID) -> NDArray[np.int64]:

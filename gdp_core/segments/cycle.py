@@ -95,7 +95,7 @@ def run_cycle(pool: Database, workspace_id: UUID, timeline: Timeline, folder: Pa
     `pool` runs as gdp_worker, `folder` is that of timelines. Another process of this machine that does the same at the
     moment does it for us. Raises Unavailable when the lake or Postgres stands still; what was written before is kept.
     """
-    home = folder / workspace_id.hex / "segments"
+    home = recording.home_of(folder, workspace_id)
     with files.alone(home) as mine:
         return _run(pool, workspace_id, timeline, Memory(home), now) if mine else Cycled(now)
 

@@ -143,6 +143,11 @@ class Written:
 # ---------------------------------------------------------------------------------------------------------- memory
 
 
+def home_of(folder: Path, workspace_id: UUID) -> Path:
+    """Where the cycle of a workspace keeps its file, in the folder of timelines."""
+    return folder / workspace_id.hex / "segments"
+
+
 class Memory:
     """What this machine wrote last, of the segments of a workspace: a file in `home`."""
 
@@ -172,6 +177,14 @@ class Memory:
                 there = _read(pool, workspace_id, segment_id)
                 found[segment_id] = _Aligned(there, numbers).of(np.ones(len(there), np.bool_))
         return found
+
+    def shared(self, segment_id: UUID, states: Mapping[UUID, State]) -> dict[UUID, int]:
+        """How many people a segment has in common with each other one, of those that are remembered as they stand now."""
+        known = [key for key, state in states.items() if self.marks.get(key.hex) == state.mark.hex]
+        if segment_id not in known:
+            return {}
+        mine = self._bits[segment_id.hex]
+        return {key: int(np.bitwise_count(mine & self._bits[key.hex]).sum()) for key in known if key != segment_id}
 
     def write(self, numbers: Numbers, members: Mapping[UUID, Before], marks: Mapping[UUID, UUID]) -> None:
         """Remember these members from now on."""

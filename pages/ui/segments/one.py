@@ -9,9 +9,10 @@ import streamlit as st
 from gdp_core.analytics import people_list
 from gdp_core.analytics import segments as reads
 from gdp_core.analytics.people_list import PersonRow
-from gdp_core.segments import keeping, membership, using
+from gdp_core.segments import keeping, membership, sharing, using
 from gdp_core.segments.keeping import Segment
 from gdp_core.segments.membership import Flow, Member, Place
+from gdp_core.settings import settings
 from pages.ui import boundary, layout, nav, state
 from pages.ui.charts import segment as charts
 from pages.ui.charts.style import CONFIG
@@ -325,7 +326,7 @@ def _after(text: str) -> Place | None:
 def overlap(place: Here, one: Segment) -> None:
     """The other segments that have people of this one."""
     write = place.write
-    found = place.read(reads.read_shared, one.id)
+    found = place.read(sharing.read_shared, one.id, settings().timeline_folder)
     if not found:
         layout.empty(
             ":material/join_inner:", "No other segment has people of this one", "Shares appear once both were counted."
