@@ -31,6 +31,7 @@ from gdp_core.analytics.scope import Scope
 from gdp_core.analytics.stickiness import Stickiness, StickinessCell, stickiness, stickiness_people
 from gdp_core.analytics.trends import Trend, TrendCell, trend, trend_people
 from gdp_core.analytics.window import Window
+from gdp_core.segments import rules
 from gdp_core.segments.conditions.base import Names
 from gdp_core.segments.describing import Counted, rule_of
 from gdp_core.segments.facts import Facts, Surroundings
@@ -74,20 +75,16 @@ def seen(world: World, shards: int, who=(), belong=None) -> tuple[Counted, objec
     return counted, within
 
 
-class Given(Facts):
-    """Facts of a workspace whose one segment has these members."""
-
-    def _belongs(self, key):
-        return np.arange(self.people) % 3 != 0
+THEIRS = rules.read({"version": 1, "match": {"kind": "all", "of": [{"kind": "list", "people": "theirs"}]}})
 
 
 def members_of(rule, counted: Counted) -> list[int]:
     timeline = counted.timeline
-    lists = {str(LIST): timeline.numbers[::2]}
+    lists = {str(LIST): timeline.numbers[::2], "theirs": timeline.numbers[np.arange(timeline.people) % 3 != 0]}
     names = Names({str(SEGMENT): "A"}, {str(LIST): "B"})
-    around = Surroundings(counted.scope.zone, lists=lists, names=names)
+    around = Surroundings(counted.scope.zone, rules={str(SEGMENT): THEIRS}, lists=lists, names=names)
     assert rule.sentence(names)
-    return timeline.numbers[rule.holds(Given(timeline, micros(counted.scope.now), around))].tolist()
+    return timeline.numbers[rule.holds(Facts(timeline, micros(counted.scope.now), around))].tolist()
 
 
 def check(counted: Counted, asked, cell, listed) -> bool:
