@@ -57,6 +57,10 @@ def test_a_starter_is_set_and_added_turned_off(workspace, browser):
     assert button(page, "segments.starter.new_signup_no_activation_24h.add").disabled
     page = labelled("text_input", page, "Signed up at most so long ago").set_value("10d").run()
     assert "10 days" in words(page)
+    for funnel in ("outbound", "newsletter"):  # what was typed is there again
+        (chosen,) = [item for item in page.get("button_group") if item.key == "segments.starters.funnel"]
+        page = chosen.set_value(funnel).run()
+        assert ("10 days" in words(page)) == (funnel == "newsletter")
     page = button(page, "segments.starter.new_signup_no_activation_24h.add").click().run()
     assert not page.exception
 

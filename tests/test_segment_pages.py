@@ -535,6 +535,7 @@ def test_who_saved_meanwhile_is_overwritten_only_on_purpose(browser, workspace):
     browser.sign_in(workspace.id)
     page = edited(browser, made, 7)
     assert "You have a draft of it, not saved" in words(browser.open("segment", id=made.id.hex))
+    assert "Your draft" in words(browser.open("segments"))
     saved_by_another(workspace, made, SENT)
     unaware = page.button(key=f"builder.{made.id.hex}.saved.1").click().run()
     assert "Somebody saved version 2" in words(unaware)

@@ -84,7 +84,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A segment that was put away, which `restore` brings back."""
+    """A segment that was deleted, which `restore` brings back."""
 
     id: UUID
     name: str
@@ -405,6 +405,17 @@ def read_draft(session: Session, principal: Principal, segment_id: UUID | None) 
         **_place(principal, segment_id),
     )
     return Draft(segment_id, row.content, row.updated_at) if row else None
+
+
+def read_drafted(session: Session, principal: Principal) -> set[UUID]:
+    """The segments of which this user has a draft."""
+    found = rows(
+        session,
+        "SELECT segment_id FROM segment_draft WHERE user_id = :user AND segment_id <> :new",
+        user=principal.user_id or _NEW,
+        new=_NEW,
+    )
+    return {row.segment_id for row in found}
 
 
 def write_draft(

@@ -24,7 +24,7 @@ REASON_WORDS: dict[str, str] = {
     "time": "time passed",
     "rule": "the rule was changed",
     "merged": "two people became one",
-    "resumed": "the segment was enabled again",
+    "resumed": "the segment was turned on again",
 }
 
 
@@ -124,7 +124,7 @@ def find_member(session: Session, segment_id: UUID, person_id: UUID) -> Member |
 
 
 def segments_of(session: Session, person_id: UUID) -> dict[UUID, Member]:
-    """The segments that somebody is in, those put away left out: by the segment's id."""
+    """The segments that somebody is in, deleted ones left out: by the segment's id."""
     found = rows(
         session,
         "SELECT m.segment_id, m.person_id, m.entered_at, m.entry FROM actor a JOIN segment_member m"

@@ -10,7 +10,7 @@ import pytest
 from gdp_core import clock
 from gdp_core.accounts.roles import Principal
 from gdp_core.db import rows
-from gdp_core.segments import keeping, membership
+from gdp_core.segments import keeping, membership, rules
 
 from .conftest import Arrive, House
 from .product import Product
@@ -203,6 +203,72 @@ def test_checkout_started_no_purchase_4h_and_why(visitor: Visitor, studio: House
     visitor.settle()
     assert "In the segment" in visitor.prose
     assert "Did it, and nothing followed" in visitor.prose
+
+
+def act(visitor: Visitor, name: str) -> None:
+    """Choose what to do with the segment whose page is open."""
+    visitor.page.get_by_role("button", name="More").locator("visible=true").first.click()
+    visitor.page.get_by_role("menuitem", name=name).click()
+    visitor.settle()
+
+
+def test_every_dialog_to_its_last_click(visitor: Visitor, studio: House, product: Product) -> None:
+    """Renamed, restored to an earlier version, copied, turned on and off, deleted and brought back, both ways."""
+    workspace = product.workspace_id(studio.slug)
+    pool, who = product.pool("gdp_web"), Principal.system(workspace)
+
+    def rule(times: int) -> rules.Rule:
+        did = {"kind": "performed", "event": {"names": ["video_rendered"]}, "times": times}
+        return rules.read({"version": 1, "match": {"kind": "all", "of": [did]}})
+
+    with pool.transaction(workspace) as session:
+        made = keeping.create(session, who, "Renderers", rule(1), enabled=False, now=clock.now())
+        keeping.change(session, who, made.id, rule(10), expected_version=1, now=clock.now())
+
+    def kept(segment: UUID = made.id) -> keeping.Segment:
+        with pool.transaction(workspace, read_only=True) as session:
+            return keeping.read_segment(session, segment)
+
+    visitor.open("segment", ws=studio.slug, id=made.id.hex)
+    assert "2 of" in visitor.prose
+    visitor.press("Turn on…")
+    visitor.press("Turn on")
+    assert kept().enabled
+    visitor.until(lambda: "Version 2 · counted" in visitor.prose, "the first counting, without a reload")
+    act(visitor, "Rename…")
+    visitor.write("Name", "Who renders")
+    visitor.write("Goal of its people", "Render more")
+    visitor.press("Save")
+    assert (kept().name, kept().goal) == ("Who renders", "Render more")
+    assert "Who renders" in visitor.prose
+
+    visitor.page.get_by_role("radio", name="Versions").click()
+    visitor.settle()
+    visitor.press("Restore")
+    asked = visitor.page.get_by_role("dialog")
+    assert "+1 enter and −0 leave" in asked.inner_text()
+    asked.get_by_role("button", name="Restore").click()
+    visitor.settle()
+    assert (kept().version, kept().rule) == (3, rule(1))
+    act(visitor, "Turn off")
+    assert not kept().enabled
+
+    act(visitor, "Duplicate")
+    copy = UUID(visitor.path().partition("id=")[2].partition("&")[0])
+    assert (kept(copy).name, kept(copy).rule) == ("Who renders (copy)", rule(1))
+    act(visitor, "Delete…")
+    visitor.press("Delete")
+    assert visitor.path().startswith("/segments")
+    visitor.press("Undo")
+    assert kept(copy).name == "Who renders (copy)"
+    visitor.open("segment", ws=studio.slug, id=copy.hex)
+    act(visitor, "Delete…")
+    visitor.press("Delete")
+    visitor.page.get_by_text("Deleted · ").click()
+    visitor.settle()
+    visitor.page.get_by_role("button", name="Restore").locator("visible=true").first.click()
+    visitor.settle()
+    assert kept(copy).name == "Who renders (copy)"
 
 
 def test_the_keyboard_alone(visitor: Visitor) -> None:

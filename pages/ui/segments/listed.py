@@ -1,6 +1,6 @@
 """The list of segments: a row for each, found by its name or what it says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,24 +22,32 @@ WORDS = state.Field("segments", "q")
 AT = state.Field("segments", "n", kind="number", default=1)
 FIELDS = (WORDS, AT)
 _PAGE = 20
-_COLUMNS = (4.6, 1.1, 1.0, 1.0, 1.6, 1.5)
+_COLUMNS = (4.4, 1.1, 1.1, 1.2, 1.5, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Every segment, what things are called, and by a segment's id how its size changed and which others are made of it."""
+    """Every segment, what things are called, by a segment's id how its size changed and which others are made of it, and
+    of which whoever asks has a draft."""
 
     segments: Sequence[Segment]
     names: Names
     growth: Mapping[UUID, Growth]
     users: Mapping[str, Sequence[str]]
+    drafted: Collection[UUID]
 
 
 def read(place: Here) -> Listed:
     """The list as it is now."""
     with place.still() as session:
         segments = keeping.list_segments(session)
-        return Listed(segments, read_names(session), reads.read_growth(session, place.now), _users(segments))
+        return Listed(
+            segments,
+            read_names(session),
+            reads.read_growth(session, place.now),
+            _users(segments),
+            keeping.read_drafted(session, place.principal),
+        )
 
 
 def _users(segments: Sequence[Segment]) -> Mapping[str, Sequence[str]]:
@@ -132,6 +140,8 @@ def _row(place: Here, found: Listed, one: Segment) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             nav.link(place, "segment", label=clean(one.name, longest=80), icon="", id=one.id.hex)
             telling.badges(place, one)
+            if one.id in found.drafted:
+                layout.badge("Your draft", "orange", ":material/edit_note:")
         layout.note(clean(telling.sentence(place, found.names, one.rule), longest=110))
     with people:
         st.text(write.number(one.people))

@@ -130,11 +130,22 @@ def _ask(starter: Starter, threshold: Threshold) -> None:
     )
     if threshold.kind == "whole":
         st.number_input(
-            safe_text(threshold.title), min_value=1, step=1, value=int(threshold.default), key=key, help=safe_text(more)
+            safe_text(threshold.title),
+            min_value=1,
+            step=1,
+            value=int(threshold.default),
+            key=key,
+            help=safe_text(more),
+            persist_state="session",
         )
     else:
         st.text_input(
-            safe_text(threshold.title), value=str(threshold.default), key=key, help=safe_text(more), max_chars=1000
+            safe_text(threshold.title),
+            value=str(threshold.default),
+            key=key,
+            help=safe_text(more),
+            max_chars=1000,
+            persist_state="session",
         )
 
 
