@@ -244,12 +244,11 @@ def find_member_at(session: Session, segment_id: UUID, person_id: UUID, at: date
 
 
 def every_member(session: Session, segment_id: UUID, at: datetime | None = None) -> Iterator[Member]:
-    """Everybody who is in it, or was at an instant, read page by page; in a transaction that stands still."""
+    """Everybody who is in it, read page by page; in a transaction that stands still. Or who was at an instant, at once:
+    all entries have to be looked at for that, and page by page again and again."""
     if at is not None:
-        place: int | None = 0
-        while place is not None:
-            page, place = read_members_at(session, segment_id, at, after=place, size=_PAGE)
-            yield from page
+        found = rows(session, _THEN.format(""), id=segment_id, at=at, after=0, size=None)
+        yield from (Member(row.person_id, row.at, row.entry) for row in found)
         return
     after = None
     while page := read_members(session, segment_id, after=after, size=_PAGE):
