@@ -96,6 +96,10 @@ def test_whole_numbers_stay_exact() -> None:
     assert read_numbers(Values.of(exact))[0].tolist() == exact
 
 
+def test_a_number_of_very_many_digits_is_read_as_a_float() -> None:
+    assert same(Values.of([10**30, 2**64 - 1]), [1e30, 2**64 - 1])
+
+
 def test_lists_and_objects_are_their_text() -> None:
     texts = pa.chunked_array([['["a", 1]', '{"b": null}', "1.50", '"x"']], pa.large_string()).chunk(0)
     found = Values(Block.read(texts.slice(1)))

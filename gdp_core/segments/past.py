@@ -36,6 +36,7 @@ from gdp_core.segments.facts import Facts, Surroundings
 from gdp_core.segments.rules import BadRule, Path, Problem, Rule, reachable
 from gdp_core.timeline.arrays import MISSING, NOTHING, EventColumn, PersonColumn, Shard, Timeline, Value
 from gdp_core.timeline.matching import as_text
+from gdp_core.timeline.values import Block, Values
 
 _ONCE = frozenset(
     "first_seen_at first_action_at signup_at marketing_qualified_at trial_started_at subscribed_at".split()
@@ -75,7 +76,7 @@ class Steps:
     known: NDArray[np.int64]
     codes: NDArray[np.int32]
     weak: NDArray[np.bool_]
-    values: tuple[Value, ...]
+    values: Values
     below: "Steps | None" = None
 
     @classmethod
@@ -90,7 +91,7 @@ class Steps:
             np.array([one[2] for one in given], np.int64),
             np.array(codes, np.int32),
             np.array([one[4] for one in given], np.bool_),
-            tuple(value for _, value in place),
+            Values.of(value for _, value in place),
             below,
         )
 
@@ -101,7 +102,12 @@ class Steps:
             return PersonColumn(codes, self.values)
         other = self.below.column_at(numbers, at, known)
         fallen = np.where(other.codes == MISSING, np.int32(MISSING), other.codes + np.int32(len(self.values)))
-        return PersonColumn(np.where(codes == MISSING, fallen, codes), (*self.values, *other.values))
+        return PersonColumn(np.where(codes == MISSING, fallen, codes), Values(*self._blocks))
+
+    @property
+    def _blocks(self) -> tuple[Block, ...]:
+        """Of a value that both these and those below have, there are two codes."""
+        return (*self.values.blocks, *(self.below._blocks if self.below else ()))
 
     def codes_at(self, numbers: NDArray[np.int64], at: int, known: int) -> NDArray[np.int32]:
         """What each of these people had just before an instant, of what was applied before `known`."""
@@ -501,8 +507,8 @@ def _known_by(timeline: Timeline, at: int) -> Timeline:
 
 
 def _without(shard: Shard, keep: NDArray[np.bool_]) -> Shard:
-    passed = np.concatenate([[0], np.cumsum(keep)])
-    return Shard(shard.people, passed[shard.offsets], shard.at[keep], shard.code[keep], shard.flags[keep], shard.live)
+    offsets = shard.offsets - np.searchsorted(np.flatnonzero(~keep), shard.offsets)  # few came late
+    return Shard(shard.people, offsets, shard.at[keep], shard.code[keep], shard.flags[keep], shard.live)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,7 +35,7 @@ class Block:
     @classmethod
     def of(cls, values: Iterable[Value]) -> "Block":
         """From values, each once."""
-        return cls.read(pa.array(map(orjson.dumps, values), pa.large_binary()))
+        return cls.read(pa.array(map(_text, values), pa.large_binary()))
 
     @classmethod
     def read(cls, texts: pa.Array) -> "Block":
@@ -117,7 +117,7 @@ class Block:
 
 
 class Values(Sequence[Value]):
-    """The values of a column by their code: blocks one after the other, no value in two of them."""
+    """The values of a column by their code: blocks one after the other."""
 
     def __init__(self, *blocks: Block) -> None:
         self.blocks = tuple(block for block in blocks if len(block))
@@ -177,6 +177,11 @@ class Values(Sequence[Value]):
 def types_of(values: Sequence[Value]) -> frozenset[type]:
     """What types of values there are."""
     return values.types if isinstance(values, Values) else frozenset(map(type, values))
+
+
+def _text(value: Value) -> bytes:
+    is_long = isinstance(value, int) and not -(1 << 63) <= value < 1 << 64  # as Postgres writes it
+    return str(value).encode() if is_long else orjson.dumps(value)
 
 
 def _value(text: bytes) -> Value:
