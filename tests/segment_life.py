@@ -14,7 +14,7 @@ from gdp_core import reports
 from gdp_core.accounts.roles import Principal
 from gdp_core.analytics.calendar import micros
 from gdp_core.db import insert, rows, run
-from gdp_core.segments import keeping
+from gdp_core.segments import keeping, membership
 from gdp_core.segments.cycle import run_cycle
 from gdp_core.segments.facts import Facts
 from gdp_core.segments.recording import forget
@@ -167,6 +167,16 @@ class Life:
                 " ORDER BY at, segment_id, person_id, kind DESC",
             )
         return [tuple(row) for row in found]
+
+    def who_at(self, segment, at):
+        """The ids of who was in a segment at an instant."""
+        return {
+            one.person_id for one in self.reads(lambda session: [*membership.every_member(session, segment.id, at)])
+        }
+
+    def cycles(self):
+        """What was recorded of every cycle, the newest first."""
+        return self.reads(rows, "SELECT * FROM segment_cycle ORDER BY at DESC")
 
     def who(self, segment):
         """The ids of a segment's members."""

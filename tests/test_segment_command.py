@@ -15,8 +15,8 @@ from gdp_core.accounts.roles import Principal
 from gdp_core.lake import process
 from gdp_core.segments import importing, keeping, rules
 from gdp_core.segments.conditions import KINDS
-from gdp_core.segments.membership import REASON_WORDS
 from gdp_core.settings import settings
+from gdp_core.tables.segments import REASONS
 from jobs import segment
 from jobs.api.app import create_app
 from jobs.commands import main
@@ -110,7 +110,7 @@ def test_every_route_and_reason_is_on_the_page():
     for path in create_app().openapi()["paths"]:
         spelt = re.sub(r"\{\w*?id\}", "{id}", path).replace("/webhook-subscriptions/{id}", "/webhook-subscriptions")
         assert spelt in PAGE, path
-    for reason in REASON_WORDS:
+    for reason in REASONS:
         assert f"| `{reason}` |" in PAGE
 
 

@@ -3,10 +3,10 @@
 A person is found by any id they ever had. It evaluates nothing: a segment is as it was at its last good evaluation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,14 +18,7 @@ from gdp_core.errors import InvalidInput
 
 Kind = Literal["entered", "exited"]
 Reason = Literal["first", "facts", "time", "rule", "merged", "resumed"]
-REASON_WORDS: dict[str, str] = {
-    "first": "the segment was evaluated for the first time",
-    "facts": "something was learned of them",
-    "time": "time passed",
-    "rule": "the rule was changed",
-    "merged": "two people became one",
-    "resumed": "the segment was turned on again",
-}
+_PAGE = 5_000  # members in one question
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +61,8 @@ class Flow:
     exited: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """An evaluation of all segments at `at`, of what was applied before `complete_at`."""
-
-    at: datetime
-    snapshot: str
-    complete_at: datetime
-    seconds: float
-    segments: int
-    failed: int
-    entered: int
-    exited: int
-
-
-_PAGE = 5_000
 Place = tuple[datetime, UUID]
 """Where a page of members ended: when that member entered, and who it is."""
-
-
-def count(session: Session, segment_id: UUID) -> int:
-    """How many members it has."""
-    return int(one(session, "SELECT count(*) AS n FROM segment_member WHERE segment_id = :id", id=segment_id).n)
 
 
 def read_members(session: Session, segment_id: UUID, *, after: Place | None = None, size: int = 100) -> list[Member]:
@@ -104,11 +77,6 @@ def read_members(session: Session, segment_id: UUID, *, after: Place | None = No
         **({"at": after[0], "person": after[1]} if after else {}),
     )
     return [Member(*row) for row in found]
-
-
-def is_member(session: Session, segment_id: UUID, person_id: UUID) -> bool:
-    """Whether somebody is in it."""
-    return find_member(session, segment_id, person_id) is not None
 
 
 def find_member(session: Session, segment_id: UUID, person_id: UUID) -> Member | None:
@@ -254,20 +222,3 @@ def every_member(session: Session, segment_id: UUID, at: datetime | None = None)
     while page := read_members(session, segment_id, after=after, size=_PAGE):
         yield from page
         after = page[-1].entered_at, page[-1].person_id
-
-
-def as_of(session: Session, segment_id: UUID, at: datetime) -> set[UUID]:
-    """Who was in it at an instant: by the last evaluation that was not after it. Ids of persons as they were then."""
-    return {one.person_id for one in every_member(session, segment_id, at)}
-
-
-def read_cycles(session: Session, *, until: datetime | None = None, size: int = 1) -> list[Cycle]:
-    """The last evaluations not after an instant, the newest first."""
-    found: Sequence[Any] = rows(
-        session,
-        "SELECT at, snapshot, complete_at, seconds, segments, failed, entered, exited FROM segment_cycle"
-        " WHERE at <= coalesce(CAST(:until AS timestamptz), 'infinity') ORDER BY at DESC LIMIT :size",
-        until=until,
-        size=size,
-    )
-    return [Cycle(*row) for row in found]
