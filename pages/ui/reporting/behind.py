@@ -9,7 +9,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -23,13 +22,11 @@ from gdp_core.analytics.people_list import PersonRow
 from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.segments import describing
 from gdp_core.segments.rules import Rule
-from gdp_core.tables.people import STAGES
 from pages.ui import boundary, layout, nav
 from pages.ui.context import Here, here
 from pages.ui.escape import clean, safe_text
-from pages.ui.format import UNKNOWN, label
-from pages.ui.people import STAGE_TONES, name_of
 from pages.ui.segments import drafting, telling
+from pages.ui.segments.people import people_table
 
 SHOWN = 50
 _MOST_KEPT = 200
@@ -174,30 +171,8 @@ def _table(place: Here, found: Behind, rows: Sequence[PersonRow]) -> None:
         gone = "Nobody any more: they were erased, or became one with others."
         layout.note(gone if len(found.people) else "Nobody is behind this number.")
         return
-    write = place.write
-    columns: dict[str, list[Any]] = {
-        "open": [nav.href(place, "person", id=str(row.id)) for row in rows],
-        "Name": [name_of(place, row) for row in rows],
-    }
+    amounts = None
     if found.amounts is not None and isinstance(found.people, tuple):
         theirs = dict(zip(found.people, found.amounts, strict=True))
-        columns["Amount"] = [write.money(theirs.get(row.id), found.currency) for row in rows]
-    columns |= {
-        "E-mail": [clean(place.sees(row.email) or "") or UNKNOWN for row in rows],
-        "Stage": [[label(row.stage)] if row.stage else [] for row in rows],
-        "Source": [label(row.source) for row in rows],
-        "Plan": [clean(row.plan_name or "") or UNKNOWN for row in rows],
-        "Events": [write.number(row.total_events) for row in rows],
-        "Last seen": [write.instant(row.last_seen_at) for row in rows],
-    }
-    config: dict[str, Any] = {
-        "open": st.column_config.LinkColumn("", display_text=":material/open_in_new:", width=44, pinned=True),
-        "Name": st.column_config.TextColumn(width=170),
-        "E-mail": st.column_config.TextColumn(width=220),
-        "Stage": st.column_config.MultiselectColumn(
-            options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES], width=100
-        ),
-        "Amount": st.column_config.TextColumn(alignment="right"),
-        "Events": st.column_config.TextColumn(alignment="right"),
-    }
-    layout.table(columns, alt=f"People: {found.title}", config=config, height="content")
+        amounts = [place.write.money(theirs.get(row.id), found.currency) for row in rows]
+    people_table(place, rows, alt=f"People: {found.title}", amounts=amounts)

@@ -17,9 +17,15 @@ _MAIN = ("open", "Name", "Stage", "Last seen")
 
 
 def people_table(
-    place: Here, found: Sequence[PersonRow], *, alt: str, brief: bool = False, key: str | None = None
+    place: Here,
+    found: Sequence[PersonRow],
+    *,
+    alt: str,
+    brief: bool = False,
+    amounts: Sequence[str] | None = None,
+    key: str | None = None,
 ) -> None:
-    """The rows; `brief` shows who they are only."""
+    """The rows; `brief` shows who they are only, `amounts` is what a report says of each."""
     if not found:
         layout.note("Nobody.")
         return
@@ -27,6 +33,7 @@ def people_table(
     columns: dict[str, list[Any]] = {
         "open": [nav.href(place, "person", id=str(row.id)) for row in found],
         "Name": [name_of(place, row) for row in found],
+        **({} if amounts is None else {"Amount": [*amounts]}),
         "E-mail": [clean(place.sees(row.email) or "") or UNKNOWN for row in found],
         "Stage": [[label(row.stage)] if row.stage else [] for row in found],
         "Plan": [clean(row.plan_name or "") or UNKNOWN for row in found],
@@ -41,6 +48,7 @@ def people_table(
         "Stage": st.column_config.MultiselectColumn(
             options=[label(name) for name in STAGES], color=[STAGE_TONES[name] for name in STAGES], width=100
         ),
+        "Amount": st.column_config.TextColumn(alignment="right"),
         "Events": st.column_config.TextColumn(alignment="right"),
     }
     order = [name for name in columns if not brief or name in _MAIN]

@@ -80,7 +80,7 @@ def _cards(there: Mapping[str, Segment]) -> None:
             f"Add these {place.write.number(len(missing))}", icon=":material/library_add:", key="segments.starters.all"
         ):
             _add(missing)
-    layout.note("Each is added off. Review says whom its rule means now; then turn it on. It sends nothing.")
+    layout.note("Each is off when it is added. Review says whom its rule means now; then turn it on. It sends nothing.")
     with st.grid(2, min_column_width=_WIDE, gap="small"):
         for one in offered:
             with layout.card(key=f"starter-{one.starter.key}"):
@@ -102,7 +102,7 @@ def _card(place: Here, known: Names, one: _Offered, added: Segment | None) -> No
     layout.note(starter.about)
     rule = added.rule if added is not None else one.rule
     if rule is not None:
-        st.markdown(safe_text(telling.sentence(place, known, rule), longest=700))
+        st.markdown(safe_text(telling.sentence(place, known, rule), longest=260))
     else:
         layout.remark(one.problem)
     with st.container(horizontal=True, gap="small"):

@@ -69,7 +69,7 @@ def trouble(place: Here, one: Segment) -> None:
         age = f"Its people are those of {write.instant(one.evaluated_at)}, {write.ago(one.evaluated_at, place.now)}."
     if one.enabled and one.error:
         since = f" since {write.instant(one.failed_at)}" if one.failed_at else ""
-        layout.remark(f"It is failing{since}: {one.error} {age}")
+        layout.remark(f"It has been failing{since}: {one.error} {age}")
     elif not one.enabled:
         layout.remark(f"It is off: nobody enters or leaves it. {age}")
     elif one.pending:
