@@ -332,6 +332,13 @@ def test_numbers_that_are_none(asked, cell):
     assert rule_of(counted_as(scope), asked, cell) is None
 
 
+def test_a_rule_has_no_groups_that_say_nothing():
+    asked = Trend((Match(("visit",), (ADS,)),))
+    for found in (rule_of(counted_as(), asked, TrendCell()), rule_of(counted_as(), FUNNEL, {"step": 1})):
+        assert found is not None
+        assert all(node.kind in ("performed", "person") for node in found.match.of)
+
+
 def test_whose_window_is_over_is_told_without_now():
     found = rule_of(counted_as(LONG), FUNNEL, {"state": "dropped", "step": 2})
     assert found is not None
@@ -369,7 +376,7 @@ def test_whom_it_was_asked_of_is_part_of_it():
     asked = Trend((VISIT,), breakdown=Breakdown(by))
     found = rule_of(Counted(timeline, SCOPE), asked, group)
     assert found is not None
-    assert not next(iter(found.match.of[0].of[1:])).member
+    assert [node.member for node in found.match.of[1:]] == [False]
     assert rule_of(Counted(timeline, SCOPE), asked, TrendCell(group=ALL)) is not None
 
 

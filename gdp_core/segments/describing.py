@@ -86,6 +86,7 @@ def is_of_fixed_days(rule: Rule) -> bool:
 
 
 def _rule(nodes: list[Node]) -> Rule | None:
+    nodes = [part for node in nodes for part in (node["of"] if node["kind"] == "all" else [node])]
     return rules.examine({"version": rules.VERSION, "match": {"kind": "all", "of": nodes}})[0]
 
 
@@ -168,7 +169,9 @@ class _Events:
 
     def did(self, match: Match, when: Node, **how: Any) -> Node:
         """Did one of these events in a time."""
-        return _all([{"kind": "performed", "event": self._event(match), "when": when, **how}, *self._of_people(match)])
+        return _joined(
+            [{"kind": "performed", "event": self._event(match), "when": when, **how}, *self._of_people(match)]
+        )
 
     def did_not(self, match: Match, when: Node) -> Node:
         """Did none of them."""
@@ -180,7 +183,7 @@ class _Events:
         """Did one in a time, and the other within so long after it."""
         events = {"event": self._event(match), "then": self._event(then)}
         done = {"kind": "sequence", **events, "within": within, "when": when}
-        return _all([done, *self._of_people(match), *self._of_people(then)])
+        return _joined([done, *self._of_people(match), *self._of_people(then)])
 
     def _event(self, match: Match) -> Node:
         if self.everything and not match.names:
@@ -196,8 +199,9 @@ class _Events:
         yield from _people(self.timeline, (one for one in match.conditions if one.of_person))
 
 
-def _all(nodes: list[Node]) -> Node:
-    return nodes[0] if len(nodes) == 1 else {"kind": "all", "of": nodes}
+def _joined(nodes: list[Node], kind: str = "all") -> Node:
+    """One by itself, several as a group."""
+    return nodes[0] if len(nodes) == 1 else {"kind": kind, "of": nodes}
 
 
 def _none(*nodes: Node) -> Node:
@@ -280,7 +284,7 @@ def _funnel(
     events, entry = _Events(counted.timeline, asked.everything), _days(counted.scope.start, counted.scope.end)
     if rank == 0:
         starts = asked.required if asked.order == "any" else asked.required[:1]
-        yield {"kind": "any", "of": [events.did(asked.steps[place].match, entry) for place in starts]}
+        yield _joined([events.did(asked.steps[place].match, entry) for place in starts], "any")
         return
     if asked.order != "ordered" or _has_more_to_come(counted):
         raise _NoRule
@@ -415,7 +419,7 @@ def _activation(counted: Counted, asked: Activation, cell: ActivationCell) -> It
     if cell.state in ("activated", "early"):
         nodes += met
     elif cell.state in ("not_activated", "open"):
-        nodes.append(_none(_all(met)))
+        nodes.append(_none(_joined(met)))
     within = people(counted.timeline, counted.people)
     return _confirmed(counted, nodes, activation_people(counted.timeline, scope, asked, cell, within=within))
 
