@@ -1,13 +1,16 @@
 """Conditions: what they hold for, how they are written, and which rows of a timeline they mark."""
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gdp_core.errors import InvalidInput
 from gdp_core.timeline import matching
+from gdp_core.timeline.arrays import NOTHING, PersonColumn
 from gdp_core.timeline.matching import _SIGNS, Condition, Match, mark, people
 
 from .timelines import Happened, Somebody, timeline_of
@@ -123,6 +126,29 @@ def test_which_rows_are_marked(monkeypatch, codes):
         ]
         assert found == [[0b00011, 0b00001, 0], [0b10101, 0b00110]]
         assert people(timeline, [Condition("person.stage", "is_not", ("lead",))]).tolist() == [False, True]
+
+
+class _Whole:
+    """A field of people that is numbers alone; of anything else it is codes."""
+
+    def __init__(self, held: list[int | None]) -> None:
+        self._held = held
+
+    def person(self, _: str) -> PersonColumn:
+        codes = [-1 if value is None else place for place, value in enumerate(self._held)]
+        return PersonColumn(np.array(codes, np.int32), tuple(value or 0 for value in self._held))
+
+    def whole(self, _: str) -> np.ndarray:
+        return np.array([NOTHING if value is None else value for value in self._held])
+
+
+@pytest.mark.parametrize("comparison", ["set", "not_set", "gt", "gte", "lt", "lte", "is", "is_not"])
+@pytest.mark.parametrize("limit", [0, -5, 10, "10", 2**53 + 1])
+def test_numbers_of_people_are_compared_as_any_other_field(comparison, limit):
+    held = [None, 0, -5, 10, 2**53, 2**53 + 1, 2**62]
+    timeline = replace(timeline_of([Somebody([])] * len(held)), columns=_Whole(held))
+    condition = Condition("person.mrr_micros", comparison, (limit,))
+    assert people(timeline, (condition,)).tolist() == [condition.holds(value) for value in held]
 
 
 def test_too_much_at_once():

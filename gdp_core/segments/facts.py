@@ -387,8 +387,7 @@ class Facts:
     def compared(self, name: str, comparison: Comparison, values: tuple[Value, ...]) -> Mask:
         """For whom a comparison of a field holds."""
         condition = matching.Condition(f"person.{name.removeprefix('person.')}", comparison, values)
-        column = self.person(name)
-        return decided(column, condition)[column.codes]
+        return matching.people(self.timeline, (condition,))
 
     # ------------------------------------------------------------------------------------------ features, scores
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gdp_core.errors import InvalidInput
-from gdp_core.timeline.arrays import EventColumn, PersonColumn, Timeline, Value, still
+from gdp_core.timeline.arrays import NOTHING, EventColumn, PersonColumn, Timeline, Value, still
 from gdp_core.timeline.values import Block, Values
 
 Comparison = Literal[
@@ -230,9 +230,19 @@ def people(timeline: Timeline, conditions: Sequence[Condition]) -> NDArray[np.bo
     for condition in conditions:
         if not condition.of_person:
             raise InvalidInput(f"{condition.field} is a field of events; write person.{condition.field} for people.")
-        column = timeline.columns.person(condition.name)
-        chosen &= decided(column, condition)[column.codes]
+        chosen &= _of_people(timeline, condition)
     return chosen
+
+
+def _of_people(timeline: Timeline, condition: Condition) -> NDArray[np.bool_]:
+    whole = timeline.columns.whole(condition.name) if condition.comparison in _OF_NUMBERS else None
+    if whole is None:
+        column = timeline.columns.person(condition.name)
+        return decided(column, condition)[column.codes]
+    if condition.comparison in ("set", "not_set"):
+        return np.asarray((whole != NOTHING) == (condition.comparison == "set"))
+    limits = [limit for limit in map(number, condition.values) if limit is not None]
+    return np.asarray((whole != NOTHING) & _ORDERED[condition.comparison](whole.astype(np.float64), limits[0]))
 
 
 def decided(column: EventColumn | PersonColumn, condition: Condition) -> NDArray[np.bool_]:
@@ -455,6 +465,7 @@ _ORDERED: dict[str, Callable[[NDArray[np.float64], float], NDArray[np.bool_]]] =
     "lt": np.less,
     "lte": np.less_equal,
 }
+_OF_NUMBERS = {*_ORDERED, "set", "not_set"}  # what is asked of numbers without their texts
 _TESTS: dict[str, Callable[[Value | None, tuple[Value, ...]], bool]] = {
     "is": _any(str.__eq__),
     "is_not": _none(str.__eq__),
