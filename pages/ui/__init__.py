@@ -37,7 +37,7 @@ Slow or live parts
     `@boundary.fragment(parallel=True)` with `with st.skeleton(height=260):` inside; `every=15` for what moves.
 Links
     `nav.link(place, "person", label=..., id=...)` is a real link that keeps workspace and period. Never `st.switch_page`:
-    it loses Back.
+    it loses Back. `nav.go` is for a page that is of something no more.
 Rows that open something
     `rows.Buttons(key)`: `cells` and `column` are the icons at the left of a table, `text_column` makes names buttons too,
     `clicked()` says which it was. Under the table `chooser`, because only a mouse can click in a canvas.
