@@ -3,16 +3,20 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 
 from gdp_core.errors import BadSetting, TooMuch, Unavailable
+from gdp_core.lake import upkeep
 from gdp_core.lake.connection import Bucket, Lake
 from gdp_core.lake.tables import schema_of
 from gdp_core.lake.writing import ensure
 from gdp_core.settings import settings
 from jobs.commands import main
+
+from .segment_life import HOUR, Life, performed
 
 SOMEBODY = "00000000-0000-0000-0000-000000000001"
 
@@ -52,6 +56,26 @@ def test_bad_input_ends_in_one_sentence(told):
     assert told("maintain", "-w", "acme")[0] == 0
     assert told("flush", "-w", "acme") == (0, "Nothing was new.")
     assert told("check", "-w", "acme")[0] == 0
+
+
+def test_who_is_erased_is_out_of_segments_at_once_and_the_command_goes_on_where_the_lake_failed(
+    told, database, ws, tmp_path, monkeypatch
+):
+    life = Life(database, ws, tmp_path / "life")
+    a, b = life.born(2)
+    for who in (a, b):
+        life.does(who, "order", life.now - HOUR)
+    buyers = life.segment("Buyers", performed("order"))
+    life.cycle()
+    with monkeypatch.context() as patched:
+        patched.setattr(upkeep, "erase", Mock(side_effect=Unavailable("The lake is away.")))
+        assert told("erase", "-w", "acme", "--person", str(a.id))[0] == 1
+    life.now += HOUR
+    life.cycle()  # its timeline still knows them
+    assert life.who(buyers) == {b.id}
+    code, said = told("erase", "-w", "acme", "--person", str(a.id))
+    assert (code, said.splitlines()[0]) == (0, "Erased: 0 events.")
+    assert {row[1] for row in life.transitions()} == {b.id}
 
 
 @pytest.mark.parametrize(("version", "read_only"), [("99.0", False), ("99.0", True), ("0.1", True)])

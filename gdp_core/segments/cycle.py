@@ -110,7 +110,8 @@ def _run(pool: Database, workspace_id: UUID, timeline: Timeline, memory: Memory,
     cycle = _Cycle(pool, workspace_id, timeline, memory, known)
     try:
         for is_slow in (False, True):
-            cycle.bring_up([segment for segment in due if (known.seconds(segment) >= _SLOW) == is_slow])
+            if segments := [segment for segment in due if (known.seconds(segment) >= _SLOW) == is_slow]:
+                cycle.bring_up(segments)
     except Unavailable:
         if cycle.written.marks:
             cycle.close(len(due), began)
