@@ -1,6 +1,7 @@
-"""How long a report page takes from a click on a control to the new chart in the browser, in headless Chromium.
+"""How long a report page takes from a click on a control to the new chart in the browser, in headless Chromium, and the
+builder of segments from a click to the new count, with one condition and with thirty.
 
-On the demo workspace, then on a made-up crowd of 20 M events, by a dashboard that remembers no answer: every click is
+On the demo workspace, then reports on a made-up crowd of 20 M events, by a dashboard that remembers no answer: every click is
 counted, whatever was asked before. The clock is the browser's own: from the click to the last change of a chart, or to
 the end of what the server sent where that is later. Without peers: nobody else draws these pages.
 """
@@ -20,7 +21,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.crowd import NAMES
 from benchmarks.rig import row
+from gdp_core import clock
+from gdp_core.accounts.roles import Principal, Role
 from gdp_core.analytics.activation import Activating, Activation, Criterion
+from gdp_core.features import FEATURES
+from gdp_core.segments import keeping
 from gdp_core.timeline.matching import Match
 from jobs import ports
 from jobs.login import runtime_url
@@ -87,7 +92,44 @@ def beside(folder: str, dashboard: int, door: int, events: int = 0) -> list[dict
 def _of_demo(product: Product) -> list[dict[str, Any]]:
     reports = [entry.name for entry in understand.SECTION.entries if not entry.hidden and entry.name != "overview"]
     with _dashboard(product) as home, _visitor(product, DEMO, home) as visitor:
-        return [found for name in reports for found in _measured(visitor, name, DEMO, "the demo")]
+        found = [one for name in reports for one in _measured(visitor, name, DEMO, "the demo")]
+        return [*found, *_of_builder(product, visitor)]
+
+
+def _of_builder(product: Product, visitor: Visitor) -> list[dict[str, Any]]:
+    """Every click makes another rule, so that nothing of it was counted before."""
+    user, workspace = product.member("OWNER", DEMO), product.workspace_id(DEMO)
+    visitor.sign_in_as(product.session(user))
+    found = []
+    for size in (1, 30):
+        with product.pool("gdp_web").transaction(workspace) as session:
+            who, content = Principal(user, "benchmark", workspace, Role.OWNER), {"match": _rule_of(size), "base": None}
+            keeping.write_draft(session, who, None, content, now=clock.now())
+        visitor.open("builder", ws=DEMO)
+        visitor.page.get_by_role("button", name="did letter_sent").first.click()
+        visitor.settle()
+        taken = [_step(visitor.page) for _ in range(CLICKS + 2)][2:]
+        conditions = "1 condition" if size == 1 else f"{size} conditions"
+        found += _rows(f"builder, the demo, {conditions}: from a click to the new count", taken)
+    return found
+
+
+def _rule_of(size: int) -> dict[str, Any]:
+    """Conditions on events and features in turn, in groups of ten; the first is on events."""
+    conditions: list[dict[str, Any]] = [
+        {"kind": "feature", "feature": FEATURES[place % len(FEATURES)].slug, "values": [place]}
+        if place % 2
+        else {"kind": "performed", "event": {"names": ["letter_sent"]}, "when": {"last": f"{place + 7}d"}}
+        for place in range(size)
+    ]
+    groups = [{"kind": "any", "of": conditions[first : first + 10]} for first in range(0, size, 10)]
+    return {"kind": "all", "of": groups}
+
+
+def _step(page: Page) -> float:
+    """Make the time of the open condition one day longer, and wait for the page to rest: milliseconds."""
+    page.get_by_test_id("stNumberInputStepUp").locator("visible=true").first.click()
+    return float(page.wait_for_function(_TAKEN, polling=100).json_value())
 
 
 def _of_crowd(product: Product, events: int) -> list[dict[str, Any]]:
@@ -140,7 +182,10 @@ def _measured(visitor: Visitor, page: str, slug: str, where: str) -> list[dict[s
         return []
     turns = [(controls[number % len(controls)], number // len(controls)) for number in range(CLICKS + 2)]
     taken = [_click(visitor.page, control, turn) for control, turn in turns][2:]  # the first two warm what comes after
-    name = f"{page}, {where}: from a click to the new chart"
+    return _rows(f"{page}, {where}: from a click to the new chart", taken)
+
+
+def _rows(name: str, taken: list[float]) -> list[dict[str, Any]]:
     nine_tenths = statistics.quantiles(taken, n=10)[-1]
     return [
         row(f"{name}, median of {len(taken)}", statistics.median(taken), "ms", None, None),

@@ -17,7 +17,7 @@ import psutil
 
 from gdp_core import clock
 from gdp_core.accounts import connections, keys, sessions, workspaces
-from gdp_core.accounts.roles import Principal
+from gdp_core.accounts.roles import Principal, Role
 from gdp_core.db import Database, one, run
 from jobs import ports
 from jobs.login import runtime_url
@@ -156,13 +156,13 @@ class Product:
             self.rest(0.5)
         return answer
 
-    def tracking_key(self, slug: str, name: str, kind: keys.Kind = "server") -> str:
-        """A key of a new Segment source of that name."""
+    def tracking_key(self, slug: str, name: str, kind: keys.Kind = "server", role: Role | None = None) -> str:
+        """A key of a new Segment source of that name; with a role it asks, too."""
         workspace_id, now = self.workspace_id(slug), clock.now()
         who = Principal.system(workspace_id)
         with self.pool("gdp_web").transaction(workspace_id) as session:
             made = connections.connect(session, who, source="segment", name=name, now=now)
-            return keys.create(session, who, source_id=made.id, name=name, kind=kind, now=now).secret
+            return keys.create(session, who, source_id=made.id, name=name, kind=kind, role=role, now=now).secret
 
     def workspace_id(self, slug: str) -> uuid.UUID:
         with self.pool("gdp_gate").transaction(None, read_only=True) as session:

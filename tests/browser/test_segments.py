@@ -1,5 +1,6 @@
 """A growth person says whom they mean by clicking: the count follows, nothing is lost, and the worker finds the same people."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from gdp_core import clock
-from gdp_core.accounts.roles import Principal
+from gdp_core.accounts.roles import Principal, Role
 from gdp_core.db import rows
 from gdp_core.segments import keeping, membership, rules
 
@@ -83,6 +84,7 @@ def _nothing_left(studio: House, product: Product) -> Iterator[None]:
     with product.pool("gdp_web").transaction(workspace) as session:
         for one in keeping.list_segments(session):
             keeping.delete(session, who, one.id, now=now)
+        keeping.discard_draft(session, Principal(studio.owner, "owner", workspace, Role.OWNER), None)
 
 
 def events(visitor: Visitor, label: str, *names: str) -> None:
@@ -118,6 +120,25 @@ def save(visitor: Visitor, name: str) -> UUID:
     return UUID(visitor.path().partition("id=")[2].partition("&")[0])
 
 
+@pytest.fixture(scope="module")
+def asking(studio: House, product: Product) -> str:
+    """A key that may ask about segments."""
+    return product.tracking_key(studio.slug, "Asking", role=Role.VIEWER)
+
+
+def by_the_api(product: Product, studio: House, key: str, segment: UUID) -> str:
+    """How many people the rule of a segment means, as another program is told through the door."""
+    with product.pool("gdp_web").transaction(product.workspace_id(studio.slug), read_only=True) as session:
+        rule = keeping.read_segment(session, segment).rule
+    answer = product.deliver(
+        f"{product.door}/api/v1/segments/preview",
+        json={"rule": rule.plain},
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["people"])
+
+
 def members(visitor: Visitor, product: Product, studio: House, segment: UUID) -> list[str]:
     """Whom the worker found, by their user ids."""
     workspace = product.workspace_id(studio.slug)
@@ -138,24 +159,31 @@ def members(visitor: Visitor, product: Product, studio: House, segment: UUID) ->
     return [row.external_id for row in found]
 
 
-def test_at_risk_churners(visitor: Visitor, studio: House, product: Product) -> None:
+def test_at_risk_churners(visitor: Visitor, studio: House, product: Product, asking: str) -> None:
     """Days since last active more than 60, and letters sent more than 0."""
     visitor.press("A feature")
-    for feature, number in (("Days since last active", "60"), ("Letters sent, 90 d", "0")):
+    for feature, number, value in (
+        ("Days since last active", "60", "Value (days)"),
+        ("Letters sent, 90 d", "0", "Value"),
+    ):
         if number == "0":
             add(visitor, "A feature")
         visitor.choose("Feature", feature)
         visitor.choose("Comparison", "more than")
-        visitor.write("Value", number)
+        visitor.write(value, number)
     assert count(visitor) == "1"
     said = visitor.key("builder-answer").inner_text()
     assert "Days since last active" in said
     assert "more than 60" in said
+    shown = count(visitor)
     segment = save(visitor, "At-risk churners")
+    assert by_the_api(product, studio, asking, segment) == shown
     assert members(visitor, product, studio, segment) == ["asleep"]
 
 
-def test_power_users_survive_a_reload_and_can_be_undone(visitor: Visitor, studio: House, product: Product) -> None:
+def test_power_users_survive_a_reload_and_can_be_undone(
+    visitor: Visitor, studio: House, product: Product, asking: str
+) -> None:
     """Video_rendered at least 10 times and batch_render_completed at least once in 30 days."""
     visitor.press("Did something")
     events(visitor, "Did", "video_rendered")
@@ -169,17 +197,21 @@ def test_power_users_survive_a_reload_and_can_be_undone(visitor: Visitor, studio
     events(visitor, "Did", "batch_render_completed")
     visitor.choose("When", "In the last")
     assert count(visitor) == "1"
-    visitor.key("builder.new.undo").get_by_role("button").locator("visible=true").first.click()
+    visitor.press(re.compile("^Undo"))
     visitor.settle()
     assert count(visitor) == "2"
-    visitor.key("builder.new.redo").get_by_role("button").locator("visible=true").first.click()
+    visitor.press(re.compile("^Redo"))
     visitor.settle()
     assert count(visitor) == "1"
+    shown = count(visitor)
     segment = save(visitor, "Power users")
+    assert by_the_api(product, studio, asking, segment) == shown
     assert members(visitor, product, studio, segment) == ["power"]
 
 
-def test_checkout_started_no_purchase_4h_and_why(visitor: Visitor, studio: House, product: Product) -> None:
+def test_checkout_started_no_purchase_4h_and_why(
+    visitor: Visitor, studio: House, product: Product, asking: str
+) -> None:
     """Checkout_started at least 4 hours ago and no purchase since, of the same checkout."""
     visitor.press("Did this, and not that since")
     events(visitor, "Did this", "checkout_started")
@@ -190,7 +222,9 @@ def test_checkout_started_no_purchase_4h_and_why(visitor: Visitor, studio: House
     visitor.settle()
     visitor.choose("With the same", "checkout_id")
     assert count(visitor) == "2"
+    shown = count(visitor)
     segment = save(visitor, "checkout_started_no_purchase_4h")
+    assert by_the_api(product, studio, asking, segment) == shown
     assert members(visitor, product, studio, segment) == ["buys another", "leaves"]
 
     visitor.open("segment", ws=studio.slug, id=segment.hex, tab="people")
@@ -291,6 +325,27 @@ def test_the_keyboard_alone(visitor: Visitor) -> None:
         visitor.page.keyboard.press("Tab")
     assert any("Add a condition" in name for name in reached)
     assert any("Add a group" in name for name in reached)
+
+
+def test_the_keyboard_stays_where_it_is(visitor: Visitor) -> None:
+    """Whatever changes around it; and what was typed before a click counts."""
+    visitor.press("Did something")
+    visitor.page.get_by_role("radio", name="All of these").first.focus()
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.page.keyboard.press("Space")
+    visitor.settle()
+    assert visitor.page.get_by_role("radio", name="Any of these", checked=True).count() == 1
+    assert visitor.page.evaluate("document.activeElement.innerText").strip() == "Any of these"
+    visitor.page.keyboard.press("Control+z")
+    visitor.settle()
+    assert visitor.page.get_by_role("radio", name="All of these", checked=True).count() == 1
+    times = visitor.page.get_by_label("Times", exact=True).locator("visible=true").first
+    times.fill("9")
+    visitor.press("Add a filter")
+    assert times.input_value() == "9"
+    visitor.page.locator('[class*="-where-0-remove"] button').locator("visible=true").first.click()
+    visitor.settle()
+    assert "at least 9 times" in visitor.prose
 
 
 @pytest.mark.parametrize("dark", [False, True])
