@@ -40,6 +40,21 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
         {
             "kind": "performed",
             "event": {
+                "names": ["paid"],
+                "where": [{"field": "properties.value_micros", "comparison": "gte", "values": [29_990_000]}],
+            },
+        },
+        "People who did paid (value is at least 29.99).",
+    ),
+    ({"kind": "person", "field": "mrr_micros", "op": "is", "values": [29_000_000]}, "People who have the MRR 29."),
+    (
+        {"kind": "person", "field": "lifetime_value_micros", "op": "between", "values": [1_500_000, "2000000"]},
+        "People who have a lifetime value between 1.5 and 2.",
+    ),
+    (
+        {
+            "kind": "performed",
+            "event": {
                 "names": ["order_completed", "purchase"],
                 "where": [
                     {"field": "plan", "values": ["pro", "team"]},

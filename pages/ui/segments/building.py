@@ -79,7 +79,7 @@ def show(segment_id: UUID | None) -> None:
     with layout.head(segment.name if segment else "New segment", _caption(place, work, segment, known)):
         _steps(desk, work)
         if segment is not None:
-            nav.link(place, "segment", label="Open the segment", icon=":material/group_work:", id=segment.id.hex)
+            nav.link(place, "segment", label="Open", icon=":material/group_work:", id=segment.id.hex)
         if _is_changed(work, segment, known):
             _discarding(desk, segment)
         _saving(desk, work, segment, known, sight, offers)
