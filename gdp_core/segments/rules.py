@@ -182,7 +182,7 @@ def _too_much(given: object) -> Iterator[Problem]:
     waiting: list[tuple[object, Path]] = [(given["match"], ())]
     while waiting:
         node, path = waiting.pop()
-        if not isinstance(node, Mapping) or node.get("kind") not in GROUP_SENTENCES:
+        if not isinstance(node, Mapping) or node.get("kind") not in tuple(GROUP_SENTENCES):  # of any type
             conditions += 1
             continue
         if len(path) >= DEEPEST:
