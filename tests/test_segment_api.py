@@ -1,6 +1,7 @@
 """Segments by the API: what each route says and refuses, whose key sees what, and the way there through the door."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -74,8 +75,9 @@ class Shop:
             )
         return {asking.WORKSPACE: str(ws), asking.KEY: str(made.id)} | {"secret": made.secret}
 
-    def ask(self, method, path, key=None, **more):
+    def ask(self, method, path, key=None, *, typed=False, **more):
         headers = {name: text for name, text in (key or self.member).items() if name != "secret"}
+        headers |= {"content-type": "application/json"} if typed else {}
         return answered(self.app, method, path, headers=headers, **more)
 
     def person(self, user):
@@ -184,6 +186,23 @@ def test_what_is_too_long_is_said_at_its_field(shop):
         told = shop.ask("POST", PATH, json=body)
         assert (told.status_code, told.json()["error"]["problems"][0]["field"]) == (400, field)
         assert str(longest) in told.json()["error"]["message"]
+
+
+def test_half_a_character_is_refused_and_finds_nobody(shop):
+    half = "\ud83d"
+    for field in ("name", "description", "goal"):
+        told = shop.ask(
+            "POST", PATH, content=json.dumps({"name": "x", "rule": BUYERS} | {field: f"a{half}"}), typed=True
+        )
+        assert (told.status_code, told.json()["error"]["problems"][0]["field"]) == (400, field)
+    asked = {"rule": BUYERS, "person": f"user:u1{half}"}
+    assert shop.ask("POST", f"{PATH}/explain", content=json.dumps(asked), typed=True).status_code == 404
+    asked = {"url": f"https://hooks.example.com/{half}"}
+    assert shop.ask("POST", "/api/v1/webhook-subscriptions", content=json.dumps(asked), typed=True).status_code == 400
+    plans = {"kind": "person", "field": "plan", "op": "is", "values": [half]}
+    asked = {"rule": {"version": 1, "match": {"kind": "all", "of": [plans]}}}
+    assert shop.ask("POST", f"{PATH}/preview", content=json.dumps(asked), typed=True).status_code == 400
+    assert shop.ask("GET", PATH).json() == {"segments": [], "next": None}
 
 
 def test_what_is_wrong_is_said_with_its_place(shop):

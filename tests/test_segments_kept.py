@@ -197,6 +197,11 @@ def test_one_that_is_disabled_says_so(kept):
     ("name", "more", "said"),
     [
         (" \x00\n", {}, "Give the segment a name"),
+        ("\u202e\u200b", {}, "Give the segment a name"),
+        ("\u200d\u00ad\ufeff \x07", {}, "Give the segment a name"),
+        ("A\ud800", {}, "half a character"),
+        ("A", {"description": "\udfff"}, "half a character"),
+        ("A", {"goal": "b\ud83d"}, "half a character"),
         ("A", {"action": {"a": object()}}, "not a JSON object"),
         ("A", {"action": {"a": "x" * 70_000}}, "at most 64 kB"),
     ],
@@ -205,6 +210,22 @@ def test_nonsense_is_refused(kept, name, more, said):
     with pytest.raises(InvalidInput, match=said):
         kept.create(name, ORDERS, **more)
     assert kept.names() == []
+
+
+def test_no_half_of_a_character_is_kept_and_nothing_that_reverses_a_line(kept):
+    made = kept.create("Buy\u202eers \U0001f600", ORDERS, description="\u2066all\u2069 of them")
+    assert (made.name, made.description) == ("Buyers \U0001f600", "all of them")
+    for act in (
+        lambda: kept.rename(made.id, "\ud83d"),
+        lambda: kept.rename(made.id, "B", description="\ud83d"),
+        lambda: kept.change(made.id, VISITS, note="\ud83d", expected_version=1),
+        lambda: kept.reads(keeping.find_segment, "\udcff"),
+    ):
+        with pytest.raises(InvalidInput, match="half a character: type it again"):
+            act()
+    with pytest.raises(InvalidInput, match="Give the segment a name"):
+        kept.rename(made.id, "\u200b")
+    assert kept.reads(keeping.read_segment, made.id) == made
 
 
 def test_nothing_too_long_is_cut_in_silence(kept):

@@ -10,6 +10,7 @@ from gdp_core.errors import InvalidInput, NotFound
 from gdp_core.identity import actor_id
 from gdp_core.sources.facts import Identifier
 from gdp_core.sources.people import NAMESPACES, identifier
+from gdp_core.words import is_whole
 
 _LONGEST = 1000
 _OURS = "person"
@@ -37,7 +38,7 @@ def find_person(session: Session, text: str) -> tuple[UUID, int]:
 
 def _ids(workspace_id: UUID | None, given: str) -> set[UUID]:
     """The actors it may be: of an id of ours, or of an identifier of any kind, which may look like one of ours."""
-    if workspace_id is None:
+    if workspace_id is None or not is_whole(given):
         return set()
     kind, _, value = given.partition(":")
     spelt = [(kind, value)] if value and _KIND.fullmatch(kind) else []

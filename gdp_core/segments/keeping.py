@@ -24,10 +24,11 @@ from gdp_core.ids import time_ordered
 from gdp_core.segments import rules
 from gdp_core.segments.rules import BadRule, Rule, check
 from gdp_core.segments.surroundings import read_surroundings
-from gdp_core.words import one_line
+from gdp_core.words import is_visible, is_whole, one_line
 
 MOST = 500
 LONGEST_NAME, LONGEST_TEXT = 120, 1000
+HALF = "This text holds half a character: type it again."
 _LARGEST_DRAFT, _LARGEST_ACTION = 512 << 10, 64 << 10
 _NEW = UUID(int=0)
 
@@ -139,8 +140,8 @@ def read_segment(session: Session, segment_id: UUID) -> Segment:
 
 
 def find_segment(session: Session, name: str) -> Segment:
-    """The segment of a name. Raises NotFound."""
-    row = one(session, f"{_SEGMENT} AND s.name = :name", name=one_line(name, len(name)))
+    """The segment of a name. Raises NotFound, InvalidInput for what can be none."""
+    row = one(session, f"{_SEGMENT} AND s.name = :name", name=_line("name", name, len(name)))
     if row is None:
         raise NotFound(f"There is no segment called “{name[:LONGEST_NAME]}”.")
     return _segment(row)
@@ -490,13 +491,15 @@ def _json(content: Mapping[str, Any], largest: int) -> str:
 
 def _name(text: str) -> str:
     name = _line("name", text, LONGEST_NAME)
-    if not name:
+    if not is_visible(name):
         raise InvalidInput("Give the segment a name.")
     return name
 
 
 def _line(what: str, text: str, longest: int) -> str:
-    """Raises InvalidInput for what is too long: nothing of it is left out in silence."""
+    """Raises InvalidInput for what is too long, as nothing of it is left out in silence, or cannot be kept."""
+    if not is_whole(text):
+        raise InvalidInput(HALF)
     line = one_line(text, len(text))
     if len(line) > longest:
         raise InvalidInput(f"The {what} is {len(line):,} characters long: make it {longest:,} at most.")
