@@ -230,6 +230,49 @@ def test_what_is_wrong_is_said_with_its_place(shop):
     assert shop.ask("GET", PATH).json() == {"segments": [], "next": None}
 
 
+def test_what_cannot_be_read_is_answered_with_what_to_do(shop):
+    deep = '{"kind": "all", "of": [' * 900 + "]}" * 900
+    unreadable = "This body cannot be read: send JSON in UTF-8"
+    as_json = "Send a JSON object, with the header content-type: application/json."
+    for body, typed, field, said in (
+        (f'{{"name": "x", "rule": {{"version": 1, "match": {deep}}}}}', True, None, unreadable),
+        (f'{{"name": "x", "rule": {{"version": {"9" * 5000}}}}}', True, None, unreadable),
+        (b'{"name": "\xff"}', True, None, unreadable),
+        ('{"name": x', True, "", "This is no JSON from character 10 on: correct it there."),
+        (
+            '{"name": "x", "rule": null}',
+            True,
+            "rule",
+            "rule: Give a rule, an object or a list, as docs/segments.md shows.",
+        ),
+        ('{"name": "x"}', False, "", as_json),
+        ("", False, "", as_json),
+        ("[]", True, "", as_json),
+        (f'{{"name": 5, "rule": {json.dumps(BUYERS)}}}', True, "name", "name: This must be a text."),
+    ):
+        answer = shop.ask("POST", PATH, content=body, typed=typed)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["message"][: len(said)]) == (400, said)
+        assert [one["field"] for one in error.get("problems", [])] == ([] if field is None else [field])
+    feed, members = "/api/v1/transitions", f"{PATH}/{NOBODY}/members"
+    for path, said in (
+        (f"{PATH}?limit=x", "limit: This must be a whole number."),
+        (f"{PATH}?limit=0", "limit: This must be 1 or more."),
+        (f"{feed}?limit=5000", "limit: This must be 1,000 or less."),
+        (f"{feed}?after=x", "after: Give as `after` what a page said as `next`."),
+        (f"{feed}?after=99999999999999999999", "after: Give as `after` what a page said as `next`."),
+        (f"{PATH}?after=x", "Give as `after` what a page said as `next`."),
+        (f"{members}?at=yesterday", "at: Give an instant like 2026-01-31T08:00:00Z."),
+        (f"{PATH}/{NOBODY}/history?since=yesterday", "since: Give a day like 2026-01-31."),
+        (f"{PATH}/x", "segment_id: Give an id like 0197f3a0-5c1e-7d2b-8a55-0242ac120002."),
+    ):
+        answer = shop.ask("GET", path)
+        assert (answer.status_code, answer.json()["error"]["message"]) == (400, said)
+    told = shop.ask("POST", "/api/v1/webhook-subscriptions", json={"url": "https://a.example", "kinds": ["left"]})
+    assert told.json()["error"]["message"] == "kinds.0: Give one of 'entered' or 'exited'."
+    assert shop.ask("PUT", PATH).json()["error"]["message"].startswith("This address does not take that method")
+
+
 def test_conflicts_are_told_apart(shop):
     first, second = shop.make("First"), shop.make("Second", made_of(shop.make("Third")["id"]))
     path = f"{PATH}/{first['id']}"

@@ -28,7 +28,6 @@ from gdp_core.words import is_visible, is_whole, one_line
 
 MOST = 500
 LONGEST_NAME, LONGEST_TEXT = 120, 1000
-HALF = "This text holds half a character: type it again."
 _LARGEST_DRAFT, _LARGEST_ACTION = 512 << 10, 64 << 10
 _NEW = UUID(int=0)
 
@@ -499,7 +498,7 @@ def _name(text: str) -> str:
 def _line(what: str, text: str, longest: int) -> str:
     """Raises InvalidInput for what is too long, as nothing of it is left out in silence, or cannot be kept."""
     if not is_whole(text):
-        raise InvalidInput(HALF)
+        raise InvalidInput(rules.HALF)
     line = one_line(text, len(text))
     if len(line) > longest:
         raise InvalidInput(f"The {what} is {len(line):,} characters long: make it {longest:,} at most.")

@@ -207,6 +207,7 @@ def yielded_empty(match: Mapping[str, Any]) -> bool:
     return isinstance(parts, list | tuple) and len(parts) > 0
 
 
+HALF = "This text holds half a character: type it again."
 _MESSAGES = {
     "union_tag_invalid": "There is no condition of this kind.",
     "union_tag_not_found": "Say of which kind this condition is.",
@@ -216,7 +217,7 @@ _MESSAGES = {
     "string_too_short": "Fill this in: it is empty.",
     "string_too_long": "This text is too long: make it shorter.",
     "string_type": "This must be a text.",
-    "string_unicode": "This text holds half a character: type it again.",
+    "string_unicode": HALF,
     "too_long": "These are too many: leave some out.",
     "tuple_type": "This must be a list.",
     "model_type": "This must be an object.",
@@ -233,6 +234,12 @@ _MESSAGES = {
     "greater_than_equal": "This must be {ge:,.10g} or more.",
     "less_than_equal": "This must be {le:,.10g} or less.",
 }
+
+
+def said_of(error: Any) -> str:
+    """What one error of pydantic's says is wrong, as a sentence."""
+    told = _MESSAGES.get(error["type"])
+    return told.format(**error.get("ctx", {})) if told else str(error["msg"]).removeprefix("Value error, ")
 
 
 def _problems(error: ValidationError) -> tuple[Problem, ...]:
@@ -260,8 +267,7 @@ def _problem(error: Any) -> Problem:
     context = error.get("ctx", {})
     if error["type"] == "at_field":
         names.append(context["field"])
-    told = _MESSAGES.get(error["type"])
-    message = told.format(**context) if told else str(error["msg"]).removeprefix("Value error, ")
+    message = said_of(error)
     if error["type"] == "too_short" and names == ["of"]:
         message = "Add a condition to this group, or remove it."
     if not path and names == ["kind"]:

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from gdp_core.errors import BadSetting, GrowthError, Unavailable
+from gdp_core.segments import rules
 from gdp_core.segments.rules import BadRule
 from jobs.api import segments, shapes, subscriptions
 from jobs.door.answers import error_body, status_of
@@ -77,15 +78,55 @@ def _problem(problem: Any) -> dict[str, Any]:
 
 
 async def _malformed(request: Request, error: RequestValidationError) -> Response:
-    found = [
-        {"path": [], "field": ".".join(map(str, one["loc"][1:])), "message": str(one["msg"])} for one in error.errors()
-    ]
-    said = f"{found[0]['field'] or 'The body'}: {found[0]['message']}."
-    return _answer(request, 400, "malformed", said, {}, found)
+    found: dict[str, dict[str, Any]] = {}  # the first of each field: a rule is neither an object nor a list
+    for one in error.errors():
+        field = _field_of(one)
+        found.setdefault(field, {"path": [], "field": field, "message": _said(one, field)})
+    first = next(iter(found.values()))
+    said = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+    return _answer(request, 400, "malformed", said, {}, list(found.values()))
+
+
+def _field_of(error: Any) -> str:
+    """The part of the body or query that is wrong; not which type of several it was tried as, nor a place in the text."""
+    if error["type"] == "json_invalid":
+        return ""
+    return ".".join(str(part) for part in error["loc"][1:] if "[" not in str(part))
+
+
+def _said(error: Any, field: str) -> str:
+    """What is wrong and what to do, as one sentence."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "json_invalid":
+        return f"This is no JSON from character {error['loc'][-1] + 1} on: correct it there."
+    if not field:
+        return "Send a JSON object, with the header content-type: application/json."
+    if field == "after":
+        return "Give as `after` what a page said as `next`."
+    told = _SAID.get(kind) or _SAID.get(kind.partition("_")[0])
+    return told.format(**context) if told else rules.said_of(error)
+
+
+_SAID = {
+    "uuid": "Give an id like 0197f3a0-5c1e-7d2b-8a55-0242ac120002.",
+    "datetime": "Give an instant like 2026-01-31T08:00:00Z.",
+    "date": "Give a day like 2026-01-31.",
+    "dict": "Give a rule, an object or a list, as docs/segments.md shows.",
+    "list": "This must be a list.",
+    "literal_error": "Give one of {expected}.",
+    "string_too_long": "This text is too long: make it {max_length} characters at most.",
+}
 
 
 async def _no_route(request: Request, error: HTTPException) -> Response:
-    known = {404: ("not_found", "There is nothing at this address; see docs/segments.md.")}
+    known = {
+        400: (
+            "malformed",
+            "This body cannot be read: send JSON in UTF-8, without numbers of thousands of digits or hundreds of groups"
+            " in one another.",
+        ),
+        404: ("not_found", "There is nothing at this address; see docs/segments.md."),
+    }
     otherwise = ("malformed", "This address does not take that method; see docs/segments.md.")
     return _answer(request, error.status_code, *known.get(error.status_code, otherwise), {})
 
