@@ -153,6 +153,8 @@ def test_a_segment_is_made_read_changed_and_deleted(shop):
 
     assert shop.ask("DELETE", path).status_code == 204
     assert shop.ask("GET", path).status_code == shop.ask("DELETE", path).status_code == 404
+    said = [shop.ask("GET", one).json()["error"]["message"] for one in (path, f"{PATH}/{NOBODY}")]
+    assert said == ["This segment was deleted: restore it to go on.", "There is no segment of this id."]
     assert shop.ask("GET", PATH).json() == {"segments": [], "next": None}
     (gone,) = shop.ask("GET", f"{PATH}/deleted").json()["segments"]
     assert (gone["id"], gone["name"]) == (made["id"], "Repeaters")

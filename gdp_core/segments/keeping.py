@@ -134,7 +134,10 @@ def read_segment(session: Session, segment_id: UUID) -> Segment:
     """One segment. Raises NotFound."""
     row = one(session, f"{_SEGMENT} AND s.id = :id", id=segment_id)
     if row is None:
-        raise NotFound("This segment was deleted.")
+        is_deleted = one(session, "SELECT 1 FROM segment WHERE id = :id", id=segment_id) is not None
+        raise NotFound(
+            "This segment was deleted: restore it to go on." if is_deleted else "There is no segment of this id."
+        )
     return _segment(row)
 
 
