@@ -452,6 +452,24 @@ def test_from_a_text_to_a_number_nothing_is_left(browser, workspace):
     assert (kept_now["op"], kept_now["values"], "texts" in kept_now) == ("gte", [1], False)
 
 
+def test_a_part_of_a_text_is_a_box_that_keeps_what_is_typed(browser, workspace):
+    """A list takes a typed text with Enter alone; several that were given elsewhere stay a list."""
+    user = browser.sign_in(workspace.id)
+    page = press(browser.open("builder"), "A field of the person")
+    page = labelled("selectbox", page, "Field").select("stage").run()
+    page = labelled("multiselect", page, "Value").set_value(["active"]).run()
+    for op in ("contains", "not_contains", "starts_with", "ends_with"):
+        page = labelled("selectbox", page, "Comparison").select(op).run()
+        assert labelled("text_input", page, "Value").value == "active"
+    page = labelled("text_input", page, "Value").set_value("act").run()
+    (kept_now,) = kept_draft(workspace, user)
+    assert (kept_now["op"], kept_now["values"]) == ("ends_with", ["act"])
+    page = labelled("selectbox", page, "Comparison").select("is").run()
+    page = labelled("multiselect", page, "Value").set_value(["act", "new"]).run()
+    page = labelled("selectbox", page, "Comparison").select("contains").run()
+    assert labelled("multiselect", page, "Value").value == ["act", "new"]
+
+
 def test_never_is_a_choice(browser, workspace):
     page = built(browser, workspace)
     page = labelled("selectbox", page, "How often").select("never").run()

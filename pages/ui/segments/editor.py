@@ -41,6 +41,7 @@ from pages.ui.segments.looks import (
     NEVER,
     ORDER,
     ORDERED,
+    PARTS,
     Look,
     Scale,
     Where,
@@ -372,7 +373,9 @@ class Editor:
         elif op in ORDERED:
             self._numbers(where, op, scale, title, bare=bare)
         elif op == "matches":
-            self._text(where, "Regular expression", bare=bare)
+            self._text(where, "Regular expression", "For example ^/pricing", bare=bare)
+        elif op in PARTS and scale.times == 1 and len(list(at(self.node, where) or ())) <= 1:
+            self._text(where, title, "Type a text", bare=bare)
         else:
             self._texts(where, title, offered, scale, bare=bare)
 
@@ -417,7 +420,7 @@ class Editor:
             key=key,
             format_func=lambda option: offered.get(option, clean(option, longest=80)),
             accept_new_options=True,
-            placeholder="Choose or type",
+            placeholder="Choose, or type and press Enter",
             label_visibility="collapsed" if bare else "visible",
             on_change=partial(self._take_texts, where, key, scale),
             width="stretch",
@@ -446,14 +449,15 @@ class Editor:
         )
         self._complain(name)
 
-    def _text(self, where: Where, title: str, *, bare: bool = False) -> None:
+    def _text(self, where: Where, title: str, placeholder: str, *, bare: bool = False) -> None:
+        """One text, kept as soon as the box is left."""
         given = list(at(self.node, where) or ())
         key = self._key(*where, "text")
         state.begin(key, as_text(given[0]) if given and isinstance(given[0], str | int | float) else "")
         st.text_input(
             safe_text(title),
             key=key,
-            placeholder="For example ^/pricing",
+            placeholder=placeholder,
             label_visibility="collapsed" if bare else "visible",
             on_change=partial(self._take_text, where, key),
             width="stretch",

@@ -27,6 +27,7 @@ Where = tuple[str | int, ...]
 NUMBERS = ("gt", "gte", "lt", "lte")
 ALONE = ("set", "not_set")
 ORDERED = (*NUMBERS, "between")
+PARTS = ("contains", "not_contains", "starts_with", "ends_with")  # compared with a part of a text, mostly one
 DATED_WORDS = {
     "within_last": "in the last",
     "longer_ago": "longer ago than",
