@@ -32,11 +32,11 @@ class Buttons(Generic[T]):
         self._shown.set(tuple(rows))
         return ["" if row is None else self.icon for row in rows]
 
-    def column(self, *, pinned: bool = True, help: str | None = None) -> Any:  # noqa: A002 - Streamlit's name for it
+    def column(self, title: str = "", *, pinned: bool = True, help: str | None = None) -> Any:  # noqa: A002 - Streamlit's name for it
         """The column of icons; what is pinned stands at the left and keeps its width."""
         return st.column_config.ButtonColumn(
-            "",
-            width=44,
+            safe_text(title),
+            width=56 if title else 44,
             type="tertiary",
             pinned=pinned,
             key=self.key,

@@ -297,7 +297,7 @@ def _members(place: Here, one: Segment, listed: Sequence[tuple[Member, PersonRow
         },
         alt=f"People of {clean(one.name)}",
         config={
-            "why": _ASK.column(help="Why they are in it"),
+            "why": _ASK.column("Why", help="Why they are in it"),
             "open": st.column_config.LinkColumn("", display_text=":material/open_in_new:", width=44, pinned=True),
             "Name": st.column_config.TextColumn(width=170),
             "E-mail": st.column_config.TextColumn(width=220),
