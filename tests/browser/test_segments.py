@@ -50,7 +50,14 @@ def studio(product: Product) -> House:
             did(user, "video_rendered", (number + 1) * hour)
         did(user, "batch_render_completed", batch * day)
     did("leaves", "checkout_started", 5 * hour, checkout_id="c1")
-    calls.append({"type": "identify", "userId": "leaves", "messageId": "lea", "traits": {"name": "Lea Vega"}})
+    calls.append(
+        {
+            "type": "identify",
+            "userId": "leaves",
+            "messageId": "lea",
+            "traits": {"name": "Lea Vega", "company": "Vega Letters"},
+        }
+    )
     did("buys", "checkout_started", 5 * hour, checkout_id="c2")
     did("buys", "purchase_completed", 4.5 * hour, checkout_id="c2")
     did("buys another", "checkout_started", 6 * hour, checkout_id="c3")
@@ -179,6 +186,21 @@ def test_at_risk_churners(visitor: Visitor, studio: House, product: Product, ask
     segment = save(visitor, "At-risk churners")
     assert by_the_api(product, studio, asking, segment) == shown
     assert members(visitor, product, studio, segment) == ["asleep"]
+
+
+def test_a_text_that_was_typed_and_left_counts(visitor: Visitor) -> None:
+    visitor.press("A field of the person")
+    visitor.choose("Field", "Company")
+    visitor.choose("Comparison", "contains")
+    box = visitor.page.get_by_role("textbox", name="Value")
+    box.fill("Vega")
+    box.press("Tab")
+    visitor.settle()
+    assert count(visitor) == "1"
+    assert "contains Vega" in visitor.key("builder-answer").inner_text()
+    for name in ("Undo", "Redo"):  # what a button says stays within it
+        button = visitor.button(re.compile(f"^{name}"))
+        assert button.evaluate("button => button.scrollWidth <= button.clientWidth")
 
 
 def test_power_users_survive_a_reload_and_can_be_undone(
